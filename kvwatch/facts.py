@@ -1,0 +1,172 @@
+"""What can happen: the frozen values that cross from the outside into the core.
+
+A fact is made by a parser (bytes in, facts out) or by the shell (a scrape that failed), and is all that
+the core ever sees. Facts hold no logic beyond their own arithmetic. A field that the source did not show
+is ``None``; it is never 0 and never −1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKey:
+    """Names one vLLM engine behind a target, spelled exactly as vLLM spells its labels."""
+
+    model_name: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A cumulative Prometheus histogram as scraped.
+
+    ``edges`` are the upper bounds in rising order, the last one ``inf`` where the source has it;
+    ``cumulative`` holds as many counts. ``total`` is the sum of the observed values, ``count`` their number.
+    """
+
+    edges: tuple[float, ...]
+    cumulative: tuple[float, ...]
+    total: float | None
+    count: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """What ``vllm:cache_config_info`` says about the KV cache of one engine.
+
+    ``num_gpu_blocks`` is the sum over all data-parallel engines of the server, repeated on each of them;
+    ``kv_cache_size_tokens`` (vLLM ≥ 0.26) is of one engine. ``hybrid`` is true where sliding-window,
+    mamba or similar cache groups make "tokens" an approximation.
+    """
+
+    block_size_tokens: int | None = None
+    num_gpu_blocks: int | None = None
+    kv_cache_size_tokens: int | None = None
+    enable_prefix_caching: bool | None = None
+    hybrid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSample:
+    """One engine's numbers in one scrape. Counters are cumulative since the server started.
+
+    Token and request counts are floats because the exposition format has only floats.
+    """
+
+    key: EngineKey
+    # gauges
+    running: float | None = None
+    waiting: float | None = None
+    waiting_capacity: float | None = None
+    waiting_deferred: float | None = None
+    kv_usage_ratio: float | None = None
+    asleep: bool | None = None
+    # counters
+    finished: float | None = None
+    finished_by_reason: Mapping[str, float] = field(default_factory=dict)
+    prompt_tokens: float | None = None
+    prompt_tokens_computed: float | None = None
+    """Prompt tokens that were computed here, without prefix-cache hits and transfers."""
+    generation_tokens: float | None = None
+    preemptions: float | None = None
+    prefix_cache_queries: float | None = None
+    prefix_cache_hits: float | None = None
+    spec_decode_drafts: float | None = None
+    spec_decode_accepted_tokens: float | None = None
+    rejected: float | None = None
+    """Requests refused at admission (503); vLLM gives this per model, so it is set on the first engine only."""
+    # histograms of which only the sum and the count matter
+    steps: float | None = None
+    """``iteration_tokens_total_count``: engine steps that produced output."""
+    step_tokens: float | None = None
+    inter_token_seconds_sum: float | None = None
+    inter_token_count: float | None = None
+    first_token_count: float | None = None
+    first_token_seconds_sum: float | None = None
+    queue_seconds_sum: float | None = None
+    client_requests: float | None = None
+    """``request_params_n_count``: finished client requests (n > 1 counts once)."""
+    prefill_computed_tokens_sum: float | None = None
+    prefill_computed_count: float | None = None
+    # histograms whose buckets matter
+    request_prompt_tokens: Histogram | None = None
+    request_generation_tokens: Histogram | None = None
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    created_at: float | None = None
+    """Smallest ``_created`` time of this engine's counters, unix seconds; changes when counters reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One successful scrape of a target.
+
+    ``at`` is the time the numbers are taken to be true (midpoint of the request when live, the recorded
+    time in a replay), ``duration_seconds`` how long the request took.
+    """
+
+    at: float
+    engines: tuple[EngineSample, ...]
+    process_start: float | None = None
+    duration_seconds: float | None = None
+    bad_lines: int = 0
+    multiprocess: bool = False
+    """True where the exposition has neither ``_created`` nor ``process_*``: several API servers share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeFailed:
+    """A scrape that brought nothing: why, in a word (``reason``) and in a sentence (``detail``)."""
+
+    at: float
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Scheduler settings that no vLLM metric shows; ``source`` says where they were found."""
+
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    max_model_len: int | None = None
+    source: str = "unknown"
+
+    def over(self, other: Settings) -> Settings:
+        """These settings where known, else the other's."""
+        return Settings(
+            max_num_seqs=self.max_num_seqs if self.max_num_seqs is not None else other.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens
+            if self.max_num_batched_tokens is not None
+            else other.max_num_batched_tokens,
+            max_model_len=self.max_model_len if self.max_model_len is not None else other.max_model_len,
+            source=self.source if self.source != "unknown" else other.source,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request that ended, from a request log: lengths in tokens, times in unix seconds.
+
+    ``completed`` is false for a request that failed or was abandoned; its arrival still counts.
+    """
+
+    arrival: float
+    finish: float
+    prompt_tokens: int
+    completion_tokens: int
+    completed: bool = True
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Input that could not be read: a short fixed ``reason`` for a counter, and where it was."""
+
+    reason: str
+    where: str = ""
+
+
+Fact = Scrape | ScrapeFailed | Settings | RequestRecord

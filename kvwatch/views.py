@@ -1,0 +1,84 @@
+"""What the core says: frozen snapshots, ready to be exported.
+
+A field of :class:`EngineView` is named as its metric is, without the ``kvwatch_`` prefix. A number, or a
+mapping from the value of the metric's one extra label to a number. ``None``, or a missing key, means
+unknown and is never exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Keyed = Mapping[str, float]
+_NONE: Keyed = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Whether an estimate may be believed: a reason of a closed list, and the same in words."""
+
+    valid: bool
+    reason: str = "ok"
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """All estimates for one engine at one time. Units are those of the metric catalogue."""
+
+    target: str
+    model_name: str
+    engine: str
+    arrival_rate: Keyed = field(default_factory=dict)
+    arrival_rate_lower: Keyed = field(default_factory=dict)
+    arrival_rate_upper: Keyed = field(default_factory=dict)
+    service_rate: float | None = None
+    service_rate_lower: float | None = None
+    service_rate_upper: float | None = None
+    service_rate_plain: float | None = None
+    service_rate_limit: Keyed = field(default_factory=dict)
+    binding_limit: Keyed = field(default_factory=dict)
+    utilization: Keyed = field(default_factory=dict)
+    utilization_lower: Keyed = field(default_factory=dict)
+    utilization_upper: Keyed = field(default_factory=dict)
+    stable_limit: float | None = None
+    stability_margin: float | None = None
+    step_seconds: Keyed = field(default_factory=dict)
+    request_demand_token_steps: Keyed = field(default_factory=dict)
+    demand_selected: Keyed = field(default_factory=dict)
+    kv_capacity_tokens: float | None = None
+    kv_usage_ratio: float | None = None
+    running_requests: float | None = None
+    queue_length: float | None = None
+    queue_slope: float | None = None
+    queue_slope_lower: float | None = None
+    queue_slope_upper: float | None = None
+    time_to_saturation_seconds: float | None = None
+    observed_service_rate: float | None = None
+    model_gap_ratio: float | None = None
+    occupancy_residual_ratio: float | None = None
+    replicas_required: float | None = None
+    estimate_valid: Mapping[str, Validity] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """One scraped server: its health, and its engines while they are fresh."""
+
+    target: str
+    up: bool
+    scrape_age_seconds: float | None
+    scrape_duration_seconds: float | None
+    engines: tuple[EngineView, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """Everything that is exported at one time."""
+
+    at: float
+    targets: tuple[TargetView, ...] = ()
+    replicas_required: Mapping[str, float] = field(default_factory=dict)
+    """⌈Σλ/(mean μ · target ρ)⌉ by model name, over all fresh engines that serve it."""
