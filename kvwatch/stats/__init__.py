@@ -1,0 +1,1 @@
+"""Streaming estimators, one to a file: fed with numbers and times; unknown is ``None``."""

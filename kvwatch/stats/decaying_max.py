@@ -1,0 +1,37 @@
+"""The largest value seen, forgotten in time."""
+
+from __future__ import annotations
+
+
+class DecayingMax:
+    """Largest value over the last one to two ``period_seconds``, with two numbers of memory.
+
+    Two consecutive periods are kept; when the newer one is over, the older one is forgotten.
+    """
+
+    def __init__(self, period_seconds: float) -> None:
+        self._period = period_seconds
+        self._start: float | None = None
+        self._current: float | None = None
+        self._previous: float | None = None
+
+    def update(self, at: float, value: float) -> None:
+        """Take ``value`` at time ``at`` (unix seconds)."""
+        self._turn(at)
+        self._current = value if self._current is None else max(self._current, value)
+
+    def get(self, now: float) -> float | None:
+        """The largest remembered value; ``None`` if there is none."""
+        self._turn(now)
+        known = [v for v in (self._current, self._previous) if v is not None]
+        return max(known) if known else None
+
+    def _turn(self, now: float) -> None:
+        if self._start is None:
+            self._start = now
+        elapsed = now - self._start
+        if elapsed >= 2 * self._period:
+            self._start, self._current, self._previous = now, None, None
+        elif elapsed >= self._period:
+            self._start += self._period
+            self._current, self._previous = None, self._current
