@@ -33,7 +33,7 @@ def steps_alive(prompt_tokens: float, output_tokens: float, chunk_tokens: float)
 def block_demand(
     prompt_tokens: npt.ArrayLike, output_tokens: npt.ArrayLike, block_tokens: int, chunk_tokens: int
 ) -> Array:
-    """g in allocated block tokens, for arrays of lengths (broadcast together) [token·steps].
+    """G in allocated block tokens, for arrays of lengths (broadcast together) [token·steps].
 
     The o steps from the last prefill chunk on hold ⌈x/B⌉·B tokens with x = s … s + o − 1; before them the
     chunks hold ⌈c·ŝ/B⌉·B for c = 1 … ⌈s/ŝ⌉ − 1. Lengths must be at least 1.
@@ -46,7 +46,7 @@ def block_demand(
 def _blocks_up_to(n: Array, block: int) -> Array:
     """Σ of ⌈x/B⌉ over x = 1 … n."""
     q, r = np.floor_divide(n, block), np.mod(n, block)
-    return block * q * (q + 1) / 2 + r * (q + 1)
+    return np.asarray(block * q * (q + 1) / 2 + r * (q + 1), dtype=float)
 
 
 def _partial_prefill(s: Array, block: int, chunk: int) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 
 
@@ -47,7 +48,7 @@ class WindowedCount:
         end, last = self._points[-1]
         edges = self._interpolate([end - window_seconds * (bins - i) / bins for i in range(bins)])
         edges.append(last)
-        return [b - a for a, b in zip(edges, edges[1:], strict=False)]
+        return [b - a for a, b in itertools.pairwise(edges)]
 
     def _interpolate(self, times: list[float]) -> list[float]:
         """Values at ``times`` (rising, within the samples), in one pass from the oldest sample on."""

@@ -1,0 +1,1 @@
+"""The state machines: facts in, views out. No I/O, no clock."""

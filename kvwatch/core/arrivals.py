@@ -1,0 +1,127 @@
+"""λ: arrivals per second, balanced from what finished and what is inside, as vLLM counts no arrivals.
+
+Flow balance: arrivals = Δfinished + Δ(running + waiting). It counts the queue, so it is right in overload too.
+Requests that the client aborts leave no trace in it; those that had a first token do in a second balance,
+Δfirst tokens + Δwaiting, which is used when it is larger beyond noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+from kvwatch.core.interval import Interval
+from kvwatch.facts import EngineSample
+from kvwatch.stats.dispersion import index_of_dispersion
+from kvwatch.stats.flow import WindowedCount
+from kvwatch.stats.trend import Z90, Trend, theil_sen
+
+_BINS = 20
+"""Parts of the longest window in which arrivals are counted for burstiness and trend."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalRate:
+    """λ over one window [requests/s] with a 90% interval for the rate behind the count, and why it may be off."""
+
+    value: float | None
+    lower: float | None = None
+    upper: float | None = None
+    reason: str = "ok"
+
+
+class Arrivals:
+    """λ of one engine over several trailing windows."""
+
+    def __init__(self, windows_seconds: Mapping[str, float]) -> None:
+        self._windows = dict(windows_seconds)
+        self._longest = max(self._windows.values())
+        self._served = WindowedCount(self._longest)
+        self._started = WindowedCount(self._longest)
+        self._spoiled: dict[str, float] = {}
+        self._suspect: float | None = None
+
+    def update(self, at: float, sample: EngineSample, interval: Interval | None, reset: bool) -> bool:
+        """Take a sample, the interval it ends, and whether the counters were reset inside it.
+
+        Returns whether the interval looks like a mass abort.
+        """
+        if reset:
+            self._served.clear()
+            self._started.clear()
+            self._spoiled = {"restart": at}
+            self._suspect = None
+        if sample.asleep:
+            self._spoiled["asleep"] = at
+        if sample.running is None or sample.waiting is None:
+            return False
+        inside = sample.running + sample.waiting
+        if sample.finished is not None:
+            self._served.update(at, sample.finished + inside)
+        if sample.first_token_count is not None:
+            self._started.update(at, sample.first_token_count + sample.waiting)
+        if interval is not None:
+            self._look_for_aborts(at, interval)
+        return self._suspect is not None
+
+    def _look_for_aborts(self, at: float, interval: Interval) -> None:
+        """A drop of running + waiting that finished requests do not explain spoils every window that holds it.
+
+        A scrape is no snapshot: a step that ends many requests can show in the gauges one scrape before it shows
+        in the counters. The next interval then gives the drop back, and the suspicion is dropped.
+        """
+        (run0, run1), (wait0, wait1) = interval.running, interval.waiting
+        if interval.finished is None or run0 is None or run1 is None or wait0 is None or wait1 is None:
+            return
+        flow = interval.finished + (run1 + wait1) - (run0 + wait0)
+        noise = max(3.0, 3 * sqrt(interval.finished + 1))
+        if self._suspect is not None and flow + self._suspect > -noise:
+            self._spoiled.pop("aborts", None)
+            self._suspect = None
+        elif flow < -noise:
+            self._suspect = flow
+            self._spoiled["aborts"] = at
+        else:
+            self._suspect = None
+
+    def get(self, window: str, now: float) -> ArrivalRate:
+        """λ over the window of that name, up to the newest sample."""
+        seconds = self._windows[window]
+        for reason, at in self._spoiled.items():
+            # a window that is not yet full after a restart says so until it is
+            if now - at <= seconds:
+                return ArrivalRate(None, reason=reason)
+        count = self._served.rise(seconds)
+        if count is None:
+            return ArrivalRate(None, reason="warming_up" if self._served.span_seconds() else "metric_missing")
+        reason = "ok"
+        started = self._started.rise(seconds)
+        if started is not None and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
+            count, reason = started, "abort_biased"
+        count = max(count, 0.0)
+        low, high = count_interval(count, self.dispersion())
+        return ArrivalRate(count / seconds, low / seconds, high / seconds, reason)
+
+    def dispersion(self) -> float:
+        """Index of dispersion of the arrivals over the longest full window; 1 (Poisson) until one is full."""
+        for seconds in sorted(self._windows.values(), reverse=True):
+            counts = self._served.rises(seconds, _BINS)
+            if counts is not None:
+                return max(1.0, index_of_dispersion(counts) or 1.0)
+        return 1.0
+
+    def trend(self) -> Trend | None:
+        """Trend of λ over the longest window [requests/s²]; ``None`` until that window is full."""
+        counts = self._served.rises(self._longest, _BINS)
+        if counts is None:
+            return None
+        width = self._longest / _BINS
+        return theil_sen([width * i for i in range(_BINS)], [c / width for c in counts])
+
+
+def count_interval(count: float, dispersion: float) -> tuple[float, float]:
+    """90% interval for the mean of a count with variance ``dispersion`` times its mean (Wilson's score form)."""
+    middle = count + Z90**2 * dispersion / 2
+    half = Z90 * sqrt(dispersion * count + (Z90 * dispersion) ** 2 / 4)
+    return max(middle - half, 0.0), middle + half

@@ -1,0 +1,141 @@
+"""Estimates of one engine → the view that is exported."""
+
+from __future__ import annotations
+
+from kvwatch.core.capacity import CapacityEstimate, estimate_capacity
+from kvwatch.core.engine import Estimates
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.reasons import because, ok
+from kvwatch.facts import EngineKey
+from kvwatch.queueing.capacity import replicas_required
+from kvwatch.views import EngineView, Validity
+
+
+def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) -> EngineView:
+    """The view of one engine."""
+    capacity = estimate_capacity(e)
+    mu = capacity.service_rate
+    rates = {w: a.value for w, a in e.arrivals.items() if a.value is not None}
+    rho = {w: _utilization(value, mu) for w, value in rates.items()}
+    utilization = {w: r for w, r in rho.items() if r is not None}
+    window = reference_window(e)
+    margin = None
+    if window is not None and window in utilization and capacity.stable_limit is not None:
+        margin = capacity.stable_limit - utilization[window]
+    arrival = rates.get(window) if window is not None else None
+    observed = e.observed_service_rate
+    step = e.step_time
+    return EngineView(
+        target=target,
+        model_name=key.model_name,
+        engine=key.engine,
+        arrival_rate=rates,
+        arrival_rate_lower={w: a.lower for w, a in e.arrivals.items() if a.lower is not None},
+        arrival_rate_upper={w: a.upper for w, a in e.arrivals.items() if a.upper is not None},
+        service_rate=mu,
+        service_rate_plain=capacity.plain_rate,
+        service_rate_limit=capacity.rates,
+        binding_limit={capacity.limit: 1.0} if capacity.limit is not None else {},
+        utilization=utilization,
+        stable_limit=capacity.stable_limit,
+        stability_margin=margin,
+        step_seconds={"trimmed_mean": step.trimmed_mean, "median": step.median} if step else {},
+        request_demand_token_steps=e.demand.by_method,
+        demand_selected={capacity.method: 1.0} if capacity.method is not None else {},
+        kv_capacity_tokens=e.capacity.tokens if e.capacity else None,
+        kv_usage_ratio=e.sample.kv_usage_ratio,
+        running_requests=e.sample.running,
+        queue_length=e.sample.waiting,
+        queue_slope=e.queue.slope if e.queue else None,
+        queue_slope_lower=e.queue.lower if e.queue else None,
+        queue_slope_upper=e.queue.upper if e.queue else None,
+        time_to_saturation_seconds=time_to_saturation(e, capacity),
+        observed_service_rate=observed,
+        model_gap_ratio=abs(mu - observed) / observed if mu is not None and observed else None,
+        occupancy_residual_ratio=e.demand.residual_ratio,
+        replicas_required=_replicas(arrival, mu, options.target_utilization),
+        estimate_valid=validity(e, capacity),
+    )
+
+
+def reference_window(e: Estimates) -> str | None:
+    """The longest window over which λ is known: that of the margin, the time to saturation and the replicas."""
+    known = [w for w, a in e.arrivals.items() if a.value is not None]
+    return known[-1] if known else None
+
+
+def _utilization(arrival_rate: float, service_rate: float | None) -> float | None:
+    """ρ = λ/μ; 0 when nothing arrives, even while μ is unknown, so that an idle server can be scaled down."""
+    if arrival_rate == 0:
+        return 0.0
+    return arrival_rate / service_rate if service_rate else None
+
+
+def _replicas(arrival_rate: float | None, service_rate: float | None, target: float) -> float | None:
+    if arrival_rate is None:
+        return None
+    if arrival_rate == 0:
+        return 0.0
+    return float(replicas_required(arrival_rate, service_rate, target)) if service_rate else None
+
+
+def time_to_saturation(e: Estimates, capacity: CapacityEstimate) -> float | None:
+    """Seconds until λ, on its present trend, meets μ(1 − δ); 0 once it has; ``None`` if it is not rising."""
+    window = reference_window(e)
+    if window is None or capacity.service_rate is None or capacity.stable_limit is None:
+        return None
+    limit = capacity.service_rate * capacity.stable_limit
+    current = next((a.value for a in e.arrivals.values() if a.value is not None), None)
+    sustained = e.arrivals[window].value
+    if current is None or sustained is None:
+        return None
+    if sustained >= limit:
+        return 0.0
+    trend = e.arrival_trend
+    if trend is None or not trend.significant or trend.lower <= 0:
+        return None
+    return max(limit - current, 0.0) / trend.slope
+
+
+def validity(e: Estimates, capacity: CapacityEstimate) -> dict[str, Validity]:
+    """One verdict for each estimate."""
+    verdicts: dict[str, Validity] = {}
+    lambdas = {w: (ok() if a.reason == "ok" else because(a.reason)) for w, a in e.arrivals.items()}
+    faulty = [w for w, v in lambdas.items() if not v.valid]
+    verdicts["arrival_rate"] = (
+        Validity(False, lambdas[faulty[0]].reason, f"window {', '.join(faulty)}: {lambdas[faulty[0]].words}")
+        if faulty
+        else ok()
+    )
+    verdicts |= {f"arrival_rate_{w}": v for w, v in lambdas.items()}
+    verdicts["step_seconds"] = ok() if e.step_time else because("no_busy_intervals")
+    if e.capacity is None:
+        verdicts["kv_capacity_tokens"] = because("capacity_unknown")
+    else:
+        verdicts["kv_capacity_tokens"] = ok() if e.capacity.exact else because("hybrid_kv")
+    verdicts["request_demand_token_steps"] = ok() if capacity.method else because("too_few_requests")
+    verdicts["service_rate"] = ok() if capacity.reason == "ok" else because(capacity.reason)
+    verdicts["utilization"] = _utilization_validity(e, verdicts["service_rate"])
+    verdicts["stable_limit"] = _stable_limit_validity(e, capacity)
+    verdicts["queue_slope"] = ok() if e.queue else because("warming_up")
+    return verdicts
+
+
+def _utilization_validity(e: Estimates, service_rate: Validity) -> Validity:
+    window = reference_window(e)
+    if window is None:
+        first = next(iter(e.arrivals.values()))
+        return because(first.reason)
+    if e.arrivals[window].value == 0:
+        return ok()
+    return service_rate
+
+
+def _stable_limit_validity(e: Estimates, capacity: CapacityEstimate) -> Validity:
+    if capacity.limit is None:
+        return because("depends")
+    if capacity.limit != "kv":
+        return ok()
+    if e.largest is None:
+        return because("delta_unknown")
+    return because("delta_is_bound") if e.largest.is_bound else ok()

@@ -1,0 +1,37 @@
+"""M: how many tokens of KV cache one engine can fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvwatch.facts import CacheConfig
+
+DEFAULT_BLOCK_TOKENS = 16
+"""vLLM's own default, used for rounding where the block size is not exported."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvCapacity:
+    """M in tokens with the block size behind it; ``exact`` is false where layers differ in what they hold."""
+
+    tokens: float
+    block_tokens: int
+    exact: bool
+
+
+def kv_capacity(cache: CacheConfig, data_parallel_engines: int) -> KvCapacity | None:
+    """M from ``cache_config_info``; ``None`` where that does not tell.
+
+    One block, the null block, never holds a request's tokens. ``num_gpu_blocks`` is the sum over the server's
+    data-parallel engines, while ``kv_cache_size_tokens`` (vLLM ≥ 0.26) is one engine's.
+    """
+    block = cache.block_size_tokens
+    if cache.kv_cache_size_tokens is not None:
+        used_block = block or DEFAULT_BLOCK_TOKENS
+        tokens = cache.kv_cache_size_tokens - (block or 0)
+    elif cache.num_gpu_blocks is not None and block is not None:
+        used_block = block
+        tokens = (cache.num_gpu_blocks // max(data_parallel_engines, 1) - 1) * block
+    else:
+        return None
+    return KvCapacity(float(tokens), used_block, exact=not cache.hybrid) if tokens > 0 else None

@@ -1,0 +1,72 @@
+"""The largest request of the traffic, which sets δ: exact from a log, a bound from histogram buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+from kvwatch.core.interval import Interval
+from kvwatch.facts import EngineSample, Histogram
+from kvwatch.stats.decaying_max import DecayingMax
+
+_MEMORY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """Largest s + o [tokens]; ``is_bound`` where only an upper bound is known."""
+
+    tokens: float
+    is_bound: bool
+
+
+class LargestRequest:
+    """Largest s + o over the last one to two hours."""
+
+    def __init__(self) -> None:
+        self._seen = DecayingMax(_MEMORY_SECONDS)
+        self._prompt_edge = DecayingMax(_MEMORY_SECONDS)
+        self._output_edge = DecayingMax(_MEMORY_SECONDS)
+        self._last: tuple[Histogram | None, Histogram | None] = (None, None)
+
+    def saw(self, at: float, tokens: float) -> None:
+        """A log shows a request of ``tokens`` = s + o."""
+        self._seen.update(at, tokens)
+
+    def update(self, at: float, sample: EngineSample, interval: Interval | None) -> None:
+        """Note which buckets filled since the last sample (all that are not empty, at the first one)."""
+        prompt, output = sample.request_prompt_tokens, sample.request_generation_tokens
+        if interval is None or interval.lengths_count:
+            for edges, last, hist in zip(
+                (self._prompt_edge, self._output_edge), self._last, (prompt, output), strict=True
+            ):
+                edge = _highest_filled_edge(last if interval is not None else None, hist)
+                if edge is not None:
+                    edges.update(at, edge)
+            self._last = (prompt, output)
+
+    def get(self, now: float, max_model_len: int | None) -> Largest | None:
+        """The largest request; ``None`` if no bound is known."""
+        exact = self._seen.get(now)
+        if exact is not None:
+            return Largest(exact, is_bound=False)
+        prompt, output = self._prompt_edge.get(now), self._output_edge.get(now)
+        if prompt is None or output is None:
+            return None
+        bound = min(prompt + output, float(max_model_len) if max_model_len is not None else float("inf"))
+        return Largest(bound, is_bound=True) if isfinite(bound) else None
+
+
+def _highest_filled_edge(before: Histogram | None, after: Histogram | None) -> float | None:
+    """Upper edge of the highest bucket that holds an observation that was not there before."""
+    if after is None or not after.cumulative:
+        return None
+    old = dict(zip(before.edges, before.cumulative, strict=True)) if before is not None else {}
+    below = 0.0
+    highest = None
+    for edge, cumulative in zip(after.edges, after.cumulative, strict=True):
+        rise = cumulative - old.get(edge, 0.0)
+        if rise > below:
+            highest = edge
+        below = max(below, rise)
+    return highest

@@ -1,0 +1,107 @@
+"""Lengths of the requests that finished: sums per scrape interval, kept over a window that grows while they are few."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from kvwatch.core.interval import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What one or several neighbouring intervals brought: finished requests, and memory held and work done.
+
+    ``held_token_steps`` is Σ over the span's steps of the KV tokens held, ``generation_tokens`` what was generated.
+    """
+
+    end: float
+    count: float
+    prompt_tokens: float
+    output_tokens: float
+    generation_tokens: float
+    held_token_steps: float | None
+    prompt_all: float
+    prompt_computed: float | None
+
+    def joined(self, other: Span) -> Span:
+        """Both spans as one."""
+        held, computed = self.held_token_steps, self.prompt_computed
+        return Span(
+            end=max(self.end, other.end),
+            count=self.count + other.count,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            generation_tokens=self.generation_tokens + other.generation_tokens,
+            held_token_steps=None if held is None or other.held_token_steps is None else held + other.held_token_steps,
+            prompt_all=self.prompt_all + other.prompt_all,
+            prompt_computed=None
+            if computed is None or other.prompt_computed is None
+            else computed + other.prompt_computed,
+        )
+
+
+class LengthWindow:
+    """Spans of the last ``window_seconds``, or of as long as it takes to have ``min_requests``, up to an hour.
+
+    Spans older than the window are joined to minutes, so that memory stays bounded.
+    """
+
+    def __init__(self, window_seconds: float, min_requests: int = 60, max_spans: int = 600) -> None:
+        self._window = window_seconds
+        self._min_requests = min_requests
+        self._spacing = window_seconds / max_spans
+        self._recent: deque[Span] = deque()
+        self._old: deque[Span] = deque()
+
+    def update(self, interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> None:
+        """Take an interval, its step time and M."""
+        span = _span(interval, step_seconds, kv_tokens)
+        if self._recent and span.end - self._recent[-1].end < self._spacing:
+            span = self._recent.pop().joined(span)
+        self._recent.append(span)
+        while self._recent and self._recent[0].end <= span.end - self._window:
+            self._retire(self._recent.popleft())
+        while self._old and self._old[0].end <= span.end - 3600:
+            self._old.popleft()
+
+    def _retire(self, span: Span) -> None:
+        if self._old and int(self._old[-1].end // 60) == int(span.end // 60):
+            span = self._old.pop().joined(span)
+        self._old.append(span)
+
+    def clear(self) -> None:
+        """Forget everything: what comes next is another population."""
+        self._recent.clear()
+        self._old.clear()
+
+    def spans(self) -> list[Span]:
+        """The window's spans, oldest first, and as many older ones as are needed to have enough requests."""
+        chosen = list(self._recent)
+        count = sum(s.count for s in chosen)
+        for span in reversed(self._old):
+            if count >= self._min_requests:
+                break
+            chosen.insert(0, span)
+            count += span.count
+        return chosen
+
+
+def _span(interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> Span:
+    usage0, usage1 = interval.kv_usage_ratio
+    held: float | None = None
+    if usage0 is not None and usage1 is not None and kv_tokens is not None:
+        if step_seconds is not None:
+            held = (usage0 + usage1) / 2 * kv_tokens * interval.seconds / step_seconds
+        elif not interval.steps:
+            held = 0.0
+    return Span(
+        end=interval.end,
+        count=interval.lengths_count,
+        prompt_tokens=interval.lengths_prompt_tokens,
+        output_tokens=interval.lengths_output_tokens,
+        generation_tokens=interval.generation_tokens or 0.0,
+        held_token_steps=held,
+        prompt_all=interval.prompt_tokens or 0.0,
+        prompt_computed=interval.prompt_tokens_computed,
+    )

@@ -1,0 +1,74 @@
+"""b̄: engine step time as it is now, from plain counters."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from kvwatch.core.interval import Interval
+from kvwatch.stats.trimmed import trimmed_ratio, weighted_median
+
+_IDLE_FACTOR = 1.15
+"""A cadence this much above the inter-token latency means that the engine was idle in between."""
+_PARALLEL_FACTOR = 1.5
+"""A cadence this much below it, without preemptions, means micro-batches (pipeline) or steps counted twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Step time over the last busy intervals [s] and how many there were."""
+
+    trimmed_mean: float
+    median: float
+    intervals: int
+
+
+class StepTimes:
+    """Step times of one engine over a trailing window of busy intervals.
+
+    Cadence (Δt/Δsteps) is exact while the engine never idles. Where it idled, the mean inter-token latency
+    stands in: it weighs steps by their batch, but knows no idle time. Where several micro-batches are in
+    flight, or several API servers count the same step, the cadence is no request's step, and the latency is used.
+    """
+
+    def __init__(self, window_seconds: float, trim: float, max_intervals: int = 600) -> None:
+        self._window = window_seconds
+        self._trim = trim
+        self._kept: deque[tuple[float, float, float]] = deque(maxlen=max_intervals)
+        self._parallel = 0.0
+
+    def update(self, interval: Interval) -> float | None:
+        """Take an interval; its mean step time [s], or ``None`` if the engine was not seen to step in it."""
+        step = self.step_seconds(interval)
+        if step is not None and interval.steps:
+            self._kept.append((interval.end, step * interval.steps, interval.steps))
+        while self._kept and self._kept[0][0] <= interval.end - self._window:
+            self._kept.popleft()
+        return step
+
+    def step_seconds(self, interval: Interval) -> float | None:
+        """Mean step time in one interval [s]."""
+        if not interval.steps:
+            return None
+        cadence = interval.seconds / interval.steps
+        latency = None
+        if interval.inter_tokens and interval.inter_token_seconds:
+            latency = interval.inter_token_seconds / interval.inter_tokens
+        busy = all(interval.running)
+        if latency is None:
+            return cadence if busy else None
+        if busy and not interval.preemptions:
+            self._parallel = 0.98 * self._parallel + 0.02 * (latency > _PARALLEL_FACTOR * cadence)
+        if not busy or cadence > _IDLE_FACTOR * latency or self._parallel > 0.5:
+            return latency
+        return cadence
+
+    def get(self) -> StepTime | None:
+        """Trimmed mean and median over the window; ``None`` with fewer than 3 intervals."""
+        if len(self._kept) < 3:
+            return None
+        seconds = [k[1] for k in self._kept]
+        steps = [k[2] for k in self._kept]
+        mean = trimmed_ratio(seconds, steps, self._trim)
+        median = weighted_median([s / n for s, n in zip(seconds, steps, strict=True)], steps)
+        return None if mean is None or median is None else StepTime(mean, median, len(self._kept))

@@ -1,0 +1,99 @@
+"""One scraped server: its engines, and whether what is known of them is fresh."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from kvwatch.core.assemble import assemble
+from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.options import CoreOptions
+from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.views import EngineView, TargetView
+
+_FORGET_SECONDS = 600.0
+"""An engine that a server has stopped exporting is forgotten after this long."""
+_MAX_ENGINES = 256
+
+
+class Target:
+    """State of one target. ``configured`` settings win over those that the server itself tells."""
+
+    def __init__(self, name: str, options: CoreOptions, configured: Settings) -> None:
+        self.name = name
+        self._options = options
+        self._configured = configured
+        self._discovered = Settings()
+        self._engines: dict[EngineKey, EngineEstimator] = {}
+        self._last_good: Scrape | None = None
+        self._failure: ScrapeFailed | None = None
+
+    def observe(self, fact: Fact) -> None:
+        """Take one fact about this target."""
+        match fact:
+            case Scrape():
+                self._scraped(fact)
+            case ScrapeFailed():
+                self._failure = fact
+            case Settings():
+                self._discovered = fact
+                self._configure()
+            case RequestRecord():
+                # a log line names no engine; with several engines it says nothing about one of them
+                if len(self._engines) == 1:
+                    next(iter(self._engines.values())).observe_request(fact)
+
+    def configure(self, configured: Settings) -> None:
+        """Replace the configured settings, keeping all state."""
+        self._configured = configured
+        self._configure()
+
+    def _configure(self) -> None:
+        settings = self._configured.over(self._discovered)
+        for engine in self._engines.values():
+            engine.configure(settings)
+
+    def _scraped(self, scrape: Scrape) -> None:
+        if self._last_good is not None and scrape.at <= self._last_good.at:
+            return
+        self._last_good, self._failure = scrape, None
+        per_model = Counter(s.key.model_name for s in scrape.engines)
+        for sample in scrape.engines:
+            engine = self._engines.get(sample.key)
+            if engine is None:
+                if len(self._engines) >= _MAX_ENGINES:
+                    continue
+                engine = self._engines[sample.key] = EngineEstimator(self._options)
+                engine.configure(self._configured.over(self._discovered))
+            engine.observe(scrape.at, sample, per_model[sample.key.model_name])
+        for key in [k for k, e in self._engines.items() if scrape.at - e.last_at > _FORGET_SECONDS]:
+            del self._engines[key]
+
+    def view(self, now: float) -> TargetView:
+        """Health, and estimates of the engines whose last sample is fresh; stale ones are withheld."""
+        last = self._last_good
+        return TargetView(
+            target=self.name,
+            up=last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds,
+            scrape_age_seconds=now - last.at if last is not None else None,
+            scrape_duration_seconds=last.duration_seconds if last is not None else None,
+            engines=tuple(self._engine_views(now)),
+            problem=self._problem(now),
+        )
+
+    def _engine_views(self, now: float) -> list[EngineView]:
+        views = []
+        for key, engine in sorted(self._engines.items(), key=lambda item: (item[0].model_name, item[0].engine)):
+            if now - engine.last_at <= self._options.stale_after_seconds:
+                estimates = engine.estimates(engine.last_at)
+                if estimates is not None:
+                    views.append(assemble(self.name, key, estimates, self._options))
+        return views
+
+    def _problem(self, now: float) -> str:
+        if self._failure is not None:
+            return f"{self._failure.reason}: {self._failure.detail}".rstrip(": ")
+        if self._last_good is None:
+            return "not scraped yet"
+        if now - self._last_good.at > self._options.stale_after_seconds:
+            return "stale"
+        return "" if self._last_good.engines else "the server exports no vllm metrics"
