@@ -1,0 +1,83 @@
+# Two commands do all their own set-up on a fresh machine:
+#   make demo    watch kvwatch follow an engine into overload
+#   make test    everything CI runs
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV ?= .venv
+CACHE ?= .cache
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest
+
+export PYTHON
+export PATH := $(CURDIR)/$(CACHE)/prometheus/usr/bin:$(PATH)
+export KVWATCH_VLLM_VENV ?= $(CURDIR)/$(CACHE)/vllm
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Environment. `.run` has what users get, `.dev` the tools as well; either is made anew when the pins change.
+
+$(VENV)/.made:
+	scripts/make_venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+.PHONY: setup setup-prometheus setup-vllm
+setup: $(VENV)/.dev ## Make .venv with kvwatch and all tools
+setup-prometheus: ## Make prometheus, promtool and alertmanager available
+	scripts/setup_prometheus.sh $(CACHE)/prometheus
+setup-vllm: ## Install a real vLLM into .cache/vllm (2 minutes, 2.5 GB, once)
+	scripts/setup_vllm.sh $(KVWATCH_VLLM_VENV)
+
+.PHONY: demo
+demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched by kvwatch
+	$(BIN)/kvwatch demo $(ARGS)
+
+# Checks.
+
+.PHONY: lint types layers test-fast test-prometheus test-vllm
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy --strict
+layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
+	$(BIN)/lint-imports
+test-fast: $(VENV)/.dev ## Tests that need nothing but Python
+	$(PYTEST) -m 'not vllm and not prometheus' $(ARGS)
+test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
+	$(PYTEST) -m prometheus $(ARGS)
+test-vllm: $(VENV)/.dev setup-vllm ## Tests against a real vLLM on this CPU (minutes)
+	$(PYTEST) -m vllm $(ARGS)
+
+.PHONY: quick test
+quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
+test: ## Everything CI runs, in order, stopping at the first failure
+	@set -e; for step in lint types layers test-fast test-prometheus test-vllm; do \
+	  echo "== $$step"; started=$$SECONDS; \
+	  $(MAKE) --no-print-directory $$step; \
+	  echo "== $$step took $$((SECONDS - started)) s"; done
+
+.PHONY: format constraints clean
+format: $(VENV)/.dev ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+constraints: ## Pin the newest versions that fit pyproject.toml
+	rm -rf $(CACHE)/pins && scripts/make_venv.sh $(CACHE)/pins
+	$(CACHE)/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	{ head -n 1 constraints.txt; $(CACHE)/pins/bin/python -m pip freeze | grep -vi '^kvwatch\b'; } > $(CACHE)/pins.txt
+	mv $(CACHE)/pins.txt constraints.txt && rm -rf $(CACHE)/pins
+clean: ## Remove everything that the targets above made, the real vLLM too
+	rm -rf $(VENV) $(CACHE) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""kvwatch against a real vLLM on this CPU: the rig (model, server, load) and the tests that use it."""
