@@ -1,0 +1,1 @@
+"""The streaming estimators against their batch formulas."""
