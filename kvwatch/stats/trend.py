@@ -13,6 +13,7 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 Z90 = 1.6448536269514722
 """95th percentile of the normal law: the half-width of a two-sided 90% interval in standard deviations."""
@@ -60,9 +61,11 @@ def _score_variance(x: npt.NDArray[np.float64]) -> float:
 def _inflation(residuals: npt.NDArray[np.float64]) -> float:
     """n/n* of Hamed and Rao: by how much autocorrelation widens the variance of S; at least 1."""
     n = len(residuals)
-    ranks = np.argsort(np.argsort(residuals, kind="stable"), kind="stable").astype(float)
-    ranks -= ranks.mean()
+    # equal residuals share a rank: ranked by their position they would look like a trend of their own
+    ranks = rankdata(residuals) - (n + 1) / 2
     power = float(ranks @ ranks)
+    if power == 0:
+        return 1.0
     total = 0.0
     for lag in range(1, n - 2):
         r = float(ranks[:-lag] @ ranks[lag:]) / power
