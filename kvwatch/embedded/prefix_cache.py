@@ -48,7 +48,7 @@ class PlainBlocks:
         self.free = usable_blocks
         self._size = block_size_tokens
 
-    def lookup(self, request: Request) -> tuple[int, int]:  # noqa: ARG002 (the interface has it)
+    def lookup(self, request: Request) -> tuple[int, int]:
         """Nothing is cached."""
         return 0, 0
 
@@ -62,7 +62,7 @@ class PlainBlocks:
     def register(self, request: Request, computed_tokens: int) -> None:
         """Nothing to register."""
 
-    def release(self, request: Request, computed_tokens: int, *, keep: bool) -> None:  # noqa: ARG002
+    def release(self, request: Request, computed_tokens: int, *, keep: bool) -> None:
         """Free ⌈computed/B⌉ blocks."""
         self.free += -(-computed_tokens // self._size)
 

@@ -20,9 +20,12 @@ class Request:
     """
 
     __slots__ = (
+        "abort_at",
         "arrival",
         "cached_run",
         "computed_tokens",
+        "decoding_since",
+        "ended",
         "first_cached_tokens",
         "first_scheduled",
         "first_token",
@@ -34,6 +37,7 @@ class Request:
         "preemptions",
         "prefix_id",
         "prompt_tokens",
+        "queued",
         "seat",
         "shared_blocks",
         "start_step",
@@ -67,9 +71,14 @@ class Request:
         # What the metrics need to know.
         self.unreported_preemptions = 0
         self.first_cached_tokens: int | None = None
+        self.queued = arrival
         self.first_scheduled: float | None = None
         self.first_token: float | None = None
         self.last_token = 0.0
+        """When its latest token came; while it decodes, only as of its latest eviction."""
+        self.decoding_since = 0.0
+        self.ended: float | None = None
+        self.abort_at: float | None = None
 
     @property
     def known_tokens(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kvwatch.embedded.request import Request
 from kvwatch.embedded.scheduler import Scheduler
+from kvwatch.embedded.workload import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -144,8 +145,9 @@ class _Backlog:
         self, pool: Sequence[RequestShape], weights: Sequence[float] | None, settings: SchedulerSettings, seed: int
     ) -> None:
         self.scheduler = Scheduler(settings)
-        self._stream = draw_shapes(pool, random.Random(seed), weights)  # noqa: S311 (reproducible, not secret)
-        longest = settings.max_model_len
+        source = random.Random(seed)  # noqa: S311 (reproducible, not secret)
+        self._stream = Pool(tuple(pool)).shapes(source) if weights is None else _weighted(pool, weights, source)
+        longest = min(settings.max_model_len, settings.kv_capacity_tokens)
         shares = [1.0] * len(pool) if weights is None else weights
         outputs = [min(shape.output_tokens, longest - shape.prompt_tokens) for shape in pool]
         self.mean_output_tokens = sum(w * o for w, o in zip(shares, outputs, strict=True)) / sum(shares)
@@ -160,15 +162,10 @@ class _Backlog:
         scheduler.step()
 
 
-def draw_shapes(
-    pool: Sequence[RequestShape], random_source: random.Random, weights: Sequence[float] | None = None
+def _weighted(
+    pool: Sequence[RequestShape], weights: Sequence[float], random_source: random.Random
 ) -> Iterator[RequestShape]:
-    """Draw shapes for ever: in shuffled rounds of the whole pool, or independently by weight."""
-    if weights is not None:
-        thresholds = list(accumulate(weights))
-        while True:
-            yield from random_source.choices(pool, cum_weights=thresholds, k=256)
-    order = list(pool)
+    """Draw shapes independently, each as often as its weight says."""
+    thresholds = list(accumulate(weights))
     while True:
-        random_source.shuffle(order)
-        yield from order
+        yield from random_source.choices(pool, cum_weights=thresholds, k=256)

@@ -25,7 +25,7 @@ from kvwatch.embedded.request import ABORTED, DECODING, FINISHED, PREFILLING, WA
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from kvwatch.embedded.settings import SchedulerSettings
+    from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
 _by_seat = attrgetter("seat")
 
@@ -71,6 +71,15 @@ class Scheduler:
         Raises:
             ValueError: The request could never run, and would block all behind it.
         """
+        request.output_tokens = min(request.output_tokens, self.check(request))
+        self.waiting.append(request)
+
+    def check(self, request: Request | RequestShape) -> int:
+        """Return the room that a prompt leaves for output, in tokens.
+
+        Raises:
+            ValueError: None: the request could never run.
+        """
         settings = self.settings
         room = min(settings.max_model_len, settings.kv_capacity_tokens) - request.prompt_tokens
         if room < 1:
@@ -78,8 +87,7 @@ class Scheduler:
                 f"a prompt of {request.prompt_tokens} tokens leaves no room for output: max_model_len is"
                 f" {settings.max_model_len}, the KV cache holds {settings.kv_capacity_tokens} tokens"
             )
-        request.output_tokens = min(request.output_tokens, room)
-        self.waiting.append(request)
+        return room
 
     def step(self) -> None:
         """Schedule and execute one engine step."""

@@ -50,7 +50,7 @@ class SchedulerSettings:
             raise ValueError(f"watermark_ratio is {self.watermark_ratio}; it must not be negative")
 
     @classmethod
-    def from_capacity(
+    def from_capacity(  # noqa: PLR0913 (one for each setting)
         cls,
         kv_capacity_tokens: int,
         *,

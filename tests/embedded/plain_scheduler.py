@@ -9,12 +9,16 @@ from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
 @dataclass(eq=False)
 class Block:
+    """A KV-cache block: who counts on it, and its hash once it is full."""
+
     references: int = 0
     key: tuple[object, ...] | None = None
 
 
 @dataclass(eq=False)
 class PlainRequest:
+    """A request that is touched in every step."""
+
     identity: int
     shape: RequestShape
     output_tokens: int
@@ -27,9 +31,11 @@ class PlainRequest:
 
     @property
     def known(self) -> int:
+        """Prompt and generated tokens."""
         return self.shape.prompt_tokens + self.generated
 
     def key(self, index: int, size: int) -> tuple[object, ...]:
+        """Stand-in for the hash of a block's tokens and all before them."""
         if (index + 1) * size <= self.shape.shared_prefix_tokens:
             return ("shared", self.shape.prefix_id, index)
         return ("own", self.identity, index)
@@ -37,6 +43,8 @@ class PlainRequest:
 
 @dataclass
 class PlainStep:
+    """What happened in one step; requests by identity."""
+
     decoding: int = 0
     prefill_tokens: int = 0
     recomputed_tokens: int = 0
@@ -50,6 +58,8 @@ class PlainStep:
 
 
 class PlainScheduler:
+    """The running list and the waiting queue, walked through in every step."""
+
     def __init__(self, settings: SchedulerSettings) -> None:
         self.settings = settings
         self.free: list[Block] = [Block() for _ in range(settings.usable_blocks)]
@@ -58,10 +68,12 @@ class PlainScheduler:
         self.running: list[PlainRequest] = []
 
     def add(self, identity: int, shape: RequestShape) -> None:
+        """Queue a request."""
         room = min(self.settings.max_model_len, self.settings.kv_capacity_tokens) - shape.prompt_tokens
         self.waiting.append(PlainRequest(identity, shape, min(shape.output_tokens, room)))
 
     def abort(self, identities: set[int]) -> None:
+        """Drop requests between two steps."""
         for request in [r for r in self.running if r.identity in identities]:
             self.running.remove(request)
             self._free(request)
@@ -105,7 +117,8 @@ class PlainScheduler:
         self._store(request, request.computed + tokens)
         return True
 
-    def step(self) -> PlainStep:
+    def step(self) -> PlainStep:  # noqa: PLR0912, PLR0915 (one loop, so that it can be read against the source)
+        """Schedule and execute one step."""
         out = PlainStep()
         size = self.settings.block_size_tokens
         budget = self.settings.max_num_batched_tokens
