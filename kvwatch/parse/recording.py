@@ -29,18 +29,24 @@ def recorded_scrape(line: bytes | str, reader: ExpositionReader, where: str = ""
     ``where`` is the place of the line, given back with a refusal. Reasons: "too_long", "not_json",
     "not_a_scrape", "bad_time".
     """
+    found = _line(line)
+    if isinstance(found, str):
+        return Rejected(found, where)
+    if found.text is not None:
+        return reader.read(found.text.encode("utf-8", "replace"), found.t)
+    return ScrapeFailed(found.t, "recorded", (found.error or "")[:_MAX_DETAIL])
+
+
+def _line(line: bytes | str) -> _Line | str:
+    """The line, or in a word why it is none."""
     if len(line) > MAX_BODY_BYTES:
-        return Rejected("too_long", where)
+        return "too_long"
     try:
         found = _decode(line)
     except msgspec.ValidationError:
-        return Rejected("not_a_scrape", where)
+        return "not_a_scrape"
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return Rejected("not_json", where)
+        return "not_json"
     if not math.isfinite(found.t):
-        return Rejected("bad_time", where)
-    if found.text is not None:
-        return reader.read(found.text.encode("utf-8", "replace"), found.t)
-    if found.error is not None:
-        return ScrapeFailed(found.t, "recorded", found.error[:_MAX_DETAIL])
-    return Rejected("not_a_scrape", where)
+        return "bad_time"
+    return "not_a_scrape" if found.text is None and found.error is None else found
