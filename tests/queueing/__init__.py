@@ -1,0 +1,1 @@
+"""The formulas of queueing theory against printed numbers and brute force."""
