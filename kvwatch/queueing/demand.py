@@ -64,7 +64,10 @@ def mean_demand(moments: PairMoments, block_tokens: int, chunk_tokens: int) -> f
     prefill steps, whose mean is taken over a lognormal law with the prompts' mean and variance.
     """
     m = moments
-    decode = m.mean_so + (m.mean_oo - m.mean_o) / 2 + (block_tokens - 1) / 2 * m.mean_o
+    # unbiased moments of a few large groups can fall below what lengths of at least 1 allow
+    mean_so = max(m.mean_so, m.mean_s, m.mean_o)
+    mean_oo = max(m.mean_oo, m.mean_o)
+    decode = mean_so + (mean_oo - m.mean_o) / 2 + (block_tokens - 1) / 2 * m.mean_o
     prefill = _partial_prefill(prompt_quantiles(m.mean_s, m.var_s), block_tokens, chunk_tokens)
     return decode + float(prefill.mean())
 
@@ -77,8 +80,9 @@ def mean_steps(moments: PairMoments, chunk_tokens: int) -> float:
 
 def prompt_quantiles(mean: float, variance: float, points: int = 64) -> Array:
     """``points`` equally likely lengths of a lognormal law with this mean and variance, at least 1 token each."""
-    if mean <= 0 or variance <= 0:
-        return np.full(points, max(mean, 1.0))
+    mean = max(mean, 1.0)
+    if variance <= 0:
+        return np.full(points, mean)
     sigma = sqrt(log(1 + variance / mean**2))
     z = np.array([NormalDist().inv_cdf((i + 0.5) / points) for i in range(points)])
     x = np.exp(z * sigma)
