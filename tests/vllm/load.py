@@ -88,29 +88,36 @@ class PoissonLoad:
     ledger: Ledger
     seed: int = 0
 
-    async def run(self, rate: float, seconds: float) -> None:
-        """Offer ``rate`` requests/s for ``seconds``, then drop whatever is still unanswered.
+    async def run(self, *phases: tuple[float, float]) -> None:
+        """Offer each (rate in requests/s, seconds) in turn without a pause, then drop whatever is unanswered.
 
         Requests that are dropped, or that the server fails, stay in the ledger with their status.
         """
-        draw = random.Random(self.seed)
         clock = asyncio.get_running_loop()
         tasks: set[asyncio.Task[None]] = set()
-        end = clock.time() + seconds
-        due = clock.time() + draw.expovariate(rate)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)) as session:
             try:
-                while due < end and len(self.ledger.requests) < MAX_REQUESTS:
+                for due in self._arrival_times(clock.time(), phases):
                     await asyncio.sleep(max(0.0, due - clock.time()))
                     prompt, output = next(self.lengths)
                     tasks.add(asyncio.create_task(self._send(session, prompt, output)))
-                    due += draw.expovariate(rate)
-                await asyncio.sleep(max(0.0, end - clock.time()))
+                    tasks.difference_update([task for task in tasks if task.done()])
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _arrival_times(self, start: float, phases: Sequence[tuple[float, float]]) -> Iterator[float]:
+        """Arrival times on the clock of ``start``; the last time is the end of the last phase."""
+        draw = random.Random(self.seed)
+        for rate, seconds in phases:
+            due, end = start + draw.expovariate(rate), start + seconds
+            while due < end and len(self.ledger.requests) < MAX_REQUESTS:
+                yield due
+                due += draw.expovariate(rate)
+            start = end
+        yield start
 
     async def _send(self, session: aiohttp.ClientSession, prompt: int, output: int) -> None:
         entry = Request(time.time(), 0.0, prompt, output, FAILED)

@@ -145,18 +145,9 @@ class VllmServer:
         Raises:
             VllmFailedError: a process of the group outlived it by ``STOP_SECONDS``.
         """
-        if self._process is None:
-            return
-        group, deadline = self._process.pid, time.monotonic() + STOP_SECONDS
-        while group_members(group):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-            self._process.poll()
-            if time.monotonic() > deadline:
-                raise VllmFailedError(f"processes {group_members(group)} of vLLM do not end")
-            time.sleep(0.05)
-        self._process.wait(STOP_SECONDS)
-        self._process = None
+        if self._process is not None:
+            kill_group(self._process)
+            self._process = None
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of the log, for an error message."""
@@ -164,6 +155,23 @@ class VllmServer:
 
     def _get(self, path: str, timeout: float) -> contextlib.closing[urllib.response.addinfourl]:
         return contextlib.closing(urllib.request.urlopen(self.url + path, timeout=timeout))
+
+
+def kill_group(leader: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to every process of the group that ``leader`` leads; returns when all are gone.
+
+    Raises:
+        VllmFailedError: one outlived it by ``STOP_SECONDS``.
+    """
+    group, deadline = leader.pid, time.monotonic() + STOP_SECONDS
+    while left := group_members(group):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        leader.poll()  # a leader that nobody waits for stays a zombie
+        if time.monotonic() > deadline:
+            raise VllmFailedError(f"processes {left} of vLLM do not end")
+        time.sleep(0.05)
+    leader.wait(STOP_SECONDS)
 
 
 def group_members(group: int) -> list[int]:

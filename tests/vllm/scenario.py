@@ -1,0 +1,201 @@
+"""One life of a real vLLM under the eyes of the real kvwatch, told once and judged by many tests.
+
+    start · measure what it can serve · light load · overload · kill -9 · start again · light load
+
+Starting vLLM takes most of a minute, so the tests share this story and each checks one claim about what was seen.
+Only vLLM, kvwatch and the load know each other's addresses; everything is on loopback and every wait is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from tests.vllm.daemon import KVWATCH, Daemon, Reading, parse
+from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths, uniform_pool
+from tests.vllm.model import SMALL
+from tests.vllm.server import ServerSettings, VllmServer, free_port
+
+SETTINGS = ServerSettings(SMALL, "small", blocks=384, seats=12)
+"""12 seats run out long before 12,256 tokens do, so capacity hardly depends on which lengths are inside."""
+
+POOL = uniform_pool(10, 100, size=64, seed=11)
+LIGHT, HEAVY = 0.35, 1.5
+"""Shares of the measured capacity that are offered."""
+
+PROBE_RATE, PROBE_SECONDS, PROBE_RAMP_SECONDS = 20.0, 22.0, 6.0
+"""A rate that no two cores can serve, for how long, and how much of that fills the seats first."""
+
+PHASE_SECONDS = 72.0
+"""The one-minute window lies within the phase, with room for start-up and a busy machine."""
+
+RECORD_SECONDS = 8.0
+INTERVAL_SECONDS = 1.0
+STALE_SECONDS = 3 * INTERVAL_SECONDS
+RECOVERY_SECONDS = 100.0
+
+
+@dataclass(slots=True)
+class Story:
+    """What was done, when (unix seconds), and everything that both servers said."""
+
+    folder: Path
+    capacity: float = 0.0
+    """Requests/s that vLLM answered while far more were offered, before kvwatch started."""
+    light: tuple[float, float] = (0.0, 0.0)
+    heavy: tuple[float, float] = (0.0, 0.0)
+    killed: float = 0.0
+    back: float = 0.0
+    ended: float = 0.0
+    ledger: Ledger = field(default_factory=Ledger)
+    readings: list[Reading] = field(default_factory=list)
+    unanswered: int = 0
+    """How often kvwatch's own ``/metrics`` gave no answer."""
+    vllm: list[Reading] = field(default_factory=list)
+    """vLLM's metrics, asked directly."""
+    exit_code: int | None = None
+
+    @property
+    def recording(self) -> Path:
+        """Folder that ``kvwatch record`` wrote during the light load."""
+        return self.folder / "recording"
+
+    def between(self, start: float, end: float) -> list[Reading]:
+        """What kvwatch said in [``start``, ``end``]."""
+        return [reading for reading in self.readings if start <= reading.at <= end]
+
+    def last_before(self, end: float) -> Reading:
+        """The last that kvwatch said before ``end``."""
+        return self.between(0.0, end)[-1]
+
+
+async def tell(python: Path, folder: Path) -> Story:
+    """Live through the whole story; leaves no process behind, however it ends."""
+    story = Story(folder)
+    server = VllmServer(python, SETTINGS, folder)
+    try:
+        server.start()
+        story.capacity = await _probe(server)
+        port = free_port()
+        arguments = ["--target", server.url, "--interval", f"{INTERVAL_SECONDS:g}s"]
+        arguments += ["--max-num-seqs", str(SETTINGS.seats), "--max-num-batched-tokens", str(SETTINGS.budget_tokens)]
+        daemon = Daemon(port, folder / "kvwatch.log", arguments)
+        try:
+            async with _watching(story, daemon, server):
+                await _load_and_kill(story, server)
+                await _restart(story, server)
+            story.ended = time.time()
+        finally:
+            story.exit_code = daemon.stop()
+    finally:
+        server.stop()
+        story.ledger.write(folder / "requests.jsonl")
+    return story
+
+
+async def _probe(server: VllmServer) -> float:
+    ledger = Ledger()
+    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=1), ledger, seed=1)
+    start = time.time()
+    await load.run((PROBE_RATE, PROBE_SECONDS))
+    answered = ledger.answered(start + PROBE_RAMP_SECONDS, start + PROBE_SECONDS)
+    await _until(lambda: _nothing_inside(server), seconds=20.0, what="vLLM drops what was abandoned")
+    return answered / (PROBE_SECONDS - PROBE_RAMP_SECONDS)
+
+
+async def _load_and_kill(story: Story, server: VllmServer) -> None:
+    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=2), story.ledger, seed=2)
+    start = time.time()
+    story.light = (start, start + PHASE_SECONDS)
+    story.heavy = (start + PHASE_SECONDS, start + 2 * PHASE_SECONDS)
+    phases = [(share * story.capacity, PHASE_SECONDS) for share in (LIGHT, HEAVY)]
+    # the load outlives the server by a little, as clients do
+    sending = asyncio.create_task(load.run(*phases, (HEAVY * story.capacity, 4.0)))
+    try:
+        await asyncio.sleep(5.0)
+        await asyncio.to_thread(_record, story, server)
+        await asyncio.sleep(story.heavy[1] - time.time())
+        story.killed = time.time()
+        await asyncio.to_thread(server.kill)
+        await sending
+    finally:
+        sending.cancel()
+    await asyncio.sleep(story.killed + STALE_SECONDS + 5.0 - time.time())
+
+
+def _record(story: Story, server: VllmServer) -> None:
+    command = [str(KVWATCH), "record", "--target", server.url, "--output", str(story.recording)]
+    command += ["--interval", "0.5s", "--duration", f"{RECORD_SECONDS:g}s"]
+    subprocess.run(command, timeout=RECORD_SECONDS + 30, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+async def _restart(story: Story, server: VllmServer) -> None:
+    await asyncio.to_thread(server.start)
+    story.back = time.time()
+    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=3), story.ledger, seed=3)
+    sending = asyncio.create_task(load.run((LIGHT * story.capacity, RECOVERY_SECONDS)))
+    try:
+        # the one-minute window must fill anew; whether it did is for the tests to say
+        with contextlib.suppress(TimeoutError):
+            await _until(
+                lambda: story.readings[-1].get("kvwatch_utilization", window="1m") is not None,
+                seconds=RECOVERY_SECONDS,
+                what="estimates return",
+            )
+        await asyncio.sleep(3.0)
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _watching(story: Story, daemon: Daemon, server: VllmServer) -> AsyncIterator[None]:
+    """Ask kvwatch and vLLM for their metrics, twice a second each, while the body runs."""
+
+    async def watch(url: str, readings: list[Reading], missed: Callable[[], None]) -> None:
+        timeout = aiohttp.ClientTimeout(total=5.0)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while True:
+                try:
+                    async with session.get(f"{url}/metrics") as answer:
+                        readings.append(parse(time.time(), await answer.text()))
+                except (aiohttp.ClientError, TimeoutError):
+                    missed()
+                await asyncio.sleep(0.5)
+
+    def kvwatch_missed() -> None:
+        story.unanswered += bool(story.readings)  # until the first answer it is starting
+
+    tasks = [
+        asyncio.create_task(watch(daemon.url, story.readings, kvwatch_missed)),
+        asyncio.create_task(watch(server.url, story.vllm, lambda: None)),
+    ]
+    try:
+        await _until(lambda: bool(story.readings), seconds=30.0, what="kvwatch answers")
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(end, Exception):  # not its cancellation: what it saw is incomplete
+                raise end
+
+
+def _nothing_inside(server: VllmServer) -> bool:
+    reading = parse(time.time(), server.metrics())
+    return reading.get("vllm:num_requests_running") == 0 and reading.get("vllm:num_requests_waiting") == 0
+
+
+async def _until(met: Callable[[], bool], *, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {seconds:.0f} s still waiting: {what}")
+        await asyncio.sleep(0.5)

@@ -1,0 +1,206 @@
+"""kvwatch beside a real vLLM: light load, overload, sudden death, return. One story, a claim a test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.vllm.daemon import KVWATCH, Reading
+from tests.vllm.scenario import SETTINGS, STALE_SECONDS, Story, tell
+from tests.vllm.server import vllm_python
+
+pytestmark = pytest.mark.vllm
+
+WINDOW_SECONDS = 60.0
+ESTIMATES = ("kvwatch_arrival_rate", "kvwatch_service_rate", "kvwatch_utilization", "kvwatch_queue_length")
+NEVER_NEGATIVE = (
+    "kvwatch_arrival_rate",
+    "kvwatch_service_rate",
+    "kvwatch_utilization",
+    "kvwatch_observed_service_rate",
+    "kvwatch_step_seconds",
+    "kvwatch_request_demand_token_steps",
+    "kvwatch_kv_capacity_tokens",
+    "kvwatch_queue_length",
+)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The story, told once; about six minutes."""
+    python = vllm_python()
+    if python is None:
+        pytest.skip("no real vLLM here: run `make setup-vllm`")
+    return asyncio.run(tell(python, tmp_path_factory.mktemp("vllm")))
+
+
+def values(readings: Iterable[Reading], name: str) -> list[float]:
+    """Every sample of ``name`` in ``readings``."""
+    return [value for reading in readings for value in reading.samples.get(name, {}).values()]
+
+
+def arrival_rate_error(story: Story, phase: tuple[float, float]) -> float:
+    """Relative error of kvwatch's last λ in ``phase`` against what the load sent in the same minute."""
+    reading = story.last_before(phase[1])
+    end = reading.newest_scrape
+    assert end - WINDOW_SECONDS > phase[0], "the window does not lie within the phase"
+    estimated = reading.get("kvwatch_arrival_rate", window="1m")
+    assert estimated is not None
+    sent = story.ledger.arrivals(end - WINDOW_SECONDS, end)
+    return abs(estimated * WINDOW_SECONDS - sent) / sent
+
+
+def test_light_load_is_counted_right(story: Story) -> None:
+    """λ over a minute is within 5% of what was sent in it.
+
+    The count itself is exact. What differs is at the window's ends: requests that the front end has accepted and the
+    engine has not, and a window's start between two scrapes; of some 130 requests that may be a handful.
+    """
+    assert arrival_rate_error(story, story.light) < 0.05
+
+
+def test_overload_is_counted_right(story: Story) -> None:
+    """λ is as right when half of what arrives only joins the queue, for which vLLM has no counter."""
+    assert arrival_rate_error(story, story.heavy) < 0.05
+
+
+def test_utilization_orders_the_loads(story: Story) -> None:
+    """ρ is below the stable limit under light load, above it and above 1 in overload."""
+    light, heavy = story.last_before(story.light[1]), story.last_before(story.heavy[1])
+    low, high = (r.get("kvwatch_utilization", window="1m") for r in (light, heavy))
+    limits = [r.get("kvwatch_stable_limit") for r in (light, heavy)]
+    assert low is not None
+    assert high is not None
+    assert limits[0] is not None
+    assert limits[1] is not None
+    assert 0 < low < limits[0] <= 1
+    assert high > max(limits[1], 1)
+
+
+def test_service_rate_in_overload_is_what_was_served(story: Story) -> None:
+    """While requests wait, the model's μ and the observed one are within 10% of what clients got answered.
+
+    The observed rate is a count of a minute's completions, some 370, whose edges shift by at most a batch of 12.
+    """
+    reading = story.last_before(story.heavy[1])
+    end = reading.newest_scrape
+    served = story.ledger.answered(end - 45.0, end) / 45.0
+    assert reading.get("kvwatch_observed_service_rate") == pytest.approx(served, rel=0.1)
+    assert reading.get("kvwatch_service_rate") == pytest.approx(served, rel=0.1)
+
+
+def test_seats_bind(story: Story) -> None:
+    """With 12 seats and memory for more than a hundred requests, seats are what limits."""
+    assert story.last_before(story.heavy[1]).get("kvwatch_binding_limit", limit="seqs") == 1
+
+
+def test_capacity_is_the_cache_less_the_null_block(story: Story) -> None:
+    """M is exactly what vLLM reports less one block, which its allocator never gives out."""
+    info = story.vllm[0].samples["vllm:cache_config_info"]
+    (labels,) = [dict(labels) for labels in info]
+    expected = int(labels["kv_cache_size_tokens"]) - int(labels["block_size"])
+    assert expected == (SETTINGS.blocks - 1) * SETTINGS.block_tokens
+    assert set(values(story.readings, "kvwatch_kv_capacity_tokens")) == {float(expected)}
+
+
+def test_queue_length_is_vllms(story: Story) -> None:
+    """The queue that kvwatch shows is one that vLLM itself showed within the two seconds around that scrape.
+
+    Two requests more or less: vLLM's gauge moves between our looks at it.
+    """
+    readings = story.between(story.heavy[0] + 10.0, story.heavy[1] - 2.0)
+    assert len(readings) > 50
+    for reading in readings:
+        near = [r for r in story.vllm if abs(r.at - reading.newest_scrape) < 2.0]
+        waiting = values(near, "vllm:num_requests_waiting")
+        shown = reading.get("kvwatch_queue_length")
+        assert shown is not None
+        assert min(waiting) - 2 <= shown <= max(waiting) + 2
+
+
+def test_queue_is_empty_under_light_load(story: Story) -> None:
+    """At a third of capacity the queue that kvwatch shows is short, and its trend is not upward for sure."""
+    readings = story.between(story.light[0] + 10.0, story.light[1])
+    lengths = values(readings, "kvwatch_queue_length")
+    assert sorted(lengths)[len(lengths) // 2] == 0
+    slope = readings[-1].get("kvwatch_queue_slope_lower")
+    assert slope is not None
+    assert slope <= 0
+
+
+def test_queue_grows_by_what_is_not_served(story: Story) -> None:
+    """In overload the queue's trend is upward for sure, and its interval holds the growth of the last 45 s.
+
+    Growth as the load saw it: what it had sent and not got back, at the end against 45 s before.
+    """
+    reading = story.last_before(story.heavy[1])
+    end = reading.newest_scrape
+    growth = (story.ledger.in_flight(end) - story.ledger.in_flight(end - 45.0)) / 45.0
+    lower, upper = (reading.get(f"kvwatch_queue_slope_{side}") for side in ("lower", "upper"))
+    assert lower is not None
+    assert upper is not None
+    assert lower > 0
+    assert lower - 0.1 * growth <= growth <= upper + 0.1 * growth
+
+
+def test_every_estimate_has_a_validity_and_a_reason(story: Story) -> None:
+    """Validity is 1 with reason "ok" or 0 with another reason, and what is exported has one."""
+    for reading in story.readings:
+        for labels, valid in reading.samples.get("kvwatch_estimate_valid", {}).items():
+            reason = dict(labels)["reason"]
+            assert reason
+            assert valid == (1 if reason == "ok" else 0)
+    judged = {dict(key)["estimate"] for key in story.last_before(story.heavy[1]).samples["kvwatch_estimate_valid"]}
+    assert {"arrival_rate", "service_rate", "utilization", "stable_limit", "kv_capacity_tokens"} <= judged
+
+
+def test_kvwatch_answers_throughout(story: Story) -> None:
+    """The daemon's own ``/metrics`` never fails while vLLM is loaded, killed and started, and SIGTERM ends it well."""
+    assert story.unanswered == 0
+    assert story.exit_code == 0
+
+
+def test_a_killed_server_is_down_and_its_estimates_withheld(story: Story) -> None:
+    """Once the last scrape is stale, the target shows 0 and no estimate is left, until the server is back."""
+    dead = story.between(story.killed + STALE_SECONDS + 2.0, story.back - 5.0)
+    assert len(dead) > 10
+    assert set(values(dead, "kvwatch_target_up")) == {0.0}
+    assert {name for name in ESTIMATES if values(dead, name)} == set()
+
+
+def test_a_restarted_server_is_watched_again(story: Story) -> None:
+    """After the restart the target is up, and λ and ρ return when their window is full of the new server's numbers."""
+    reading = story.readings[-1]
+    assert reading.get("kvwatch_target_up") == 1
+    assert set(values([reading], "kvwatch_kv_capacity_tokens")) == {
+        float((SETTINGS.blocks - 1) * SETTINGS.block_tokens)
+    }
+    assert arrival_rate_error(story, (story.back, story.ended)) < 0.05
+    low, high = reading.get("kvwatch_utilization", window="1m"), story.last_before(story.heavy[1])
+    assert low is not None
+    assert 0 < low < (high.get("kvwatch_utilization", window="1m") or 0)
+
+
+def test_nothing_is_ever_negative(story: Story) -> None:
+    """No rate, time or size goes below 0 in the whole story, although all counters fall to 0 in the middle."""
+    negative = {name for name in NEVER_NEGATIVE if min(values(story.readings, name)) < 0}
+    assert negative == set()
+
+
+def test_a_recording_replays(story: Story) -> None:
+    """What ``kvwatch record`` wrote during light load, ``kvwatch replay`` reads: the engine, its load and its M."""
+    command = [str(KVWATCH), "replay", str(story.recording), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    scrapes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(scrapes) >= 10
+    (engine,) = scrapes[-1]["engines"]
+    assert (engine["model_name"], engine["engine"]) == (SETTINGS.name, "0")
+    assert engine["target"] == Path(story.recording).name
+    assert engine["kv_capacity_tokens"] == (SETTINGS.blocks - 1) * SETTINGS.block_tokens
+    assert engine["running_requests"] >= 0
