@@ -7,7 +7,6 @@ wrong type or is no sensible size is unknown.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -73,7 +72,7 @@ def version_from(body: bytes) -> str | None:
     return version if isinstance(version, str) and 0 < len(version) <= _MAX_VERSION and version.isprintable() else None
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     if len(body) > _MAX_BODY_BYTES:
         return None
     try:
@@ -82,11 +81,11 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _get(found: Any, name: str) -> Any:
+def _get(found: object, name: str) -> object:
     return found.get(name) if isinstance(found, dict) else None
 
 
-def _size(value: Any) -> int | None:
+def _size(value: object) -> int | None:
     """A positive whole number of sensible size; JSON's true is not 1."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_SETTING else None
 
