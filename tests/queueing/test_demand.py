@@ -16,26 +16,10 @@ from kvwatch.queueing.demand import (
     steps_alive,
 )
 from kvwatch.stats.group_moments import PairMoments, pair_moments
+from tests.queueing.steps import held_step_by_step
 
 blocks = st.sampled_from([1, 2, 7, 16, 32])
 lengths = st.integers(1, 300)
-
-
-def held_step_by_step(prompt: int, output: int, block: int, chunk: int) -> list[int]:
-    """Block tokens held in each step that a request lives, by acting the steps out.
-
-    A step computes a chunk of the prompt or one decoded token; KV is written for what is computed, so the last
-    token that is generated is never held. Blocks are allocated whole before the step.
-    """
-    held = []
-    computed = generated = 0
-    while generated < output:
-        known = prompt + generated
-        now = min(chunk, known - computed) if computed < prompt else 1
-        computed += now
-        held.append(-(-computed // block) * block)
-        generated += computed == prompt + generated
-    return held
 
 
 @given(lengths, lengths, blocks, st.integers(1, 12))

@@ -1,0 +1,1 @@
+"""The core as its users see it: facts in, views out."""

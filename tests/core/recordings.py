@@ -1,0 +1,125 @@
+"""Recordings of a real vLLM as facts, their phases, and replays of them through the core."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.facts import RequestRecord, Scrape, Settings
+from kvwatch.parse import ExpositionReader
+from kvwatch.parse.recording import recorded_scrape
+from kvwatch.parse.requestlog import request_record
+from kvwatch.parse.settings import settings_from_recording
+from kvwatch.views import EngineView
+from tests.queueing.steps import held_step_by_step
+
+FOLDER = Path(__file__).parent.parent / "data" / "recordings"
+NAMES = ("ramp11", "homog", "chat", "seqcap")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A time of one kind of load [unix s]; ``service_rate`` is measured in saturated ones [requests/s]."""
+
+    index: int
+    kind: str
+    start: float
+    end: float
+    service_rate: float | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What kvwatch is shown (scrapes, requests, settings) and what is only to score it (the rest)."""
+
+    name: str
+    scrapes: tuple[Scrape, ...]
+    requests: tuple[RequestRecord, ...]
+    settings: Settings
+    phases: tuple[Phase, ...]
+    kv_capacity_tokens: int
+    block_tokens: int
+
+    @property
+    def steady(self) -> tuple[Phase, ...]:
+        """The phases whose load does not change."""
+        return tuple(p for p in self.phases if p.kind != "ramp")
+
+    def last_scrape(self, phase: Phase) -> float:
+        """Time of the last scrape in a phase."""
+        return max(s.at for s in self.scrapes if s.at <= phase.end)
+
+    def aborts(self) -> list[float]:
+        """Times at which the client dropped all that still waited."""
+        return [p.end for p in self.phases if p.kind == "sat"]
+
+    def mean_demand(self, phase: Phase) -> float:
+        """Block-counted g, by acting out each step, over the requests that finished in a phase."""
+        chunk = self.settings.max_num_batched_tokens
+        assert chunk is not None
+        done = [
+            sum(held_step_by_step(r.prompt_tokens, r.completion_tokens, self.block_tokens, chunk))
+            for r in self.requests
+            if r.completed and phase.start <= r.finish <= phase.end
+        ]
+        return sum(done) / len(done)
+
+    def cut(self, phase: Phase) -> Recording:
+        """Only what was scraped and what finished in a phase."""
+        return replace(
+            self,
+            scrapes=tuple(s for s in self.scrapes if phase.start <= s.at <= phase.end),
+            requests=tuple(r for r in self.requests if phase.start <= r.finish <= phase.end),
+        )
+
+
+@cache
+def load(name: str) -> Recording:
+    """Reads a recording as ``kvwatch replay`` does."""
+    folder = FOLDER / name
+    reader = ExpositionReader()
+    with gzip.open(folder / "scrapes.jsonl.gz") as lines:
+        scrapes = [recorded_scrape(line, reader) for line in lines]
+    requests = [request_record(line) for line in (folder / "requests.jsonl").read_bytes().splitlines()]
+    settings = settings_from_recording((folder / "settings.json").read_bytes())
+    truth = json.loads((folder / "truth.json").read_bytes())
+    assert settings is not None
+    return Recording(
+        name=name,
+        scrapes=tuple(s for s in scrapes if isinstance(s, Scrape)),
+        requests=tuple(r for r in requests if isinstance(r, RequestRecord)),
+        settings=replace(settings, source="config"),
+        phases=tuple(
+            Phase(i, p["kind"], p["start"], p["end"], p.get("service_rate_by_tokens"))
+            for i, p in enumerate(truth["phases"])
+        ),
+        kv_capacity_tokens=truth["kv_capacity_tokens"],
+        block_tokens=truth["block_size"],
+    )
+
+
+def replay(
+    recording: Recording,
+    at: Iterable[float],
+    requests: Sequence[RequestRecord] = (),
+    options: CoreOptions = CoreOptions(),  # noqa: B008 - frozen
+) -> dict[float, EngineView]:
+    """Runs the core over a recording in recorded time; the engine's view at each of the times ``at``."""
+    wanted = set(at)
+    fleet = Fleet(options)
+    fleet.add(recording.name, recording.settings)
+    pending = sorted(requests, key=lambda r: r.finish, reverse=True)
+    views = {}
+    for scrape in recording.scrapes:
+        while pending and pending[-1].finish <= scrape.at:
+            fleet.observe(recording.name, pending.pop())
+        fleet.observe(recording.name, scrape)
+        if scrape.at in wanted:
+            (views[scrape.at],) = fleet.view(scrape.at).targets[0].engines
+    return views
