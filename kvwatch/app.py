@@ -1,0 +1,264 @@
+"""The composition root: where configuration, core, shell and clocks meet, and nowhere else.
+
+One event loop owns all state. A :class:`Daemon` holds what lives as long as the process; a :class:`Watch`
+holds what lives as long as one target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiohttp
+from prometheus_client import ProcessCollector
+
+from kvwatch.config import ConfigError, Fault, ServerConfig, TargetConfig, ValidatedConfig
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.export.collector import FleetCollector, make_registry
+from kvwatch.facts import Settings
+from kvwatch.parse import ExpositionReader
+from kvwatch.shell.client import Client, Target, new_session
+from kvwatch.shell.clock import SteadyClock
+from kvwatch.shell.credentials import Credentials
+from kvwatch.shell.http import HttpServer, Pages
+from kvwatch.shell.intake import Intake
+from kvwatch.shell.logging import event
+from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
+from kvwatch.shell.scraper import Scraper
+from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.settings_discovery import keep_discovering
+from kvwatch.shell.tasks import run_forever, stop_all
+from kvwatch.views import FleetView
+
+_STOP_SECONDS = 0.5
+"""Longest wait for tasks to end at shutdown."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """The tasks that read one target."""
+
+    target: Target
+    tasks: list[asyncio.Task[None]]
+
+
+class Daemon:
+    """``kvwatch run``: scrapes every target of the configuration and serves what follows from it.
+
+    ``load`` reads the configuration, at the start and again at each reload; it raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], ValidatedConfig],
+        *,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self.config = load()
+        self._clock = SteadyClock(wall, monotonic)
+        self._metrics = SelfMetrics()
+        self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
+        self._watches: dict[str, Watch] = {}
+        self._retired: list[asyncio.Task[None]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._serving = False
+        self._tls = _server_tls(self.config.server)
+
+    def view(self) -> FleetView:
+        """The fleet as it is now."""
+        return self._intake.view(self._clock())
+
+    async def run(self, stop: asyncio.Event, on_started: Callable[[int], None] = lambda _port: None) -> None:
+        """Serve until ``stop`` is set; ``on_started`` gets the port when it listens.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        server_config = self.config.server
+        registry = make_registry(FleetCollector(self.view, self._metrics.samples), ProcessCollector(registry=None))
+        pages = Pages(registry, self.view, lambda: self._serving)
+        server = HttpServer(pages, server_config.host, server_config.port, self._tls)
+        async with new_session() as session:
+            await server.start()
+            self._session = session
+            self._follow(self.config)
+            self._serving = True
+            event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=self._tls is not None)
+            on_started(server.port)
+            try:
+                await stop.wait()
+            finally:
+                self._serving = False
+                tasks = [task for watch in self._watches.values() for task in watch.tasks]
+                await asyncio.gather(stop_all(tasks + self._retired, within=_STOP_SECONDS), server.stop())
+                event(logging.INFO, "stopped")
+
+    def reload(self) -> None:
+        """Read the configuration again and follow it; a faulty one is logged and changes nothing."""
+        if not self._serving:
+            return
+        try:
+            config = self._load()
+            if self._tls is not None and config.server.tls is not None:
+                self._tls.load_cert_chain(config.server.tls.cert_file, config.server.tls.key_file)
+        except (ConfigError, OSError, ssl.SSLError) as error:
+            faults = (
+                [str(fault) for fault in error.faults] if isinstance(error, ConfigError) else [f"server.tls: {error}"]
+            )
+            for fault in faults:
+                event(logging.ERROR, "config_fault", fault=fault)
+            event(logging.ERROR, "config_reload_failed", faults=len(faults), effect="the configuration before stays")
+            self._metrics.count("kvwatch_config_reloads_total", "failure")
+            self._metrics.last_reload_successful = False
+            return
+        later = [name for name in ("server", "estimates") if getattr(config, name) != getattr(self.config, name)]
+        if config.scrape.interval_seconds != self.config.scrape.interval_seconds:
+            later.append("scrape.interval")
+        if later:
+            event(logging.WARNING, "config_needs_restart", keys=", ".join(later))
+        scrape = replace(config.scrape, interval_seconds=self.config.scrape.interval_seconds)
+        self.config = replace(config, server=self.config.server, estimates=self.config.estimates, scrape=scrape)
+        self._follow(self.config)
+        self._metrics.count("kvwatch_config_reloads_total", "success")
+        self._metrics.last_reload_successful = True
+        event(logging.INFO, "config_reloaded", targets=len(self._watches))
+
+    def _follow(self, config: ValidatedConfig) -> None:
+        """Begin and end watches so that they are those of ``config``; the state of those that stay is kept."""
+        wanted = {target.name: target for target in config.targets}
+        for name in [name for name in self._watches if name not in wanted]:
+            self._retire(self._watches.pop(name))
+            self._intake.remove(name)
+            event(logging.INFO, "target_removed", target=name)
+        for name, target_config in wanted.items():
+            self._intake.add(name, configured_settings(target_config))
+            target = scrape_target(target_config, config)
+            watch = self._watches.get(name)
+            if watch is None or watch.target != target:
+                if watch is not None:
+                    self._retire(watch)
+                self._watches[name] = self._watch(target)
+        self._retired = [task for task in self._retired if not task.done()]
+
+    def _retire(self, watch: Watch) -> None:
+        for task in watch.tasks:
+            task.cancel()
+        self._retired += watch.tasks
+
+    def _watch(self, target: Target) -> Watch:
+        if self._session is None:
+            raise RuntimeError("a target can be watched only while the daemon runs")
+        client = Client(self._session, target)
+        scraper = Scraper(target, client, clock=self._clock, reader=ExpositionReader(), deliver=self._intake.observe)
+
+        def deliver(settings: Settings | None) -> None:
+            self._intake.discovered(target.name, settings)
+
+        interval = self.config.scrape.discovery_interval_seconds
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            "scrape": scraper.run,
+            "discover": lambda: keep_discovering(client, scraper.fresh, interval, deliver),
+        }
+        tasks = [
+            asyncio.create_task(run_forever(f"{kind} {target.name}", work, self._intake.task_fault), name=kind)
+            for kind, work in works.items()
+        ]
+        return Watch(target, tasks)
+
+
+async def serve(daemon: Daemon) -> None:
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP reloads its configuration."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.reload)
+    await daemon.run(stop_on_signal())
+
+
+def stop_on_signal() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def record(
+    target_config: TargetConfig, config: ValidatedConfig, folder: Path, duration_seconds: float | None
+) -> RecordingSummary:
+    """``kvwatch record``: write a target's scrapes to ``folder`` until a signal or the end of ``duration_seconds``.
+
+    Raises:
+        RecordingExistsError: the folder holds a recording already.
+        OSError: the folder cannot be written.
+    """
+    stop = stop_on_signal()
+    if duration_seconds is not None:
+        asyncio.get_running_loop().call_later(duration_seconds, stop.set)
+    target = scrape_target(target_config, config)
+    async with new_session() as session:
+        with RecordingWriter(folder) as writer:
+            recorder = Recorder(target, Client(session, target), writer, SteadyClock(time.time, time.monotonic))
+            task = asyncio.create_task(recorder.run(configured_settings(target_config)))
+            await asyncio.wait([task, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            await stop_all([task], within=_STOP_SECONDS)
+            return recorder.summary
+
+
+def core_options(config: ValidatedConfig) -> CoreOptions:
+    """What the core needs of the configuration."""
+    estimates = config.estimates
+    return CoreOptions(
+        windows_seconds=estimates.windows_seconds,
+        trim_ratio=estimates.trim_ratio,
+        target_utilization=estimates.target_utilization,
+        scrape_interval_seconds=config.scrape.interval_seconds,
+        demand_window_seconds=estimates.demand_window_seconds,
+    )
+
+
+def configured_settings(target: TargetConfig) -> Settings:
+    """The settings that the user gave for a target."""
+    given = (target.max_num_seqs, target.max_num_batched_tokens, target.max_model_len)
+    return Settings(*given, source="unknown" if given == (None, None, None) else "config")
+
+
+def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
+    """What the shell needs to read a target."""
+    tls, basic = target.tls, target.basic_auth
+    return Target(
+        name=target.name,
+        base_url=target.base_url,
+        metrics_path=target.metrics_path,
+        credentials=Credentials(
+            bearer_token_file=target.bearer_token_file,
+            username=basic.username if basic else None,
+            password_file=basic.password_file if basic else None,
+            ca_file=tls.ca_file if tls else None,
+            cert_file=tls.cert_file if tls else None,
+            key_file=tls.key_file if tls else None,
+            insecure_skip_verify=tls.insecure_skip_verify if tls else False,
+        ),
+        interval_seconds=config.scrape.interval_seconds,
+        timeout_seconds=config.scrape.timeout_seconds,
+        max_body_bytes=config.scrape.max_body_bytes,
+    )
+
+
+def _server_tls(server: ServerConfig) -> ssl.SSLContext | None:
+    if server.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(server.tls.cert_file, server.tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([Fault("server.tls", f"cannot use the files: {error.strerror or error}")]) from None
+    return context

@@ -1,0 +1,59 @@
+"""The parser of the command line, and ``main``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from kvwatch import __version__
+from kvwatch.cli import check_config, record, replay, run
+from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
+from kvwatch.config import ConfigError
+
+_EPILOG = """\
+exit codes:
+  0  done, or ended by SIGTERM or SIGINT
+  1  failed: an address is taken, a file cannot be read or written
+  2  a flag or the configuration is wrong; each mistake is printed on a line of its own
+"""
+COMMANDS = (run, record, replay, check_config)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line; ``docs/cli.md`` is generated from it."""
+    parser = argparse.ArgumentParser(
+        prog="kvwatch",
+        description="How many requests per second a vLLM server can sustain for its traffic now, and how close it is.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"kvwatch {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code. Wrong flags end in SystemExit(2), as argparse does it."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    try:
+        args.execute(args)
+    except ConfigError as error:
+        where = f"{args.config}: " if getattr(args, "config", None) else ""
+        for fault in error.faults:
+            print(f"{where}{fault}", file=sys.stderr)
+        return 2
+    except CommandError as error:
+        print(f"kvwatch {args.command}: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    return EXIT_OK

@@ -1,0 +1,59 @@
+"""``kvwatch run``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from kvwatch.app import Daemon, serve
+from kvwatch.cli.common import (
+    CommandError,
+    SubParsers,
+    add_log_flags,
+    add_target_flags,
+    config_from_flags,
+    flag,
+    listen_address,
+    target_url,
+)
+from kvwatch.config.reader import duration
+from kvwatch.shell.logging import setup
+
+_HELP = "watch vLLM servers and serve the estimates on /metrics"
+
+
+def add(commands: SubParsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        help=_HELP,
+        description=_HELP[0].upper() + _HELP[1:] + ". SIGHUP reads the configuration again; SIGTERM and SIGINT end it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--target",
+        type=target_url,
+        action="append",
+        default=[],
+        metavar="URL",
+        help="address of a vLLM server, such as http://localhost:8000; may be given several times",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration in YAML; flags win over it")
+    parser.add_argument(
+        "--listen", type=listen_address, metavar="HOST:PORT", help='where to serve (default ":9718", every interface)'
+    )
+    parser.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between scrapes (default "1s")')
+    add_target_flags(parser)
+    add_log_flags(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> None:
+    """Run until a signal."""
+    daemon = Daemon(lambda: config_from_flags(args))
+    setup(daemon.config.log.level, daemon.config.log.format)
+    try:
+        asyncio.run(serve(daemon))
+    except OSError as error:
+        raise CommandError(f"cannot serve: {error.strerror or error}") from None

@@ -1,0 +1,75 @@
+# ruff: noqa: RUF001 - Greek letters are the names of the field, and an en dash is no minus sign
+"""Views as a table in the terminal: one row for each engine of each view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kvwatch.views import EngineView, FleetView
+
+_UNKNOWN = "–"
+_COLUMNS = (
+    "time (UTC)",
+    "engine",
+    "λ req/s",
+    "μ req/s",
+    "ρ",
+    "ρ 90%",
+    "stable to",
+    "limit",
+    "running",
+    "waiting",
+    "KV",
+    "not ok",
+)
+
+
+def print_table(views: Iterable[FleetView], console: Console | None = None) -> None:
+    """Print all views when the last one is known."""
+    table = Table(*_COLUMNS, pad_edge=False)
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    for view in views:
+        for target in view.targets:
+            if not target.engines:
+                table.add_row(_time(view.at), Text(target.target), *[_UNKNOWN] * 9, Text(target.problem))
+            for engine in target.engines:
+                table.add_row(_time(view.at), *_cells(engine))
+    (console or Console()).print(table)
+
+
+def _cells(engine: EngineView) -> list[Text]:
+    window = next(iter(engine.utilization), None) or next(iter(engine.arrival_rate), "")
+    low, high = engine.utilization_lower.get(window), engine.utilization_upper.get(window)
+    wrong = sorted({validity.reason for validity in engine.estimate_valid.values() if not validity.valid})
+    cells = (
+        f"{engine.target} {engine.model_name} {engine.engine}",
+        _number(engine.arrival_rate.get(window)),
+        _number(engine.service_rate),
+        _number(engine.utilization.get(window)),
+        f"{low:.2f} to {high:.2f}" if low is not None and high is not None else _UNKNOWN,
+        _number(engine.stable_limit),
+        _binding(engine.binding_limit),
+        _number(engine.running_requests, 0),
+        _number(engine.queue_length, 0),
+        _number(engine.kv_usage_ratio),
+        " ".join(wrong),
+    )
+    return [Text(cell) for cell in cells]
+
+
+def _binding(limits: Mapping[str, float]) -> str:
+    return next((limit for limit, binds in limits.items() if binds), _UNKNOWN)
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return _UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

@@ -1,0 +1,100 @@
+"""What a configuration is once it has been checked.
+
+Times are seconds and sizes bytes. Secrets are held as paths to the files that hold them, never as values, so
+that no repr, log line or error can show one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Certificate and key of kvwatch's own endpoint (PEM files)."""
+
+    cert_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where kvwatch listens; an empty ``host`` is every interface."""
+
+    host: str = ""
+    port: int = 9718
+    tls: ServerTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeConfig:
+    """How targets are read."""
+
+    interval_seconds: float = 1.0
+    timeout_seconds: float = 5.0
+    max_body_bytes: int = 16 * 1024 * 1024
+    discovery_interval_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatesConfig:
+    """What the core is told; ``windows_seconds`` maps the label, as the user wrote it, to its length."""
+
+    windows_seconds: Mapping[str, float] = field(default_factory=lambda: {"1m": 60.0, "5m": 300.0})
+    trim_ratio: float = 0.05
+    target_utilization: float = 0.8
+    demand_window_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """How kvwatch logs."""
+
+    level: str = "info"
+    format: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """HTTP basic authentication; the password stays in its file."""
+
+    username: str
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTls:
+    """How a target's certificate is checked, and the certificate shown to it (PEM files)."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One vLLM server to watch. ``name`` is the value of the label ``target``; ``base_url`` ends without a slash."""
+
+    name: str
+    base_url: str
+    metrics_path: str = "/metrics"
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    max_model_len: int | None = None
+    bearer_token_file: Path | None = None
+    basic_auth: BasicAuth | None = None
+    tls: TargetTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedConfig:
+    """Everything, checked. An empty one is what runs without a file."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    scrape: ScrapeConfig = field(default_factory=ScrapeConfig)
+    estimates: EstimatesConfig = field(default_factory=EstimatesConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    targets: tuple[TargetConfig, ...] = ()

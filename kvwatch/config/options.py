@@ -1,0 +1,228 @@
+"""Every key of the configuration file once: the table that the reader follows and ``docs/config.md`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kvwatch.config import reader
+
+_TOKENS = reader.integer(1, 2**31 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key: how it is read, what holds when it is missing, and its meaning.
+
+    ``field`` is the key's name in the dataclass that is built, where it differs. ``default`` is shown in the
+    docs; the dataclass holds the one that applies.
+    """
+
+    key: str
+    read: reader.Reader[object]
+    kind: str
+    help: str
+    default: str = ""
+    field: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A mapping of keys, nested in another one or in a list."""
+
+    key: str
+    help: str
+    content: Mapping[str, Entry]
+    is_list: bool = False
+
+
+Entry: TypeAlias = Option | Section
+
+
+def _table(*entries: Entry) -> dict[str, Entry]:
+    return {entry.key: entry for entry in entries}
+
+
+SERVER_TLS = Section(
+    "tls",
+    "Serve HTTPS instead of HTTP. The files are read again when the configuration is reloaded.",
+    _table(
+        Option("cert_file", reader.file_path, "path", "PEM file with the certificate chain.", required=True),
+        Option("key_file", reader.file_path, "path", "PEM file with the private key.", required=True),
+    ),
+)
+
+SERVER = Section(
+    "server",
+    "kvwatch's own HTTP endpoint. It is read-only. A change of this section needs a restart.",
+    _table(
+        Option(
+            "listen",
+            reader.text,
+            "address",
+            "Where to listen. An exporter in a pod must be reachable, so the default is every interface; "
+            'write "127.0.0.1:9718" for this machine only.',
+            '":9718"',
+        ),
+        SERVER_TLS,
+    ),
+)
+
+SCRAPE = Section(
+    "scrape",
+    "How the targets are read.",
+    _table(
+        Option(
+            "interval",
+            reader.duration(0.1, 60.0),
+            "duration",
+            "Time between two scrapes of a target. Short intervals see requests finish one at a time, which makes the "
+            "estimates sharper. An engine is stale, and its estimates withheld, after three of them.",
+            "1s",
+            "interval_seconds",
+        ),
+        Option(
+            "timeout",
+            reader.duration(0.1, 60.0),
+            "duration",
+            "Longest time for one scrape, connection and body together. A saturated vLLM can need a second.",
+            "5s",
+            "timeout_seconds",
+        ),
+        Option(
+            "max_body_bytes",
+            reader.integer(1024, 64 * 1024**2),
+            "bytes",
+            "Longest exposition that is read, after decompression. One engine has about 50 kB.",
+            "16777216",
+        ),
+        Option(
+            "discovery_interval",
+            reader.duration(10.0, 86400.0),
+            "duration",
+            "Time between two looks at a target's API for settings that no metric shows.",
+            "5m",
+            "discovery_interval_seconds",
+        ),
+    ),
+)
+
+ESTIMATES = Section(
+    "estimates",
+    "How the numbers are estimated.",
+    _table(
+        Option(
+            "windows",
+            reader.windows,
+            "list of durations",
+            "Windows of the arrival rate and the utilization, each a value of the label `window`; one to four, rising.",
+            '["1m", "5m"]',
+            "windows_seconds",
+        ),
+        Option(
+            "trim_ratio",
+            reader.choice(0.05, 0.10),
+            "0.05 or 0.1",
+            "Share of the slowest and of the fastest intervals that the trimmed mean of the step time leaves out.",
+            "0.05",
+        ),
+        Option(
+            "target_utilization",
+            reader.number(0.05, 1.0),
+            "ratio",
+            "Utilization that `kvwatch_replicas_required` aims at.",
+            "0.8",
+        ),
+        Option(
+            "demand_window",
+            reader.duration(30.0, 3600.0),
+            "duration",
+            "How far back requests count for the demand of a mean request; it reaches further while they are few.",
+            "2m",
+            "demand_window_seconds",
+        ),
+    ),
+)
+
+LOG = Section(
+    "log",
+    "Logs go to standard error, one event per change of state.",
+    _table(
+        Option(
+            "level", reader.choice("debug", "info", "warning", "error"), "word", "Least level that is logged.", "info"
+        ),
+        Option("format", reader.choice("plain", "json"), "word", "`plain` for people, `json` for collectors.", "plain"),
+    ),
+)
+
+BASIC_AUTH = Section(
+    "basic_auth",
+    "HTTP basic authentication. Not together with bearer_token_file.",
+    _table(
+        Option("username", reader.text, "text", "User name.", required=True),
+        Option("password_file", reader.file_path, "path", "File that holds the password.", required=True),
+    ),
+)
+
+TARGET_TLS = Section(
+    "tls",
+    "How an https target's certificate is checked. The files may rotate; changes are picked up.",
+    _table(
+        Option("ca_file", reader.file_path, "path", "PEM file with the authorities to trust instead of the system's."),
+        Option("cert_file", reader.file_path, "path", "PEM file with the certificate to show to the target."),
+        Option("key_file", reader.file_path, "path", "PEM file with the key of cert_file."),
+        Option("insecure_skip_verify", reader.boolean, "true or false", "Accept any certificate.", "false"),
+    ),
+)
+
+TARGETS = Section(
+    "targets",
+    "The vLLM servers to watch; may be empty where `--target` names them.",
+    _table(
+        Option(
+            "url",
+            reader.text,
+            "URL",
+            "Address of the server, such as `http://localhost:8000`, with a path prefix where a gateway needs one.",
+            required=True,
+        ),
+        Option("name", reader.text, "text", "Value of the label `target`.", "host:port of the url"),
+        Option("metrics_path", reader.text, "path", "Where the metrics are, after the url.", "/metrics"),
+        Option(
+            "max_num_seqs",
+            _TOKENS,
+            "requests",
+            "vLLM's `--max-num-seqs`. No metric shows it; without it the service rate is only an upper bound.",
+            "discovered, else unknown",
+        ),
+        Option(
+            "max_num_batched_tokens",
+            _TOKENS,
+            "tokens",
+            "vLLM's `--max-num-batched-tokens`.",
+            "discovered, else unknown",
+        ),
+        Option("max_model_len", _TOKENS, "tokens", "vLLM's `--max-model-len`.", "discovered, else unknown"),
+        Option(
+            "bearer_token_file",
+            reader.file_path,
+            "path",
+            "File that holds a bearer token for the target; read again when it changes.",
+        ),
+        BASIC_AUTH,
+        TARGET_TLS,
+    ),
+    is_list=True,
+)
+
+ROOT = Section("", "", _table(SERVER, SCRAPE, ESTIMATES, LOG, TARGETS))
+
+SECRETS = {
+    "bearer_token": "bearer_token_file",
+    "token": "bearer_token_file",
+    "authorization": "bearer_token_file",
+    "password": "password_file",
+}
+"""Keys by which a secret could be given in the file itself, and the key to use instead."""

@@ -1,0 +1,381 @@
+# ruff: noqa: RUF001 - Greek letters are the names of the field
+"""Every exported metric once: the only place where a ``kvwatch_`` name is spelled.
+
+The collector, the JSON API, the generated page ``docs/metrics.md`` and the tests all read this table. Names
+are whole, so that a search for one finds it here. A metric of scope ``engine`` is named as the field of
+:class:`kvwatch.views.EngineView` that holds it, with the prefix ``kvwatch_``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "kvwatch_"
+
+
+class Scope(StrEnum):
+    """What one series of a metric is about, which decides its labels."""
+
+    ENGINE = "engine"
+    MODEL = "model"
+    TARGET = "target"
+    PROCESS = "process"
+
+
+SCOPE_LABELS: dict[Scope, tuple[str, ...]] = {
+    Scope.ENGINE: ("target", "model_name", "engine"),
+    Scope.MODEL: ("model_name",),
+    Scope.TARGET: ("target",),
+    Scope.PROCESS: (),
+}
+
+
+class Kind(StrEnum):
+    """The Prometheus type of a metric."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One exported metric.
+
+    ``extra_labels`` come after those of the scope; ``values`` lists the closed set of values of the first
+    extra label, empty where it is open (a window, a version). ``estimate`` names the entry of
+    ``kvwatch_estimate_valid`` that tells whether the number may be believed.
+    """
+
+    name: str
+    scope: Scope
+    unit: str
+    help: str
+    kind: Kind = Kind.GAUGE
+    extra_labels: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    estimate: str | None = None
+    since: str = "0.1.0"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All label names, in the order in which they are exported."""
+        return SCOPE_LABELS[self.scope] + self.extra_labels
+
+    @property
+    def field(self) -> str:
+        """The name without the prefix: the view's field and the JSON key."""
+        return self.name.removeprefix(PREFIX)
+
+
+SCRAPE_RESULTS: dict[str, str] = {
+    "success": "the scrape was read",
+    "timeout": "the target did not answer in full within scrape.timeout",
+    "connection": "no connection, or it broke before the answer was complete (refused, reset, DNS)",
+    "tls": "the TLS handshake failed: certificate, name or protocol",
+    "credentials": "a token, password or certificate file could not be read",
+    "unauthorized": "the target answered 401 or 403",
+    "status": "the target answered another status than 200",
+    "redirect": "the target answered with a redirect, which is not followed",
+    "protocol": "the answer was not valid HTTP, or its compression was broken",
+    "too_large": "the answer was longer than scrape.max_body_bytes, after decompression",
+    "not_metrics": "the answer was read but is not a Prometheus exposition",
+    "internal": "kvwatch itself failed on this answer; the log holds the traceback",
+}
+"""The closed list of values of ``result``, each with its meaning."""
+
+LIMITS = ("kv", "seqs", "tokens")
+METHODS = ("joint", "moments", "occupancy")
+STATS = ("trimmed_mean", "median", "saturated")
+
+_E, _M, _T, _P = Scope.ENGINE, Scope.MODEL, Scope.TARGET, Scope.PROCESS
+_WINDOW = ("window",)
+_LIMIT = ("limit",)
+_RATE = "requests/s"
+
+ENGINE_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "kvwatch_arrival_rate",
+        _E,
+        _RATE,
+        "Requests that arrive per second (λ), from finished requests plus the change of running and waiting ones; "
+        "counts the queue, so it holds in overload.",
+        extra_labels=_WINDOW,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_arrival_rate_lower",
+        _E,
+        _RATE,
+        "Lower end of the 90% interval of the arrival rate.",
+        extra_labels=_WINDOW,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_arrival_rate_upper",
+        _E,
+        _RATE,
+        "Upper end of the 90% interval of the arrival rate.",
+        extra_labels=_WINDOW,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_service_rate",
+        _E,
+        _RATE,
+        "Requests per second that this engine can sustain for its traffic now (μ), the smallest over its limits.",
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_service_rate_lower",
+        _E,
+        _RATE,
+        "Lower end of the 90% interval of the service rate.",
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_service_rate_upper",
+        _E,
+        _RATE,
+        "Upper end of the 90% interval of the service rate.",
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_service_rate_plain",
+        _E,
+        _RATE,
+        "Service rate by the closed formula with the step time observed now, for comparison only: "
+        "too high while the engine is far from full.",
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_service_rate_limit",
+        _E,
+        _RATE,
+        "Service rate if this were the only limit: KV cache (kv), seats (seqs) or token budget of a step (tokens).",
+        extra_labels=_LIMIT,
+        values=LIMITS,
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_binding_limit",
+        _E,
+        "1",
+        "1 for the limit that gives the smallest service rate; the other limits have no series.",
+        extra_labels=_LIMIT,
+        values=LIMITS,
+        estimate="service_rate",
+    ),
+    Metric(
+        "kvwatch_utilization",
+        _E,
+        "ratio",
+        "Arrival rate over service rate (ρ), never clamped: above 1 the queue grows without end.",
+        extra_labels=_WINDOW,
+        estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_utilization_lower",
+        _E,
+        "ratio",
+        "Lower end of the 90% interval of the utilization.",
+        extra_labels=_WINDOW,
+        estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_utilization_upper",
+        _E,
+        "ratio",
+        "Upper end of the 90% interval of the utilization.",
+        extra_labels=_WINDOW,
+        estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_stable_limit",
+        _E,
+        "ratio",
+        "Utilization up to which the engine is surely stable (1 - δ, δ the largest request over the KV capacity).",
+        estimate="stable_limit",
+    ),
+    Metric(
+        "kvwatch_stability_margin",
+        _E,
+        "ratio",
+        "Stable limit minus utilization: what is left; below 0 waiting times grow.",
+        estimate="stable_limit",
+    ),
+    Metric(
+        "kvwatch_step_seconds",
+        _E,
+        "s",
+        "Time of one engine step (b): its trimmed mean and median now, and at full load (saturated).",
+        extra_labels=("stat",),
+        values=STATS,
+        estimate="step_seconds",
+    ),
+    Metric(
+        "kvwatch_request_demand_token_steps",
+        _E,
+        "token·steps",
+        "KV tokens that a mean request holds, summed over the steps it lives (E[g]), by how it was estimated.",
+        extra_labels=("method",),
+        values=METHODS,
+        estimate="request_demand_token_steps",
+    ),
+    Metric(
+        "kvwatch_demand_selected",
+        _E,
+        "1",
+        "1 for the demand estimate that the service rate is computed from; the other methods have no series.",
+        extra_labels=("method",),
+        values=METHODS,
+        estimate="request_demand_token_steps",
+    ),
+    Metric(
+        "kvwatch_kv_capacity_tokens",
+        _E,
+        "tokens",
+        "Tokens that the KV cache of this engine can hold (M).",
+        estimate="kv_capacity_tokens",
+    ),
+    Metric("kvwatch_kv_usage_ratio", _E, "ratio", "Share of the KV cache in use, as vLLM reports it."),
+    Metric("kvwatch_running_requests", _E, "requests", "Requests in the running batch, as vLLM reports it."),
+    Metric("kvwatch_queue_length", _E, "requests", "Requests that wait, as vLLM reports it."),
+    Metric(
+        "kvwatch_queue_slope",
+        _E,
+        "requests/s",
+        "Trend of the queue length; compare with arrival rate minus service rate.",
+        estimate="queue_slope",
+    ),
+    Metric(
+        "kvwatch_queue_slope_lower",
+        _E,
+        "requests/s",
+        "Lower end of the 90% interval of the queue's trend; above 0 the queue surely grows.",
+        estimate="queue_slope",
+    ),
+    Metric(
+        "kvwatch_queue_slope_upper",
+        _E,
+        "requests/s",
+        "Upper end of the 90% interval of the queue's trend.",
+        estimate="queue_slope",
+    ),
+    Metric(
+        "kvwatch_time_to_saturation_seconds",
+        _E,
+        "s",
+        "Time until the trend of the arrival rate meets the stable limit; absent where it does not.",
+        estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_observed_service_rate",
+        _E,
+        _RATE,
+        "Requests finished per second while requests wait for capacity: what the engine really sustains.",
+    ),
+    Metric(
+        "kvwatch_model_gap_ratio",
+        _E,
+        "ratio",
+        "Distance between the service rate and the observed one, over the observed one.",
+    ),
+    Metric(
+        "kvwatch_occupancy_residual_ratio",
+        _E,
+        "ratio",
+        "Demand by moments or joint log over demand by occupancy, minus 1; far from 0 without prefix sharing, "
+        "the model does not fit.",
+        estimate="request_demand_token_steps",
+    ),
+)
+
+MODEL_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "kvwatch_replicas_required",
+        _M,
+        "replicas",
+        "Replicas that keep this model's utilization at the target: arrival rate over (mean service rate x target), "
+        "rounded up, over all fresh engines that serve it.",
+        estimate="utilization",
+    ),
+)
+
+VALIDITY = Metric(
+    "kvwatch_estimate_valid",
+    _E,
+    "1",
+    "1 where an estimate may be believed, 0 with the reason where not; one series per estimate.",
+    extra_labels=("estimate", "reason"),
+)
+
+TARGET_METRICS: tuple[Metric, ...] = (
+    Metric("kvwatch_target_up", _T, "1", "1 while the target's last scrape succeeded and is fresh, else 0."),
+    Metric("kvwatch_scrape_age_seconds", _T, "s", "Time since the last successful scrape of the target."),
+    Metric("kvwatch_scrape_duration_seconds", _T, "s", "How long the last successful scrape of the target took."),
+)
+
+SELF_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "kvwatch_scrapes_total",
+        _T,
+        "scrapes",
+        "Scrapes of the target by result.",
+        kind=Kind.COUNTER,
+        extra_labels=("result",),
+        values=tuple(SCRAPE_RESULTS),
+    ),
+    Metric(
+        "kvwatch_exposition_bad_lines_total",
+        _T,
+        "lines",
+        "Lines of the target's exposition that could not be read and were skipped.",
+        kind=Kind.COUNTER,
+    ),
+    Metric(
+        "kvwatch_settings_discoveries_total",
+        _T,
+        "attempts",
+        "Attempts to learn the target's settings from its API, by result.",
+        kind=Kind.COUNTER,
+        extra_labels=("result",),
+        values=("found", "nothing"),
+    ),
+    Metric(
+        "kvwatch_config_reloads_total",
+        _P,
+        "reloads",
+        "Attempts to load the configuration again, by result.",
+        kind=Kind.COUNTER,
+        extra_labels=("result",),
+        values=("success", "failure"),
+    ),
+    Metric(
+        "kvwatch_config_last_reload_successful",
+        _P,
+        "1",
+        "1 if the last attempt to load the configuration succeeded, 0 if the one before it is still in force.",
+    ),
+    Metric(
+        "kvwatch_internal_errors_total",
+        _P,
+        "errors",
+        "Faults of kvwatch itself that were caught and logged, by the place where they happened.",
+        kind=Kind.COUNTER,
+        extra_labels=("place",),
+        values=("observe", "view", "task"),
+    ),
+    Metric(
+        "kvwatch_build_info",
+        _P,
+        "1",
+        "Version of kvwatch and of the Python that runs it.",
+        kind=Kind.INFO,
+        extra_labels=("version", "python_version"),
+    ),
+)
+
+CATALOG: tuple[Metric, ...] = (*ENGINE_METRICS, *MODEL_METRICS, VALIDITY, *TARGET_METRICS, *SELF_METRICS)
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOG}

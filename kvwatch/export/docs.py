@@ -1,0 +1,83 @@
+"""The page ``docs/metrics.md``, generated from the catalogue so that it cannot drift from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvwatch.core.reasons import WORDS
+from kvwatch.export.catalog import (
+    ENGINE_METRICS,
+    MODEL_METRICS,
+    SCRAPE_RESULTS,
+    SELF_METRICS,
+    TARGET_METRICS,
+    VALIDITY,
+    Metric,
+)
+
+_HEAD = """\
+# Metrics
+
+Generated from `kvwatch/export/catalog.py`; `python -m kvwatch.cli.docs docs` writes it again.
+
+Everything that kvwatch exports on `/metrics`. Labels: `model_name` and `engine` exactly as vLLM spells them, and
+`target`, the `host:port` of the server (or the `name` given in the configuration). What is not known has no series;
+it is never 0 and never a placeholder. Intervals (`_lower`, `_upper`) are 90% intervals. An engine whose last good
+scrape is older than three scrape intervals has no estimates at all, rather than old ones.
+
+A metric's column *valid* names the entry of `kvwatch_estimate_valid{estimate="…"}` that tells whether to believe it.
+In `/api/v1/engines` and in `kvwatch replay --format json` the same numbers stand under their names without `kvwatch_`.
+
+Beside these, the process's own `process_*` metrics are exported as by any Prometheus client.
+"""
+
+
+def metrics_page() -> str:
+    """The whole page as Markdown."""
+    parts = [
+        _HEAD,
+        _section("Engines", "One series for each engine of each target.", ENGINE_METRICS),
+        _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
+        _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),
+        _words("`reason` is one of:", WORDS.items()),
+        _section("Targets", "The health of what is watched.", TARGET_METRICS),
+        _section("kvwatch itself", "The health of the watcher.", SELF_METRICS),
+        _words("`result` of `kvwatch_scrapes_total` is one of:", SCRAPE_RESULTS.items()),
+    ]
+    return "\n".join(parts)
+
+
+def _section(title: str, words: str, metrics: Iterable[Metric]) -> str:
+    lines = [
+        f"## {title}",
+        "",
+        words,
+        "",
+        "| metric | type | unit | meaning | valid | since |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in metrics:
+        cells = (
+            f"`{metric.name}{_labels(metric)}`",
+            metric.kind.value,
+            "" if metric.unit == "1" else metric.unit,
+            metric.help.replace("|", "\\|"),
+            f"`{metric.estimate}`" if metric.estimate else "",
+            metric.since,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _labels(metric: Metric) -> str:
+    if not metric.extra_labels:
+        return ""
+    first, *rest = metric.extra_labels
+    values = "\\|".join(metric.values) if metric.values and len(metric.values) <= 3 else ""
+    shown = [f'{first}="{values}"' if values else first, *rest]
+    return "{" + ",".join(shown) + "}"
+
+
+def _words(head: str, pairs: Iterable[tuple[str, str]]) -> str:
+    lines = [f"- `{name}`: {words or 'the estimate stands'}" for name, words in pairs]
+    return "\n".join([head, "", *lines, ""])

@@ -1,0 +1,74 @@
+"""FleetView → the JSON objects of ``/api/v1/engines`` and ``kvwatch replay --format json``.
+
+A key is a metric's name without its prefix; a metric with one more label is an object keyed by that label's
+value; what is unknown is left out. Nothing that is not finite leaves, so the output is strict JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS
+from kvwatch.views import EngineView, FleetView, TargetView, Validity
+
+Json = dict[str, object]
+_ONE_HOT = ("binding_limit", "demand_selected")
+_REPLICAS = MODEL_METRICS[0].field
+
+
+def fleet_json(view: FleetView, *, targets: bool = False) -> Json:
+    """The contract's object for one view; with ``targets`` also the health of every scraped server."""
+    document: Json = {
+        "t": view.at,
+        "engines": [
+            engine_json(engine, view.replicas_required.get(engine.model_name))
+            for target in view.targets
+            for engine in target.engines
+        ],
+    }
+    if targets:
+        document["targets"] = [target_json(target) for target in view.targets]
+    return document
+
+
+def engine_json(engine: EngineView, replicas_required: float | None = None) -> Json:
+    """One engine's estimates; ``replicas_required`` is its model's, which stands in each of its engines."""
+    document: Json = {"target": engine.target, "model_name": engine.model_name, "engine": engine.engine}
+    for metric in ENGINE_METRICS:
+        value = getattr(engine, metric.field)
+        if isinstance(value, Mapping):
+            known = {
+                key: number
+                for key, number in value.items()
+                if math.isfinite(number) and (metric.field not in _ONE_HOT or number)
+            }
+            if known:
+                document[metric.field] = known
+        elif value is not None and math.isfinite(value):
+            document[metric.field] = value
+    replicas = replicas_required if replicas_required is not None else engine.replicas_required
+    if replicas is not None and math.isfinite(replicas):
+        document[_REPLICAS] = replicas
+    if engine.estimate_valid:
+        document["estimate_valid"] = {name: _validity(value) for name, value in engine.estimate_valid.items()}
+    return document
+
+
+def target_json(target: TargetView) -> Json:
+    """A target's health: what the gauges of scope ``target`` say, and the problem in words."""
+    document: Json = {"target": target.target, "up": target.up, "engines": len(target.engines)}
+    for key in ("scrape_age_seconds", "scrape_duration_seconds"):
+        value: float | None = getattr(target, key)
+        if value is not None and math.isfinite(value):
+            document[key] = value
+    if target.problem:
+        document["problem"] = target.problem
+    return document
+
+
+def _validity(validity: Validity) -> Json:
+    document: Json = {"valid": int(validity.valid), "reason": validity.reason}
+    if validity.words:
+        document["words"] = validity.words
+    return document

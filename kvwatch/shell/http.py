@@ -1,0 +1,186 @@
+"""kvwatch's own HTTP endpoint: read-only, bounded, and no secret behind it.
+
+Only GET and HEAD are answered; nothing here changes anything. A connection that does not bring a complete
+request within :data:`FIRST_REQUEST_SECONDS` is closed, and no more than :data:`MAX_CONNECTIONS` are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+from prometheus_client.registry import CollectorRegistry
+
+from kvwatch import __version__
+from kvwatch.export.collector import expose
+from kvwatch.export.json_api import fleet_json
+from kvwatch.views import FleetView
+
+FIRST_REQUEST_SECONDS = 10.0
+MAX_CONNECTIONS = 512
+_MAX_REQUEST_BYTES = 16 * 1024
+_COMPRESS_ABOVE_BYTES = 8 * 1024
+_HEADERS = {
+    "Server": f"kvwatch/{__version__}",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>kvwatch</title></head>
+<body><h1>kvwatch {version}</h1>
+<ul>
+<li><a href="metrics">/metrics</a>: the estimates for Prometheus</li>
+<li><a href="api/v1/engines">/api/v1/engines</a>: the same numbers as JSON, with reasons in words</li>
+<li><a href="-/healthy">/-/healthy</a>, <a href="-/ready">/-/ready</a>: probes</li>
+</ul></body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the endpoint shows: the registry behind /metrics, the view behind the API, and the readiness."""
+
+    registry: CollectorRegistry
+    view: Callable[[], FleetView]
+    ready: Callable[[], bool]
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """GET /metrics: text format 0.0.4, or OpenMetrics 1.0 where it is asked for."""
+        body, content_type = expose(self.registry, ",".join(request.headers.getall("Accept", [])))
+        return _compressed(web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"}))
+
+    async def engines(self, _request: web.Request) -> web.Response:
+        """GET /api/v1/engines: the contract's JSON and the health of every target."""
+        body = orjson.dumps(fleet_json(self.view(), targets=True), option=orjson.OPT_SERIALIZE_NUMPY)
+        return _compressed(web.Response(body=body, content_type="application/json"))
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        """GET /-/healthy: 200 as long as the event loop turns."""
+        return web.Response(text="healthy\n")
+
+    async def is_ready(self, _request: web.Request) -> web.Response:
+        """GET /-/ready: 200 between start and shutdown, whatever the targets do."""
+        if self.ready():
+            return web.Response(text="ready\n")
+        return web.Response(text="not ready\n", status=503)
+
+    async def index(self, _request: web.Request) -> web.Response:
+        """GET /: where to go."""
+        return web.Response(text=_INDEX.format(version=__version__), content_type="text/html")
+
+
+def make_app(pages: Pages) -> web.Application:
+    """The routes, each with the headers that every answer has."""
+    app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[_plain_errors])
+    app.router.add_get("/metrics", pages.metrics)
+    app.router.add_get("/api/v1/engines", pages.engines)
+    app.router.add_get("/-/healthy", pages.healthy)
+    app.router.add_get("/-/ready", pages.is_ready)
+    app.router.add_get("/", pages.index)
+    return app
+
+
+class HttpServer:
+    """Listens, serves and stops; ``port`` is the real one after ``start``."""
+
+    def __init__(self, pages: Pages, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        app = make_app(pages)
+        app.middlewares.append(self._mark_served)
+        app.on_response_prepare.append(_add_headers)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=0.2,
+            keepalive_timeout=75.0,
+            lingering_time=1.0,
+            auto_decompress=False,
+        )
+        self._address = (host or None, port)
+        self._tls = tls
+        self._served: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._server: asyncio.Server | None = None
+        self.port = port
+
+    async def start(self) -> None:
+        """Bind and listen. Raises OSError where the address cannot be had."""
+        await self._runner.setup()
+        host, port = self._address
+        if host is None and port == 0:
+            host = "0.0.0.0"  # noqa: S104 - each address family would pick a free port of its own
+        try:
+            self._server = await self._listen(host, port)
+        except OSError as error:
+            if host is not None or error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+            self._server = await self._listen("0.0.0.0", port)  # noqa: S104 - a host without IPv6
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop listening and end what is under way, at once or nearly so."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    async def _listen(self, host: str | None, port: int) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        timeout = FIRST_REQUEST_SECONDS if self._tls else None
+        return await loop.create_server(
+            self._accept, host, port, ssl=self._tls, ssl_handshake_timeout=timeout, backlog=128
+        )
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            return _Refusal()
+        handler = server()
+        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._drop_if_silent, weakref.ref(handler))
+        return handler
+
+    def _drop_if_silent(self, reference: weakref.ref[web.RequestHandler]) -> None:
+        handler = reference()
+        if handler is not None and handler not in self._served:
+            handler.force_close()
+
+    @web.middleware
+    async def _mark_served(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self._served.add(request.protocol)
+        return await handler(request)
+
+
+class _Refusal(asyncio.Protocol):
+    """Closes a connection as soon as it is made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+@web.middleware
+async def _plain_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return web.Response(text=f"{error.status} {error.reason}\n", status=error.status, headers=allow)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _compressed(response: web.Response) -> web.Response:
+    if response.body is not None and len(response.body) > _COMPRESS_ABOVE_BYTES:  # type: ignore[arg-type]
+        response.enable_compression()
+    return response

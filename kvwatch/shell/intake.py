@@ -1,0 +1,142 @@
+"""The fleet as the daemon sees it: counted, logged, and guarded against its own bugs.
+
+The core knows neither counters nor logs. Everything that reaches it goes through here, so that a fault in
+the state of one target is caught, counted and logged while the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from kvwatch.facts import Fact, Scrape, ScrapeFailed, Settings
+from kvwatch.shell.logging import event
+from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.views import FleetView
+
+
+class FleetLike(Protocol):
+    """The core's interface: facts in, a view out."""
+
+    def add(self, target: str, settings: Settings = ...) -> None:
+        """Begin to watch a target."""
+        ...
+
+    def remove(self, target: str) -> None:
+        """Forget a target."""
+        ...
+
+    def observe(self, target: str, fact: Fact) -> None:
+        """Take a fact about a target."""
+        ...
+
+    def view(self, now: float) -> FleetView:
+        """Everything known at ``now``."""
+        ...
+
+
+@dataclass(slots=True)
+class _Health:
+    """What was last logged about a target."""
+
+    failure: str | None = None
+    seen: bool = False
+    without_vllm: bool = False
+    settings: Settings | None = None
+
+
+class Intake:
+    """Passes facts to the fleet and views back."""
+
+    def __init__(self, fleet: FleetLike, metrics: SelfMetrics) -> None:
+        self._fleet = fleet
+        self._metrics = metrics
+        self._health: dict[str, _Health] = {}
+        self._known_faults: set[tuple[str, str]] = set()
+
+    def add(self, target: str, settings: Settings) -> None:
+        """Begin to watch a target, or give a watched one other settings; the user's win over discovered ones."""
+        if target not in self._health:
+            self._health[target] = _Health()
+            self._metrics.add_target(target)
+        self._fleet.add(target, settings)
+
+    def remove(self, target: str) -> None:
+        """Forget a target and its counters."""
+        self._fleet.remove(target)
+        self._metrics.remove_target(target)
+        del self._health[target]
+
+    def observe(self, target: str, fact: Scrape | ScrapeFailed | Settings) -> None:
+        """Count a fact, log a change of state, and hand it to the core. Never raises.
+
+        A fact about a target that has been removed is dropped: a scrape may end after a reload.
+        """
+        health = self._health.get(target)
+        if health is None:
+            return
+        self._account(target, health, fact)
+        try:
+            self._fleet.observe(target, fact)
+        except Exception as error:
+            self._fault("observe", error, target)
+        else:
+            self._known_faults.discard(("observe", target))
+
+    def discovered(self, target: str, settings: Settings | None) -> None:
+        """Take what a look at a target's API has brought; None where it showed nothing."""
+        if target in self._health:
+            self._metrics.count("kvwatch_settings_discoveries_total", target, "found" if settings else "nothing")
+            if settings is not None:
+                self.observe(target, settings)
+
+    def view(self, now: float) -> FleetView:
+        """The fleet's view; an empty one, counted and logged, where the core fails. Never raises."""
+        try:
+            view = self._fleet.view(now)
+        except Exception as error:
+            self._fault("view", error, "")
+            return FleetView(at=now)
+        self._known_faults.discard(("view", ""))
+        return view
+
+    def task_fault(self, name: str, error: Exception) -> None:
+        """A task that should never end has ended; it is about to be started again."""
+        self._metrics.count("kvwatch_internal_errors_total", "task")
+        event(logging.ERROR, "task_failed", task=name, error=repr(error), exc=error)
+
+    def _fault(self, place: str, error: Exception, target: str) -> None:
+        self._metrics.count("kvwatch_internal_errors_total", place)
+        if (place, target) not in self._known_faults:  # once, not once a second
+            self._known_faults.add((place, target))
+            event(logging.ERROR, "internal_error", place=place, target=target or None, error=repr(error), exc=error)
+
+    def _account(self, target: str, health: _Health, fact: Fact) -> None:
+        if isinstance(fact, Scrape):
+            self._metrics.count("kvwatch_scrapes_total", target, "success")
+            if fact.bad_lines:
+                self._metrics.count("kvwatch_exposition_bad_lines_total", target, by=fact.bad_lines)
+            if health.failure is not None or not health.seen:
+                event(logging.INFO, "target_up", target=target, engines=len(fact.engines))
+            without_vllm = not fact.engines
+            if without_vllm and not health.without_vllm:
+                advice = "is it vLLM, and without --disable-log-stats?"
+                event(logging.WARNING, "target_without_vllm_metrics", target=target, advice=advice)
+            health.failure, health.seen, health.without_vllm = None, True, without_vllm
+        elif isinstance(fact, ScrapeFailed):
+            self._metrics.count("kvwatch_scrapes_total", target, fact.reason)
+            if health.failure != fact.reason:
+                event(logging.WARNING, "target_down", target=target, reason=fact.reason, detail=fact.detail)
+            health.failure = fact.reason
+        elif isinstance(fact, Settings) and fact != health.settings:
+            event(
+                logging.INFO,
+                "settings_discovered",
+                target=target,
+                source=fact.source,
+                max_num_seqs=fact.max_num_seqs,
+                max_num_batched_tokens=fact.max_num_batched_tokens,
+                max_model_len=fact.max_model_len,
+            )
+            health.settings = fact
