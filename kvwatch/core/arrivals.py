@@ -88,10 +88,9 @@ class Arrivals:
     def get(self, window: str, now: float) -> ArrivalRate:
         """λ over the window of that name, up to the newest sample."""
         seconds = self._windows[window]
-        for reason, at in self._spoiled.items():
-            # a window that is not yet full after a restart says so until it is
-            if now - at <= seconds:
-                return ArrivalRate(None, reason=reason)
+        spoiled = self._spoiled_by(seconds, now)
+        if spoiled is not None:
+            return ArrivalRate(None, reason=spoiled)
         count = self._served.rise(seconds)
         if count is None:
             return ArrivalRate(None, reason="warming_up" if self._served.span_seconds() else "metric_missing")
@@ -100,20 +99,24 @@ class Arrivals:
         if started is not None and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
             count, reason = started, "abort_biased"
         count = max(count, 0.0)
-        low, high = count_interval(count, self.dispersion())
+        low, high = count_interval(count, self._dispersion(now))
         return ArrivalRate(count / seconds, low / seconds, high / seconds, reason)
 
-    def dispersion(self) -> float:
-        """Index of dispersion of the arrivals over the longest full window; 1 (Poisson) until one is full."""
+    def _spoiled_by(self, seconds: float, now: float) -> str | None:
+        """Why the last ``seconds`` cannot be balanced; a window that a restart emptied says so until it is full."""
+        return next((reason for reason, at in self._spoiled.items() if now - at <= seconds), None)
+
+    def _dispersion(self, now: float) -> float:
+        """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""
         for seconds in sorted(self._windows.values(), reverse=True):
-            counts = self._served.rises(seconds, _BINS)
+            counts = self._served.rises(seconds, _BINS) if self._spoiled_by(seconds, now) is None else None
             if counts is not None:
                 return max(1.0, index_of_dispersion(counts) or 1.0)
         return 1.0
 
-    def trend(self) -> Trend | None:
-        """Trend of λ over the longest window [requests/s²]; ``None`` until that window is full."""
-        counts = self._served.rises(self._longest, _BINS)
+    def trend(self, now: float) -> Trend | None:
+        """Trend of λ over the longest window [requests/s²]; ``None`` unless that window is full and sound."""
+        counts = self._served.rises(self._longest, _BINS) if self._spoiled_by(self._longest, now) is None else None
         if counts is None:
             return None
         width = self._longest / _BINS

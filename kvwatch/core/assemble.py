@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp, hypot, log
+
 from kvwatch.core.capacity import CapacityEstimate, estimate_capacity
 from kvwatch.core.engine import Estimates
 from kvwatch.core.options import CoreOptions
@@ -23,8 +25,8 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
     if window is not None and window in utilization and capacity.stable_limit is not None:
         margin = capacity.stable_limit - utilization[window]
     arrival = rates.get(window) if window is not None else None
-    observed = e.observed_service_rate
-    step = e.step_time
+    observed = e.observed.rate if e.observed else None
+    model = capacity.model_rate
     return EngineView(
         target=target,
         model_name=key.model_name,
@@ -33,13 +35,17 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         arrival_rate_lower={w: a.lower for w, a in e.arrivals.items() if a.lower is not None},
         arrival_rate_upper={w: a.upper for w, a in e.arrivals.items() if a.upper is not None},
         service_rate=mu,
+        service_rate_lower=capacity.lower,
+        service_rate_upper=capacity.upper,
         service_rate_plain=capacity.plain_rate,
         service_rate_limit=capacity.rates,
         binding_limit={capacity.limit: 1.0} if capacity.limit is not None else {},
         utilization=utilization,
+        utilization_lower=bounds(rates, rho, e, capacity, -1),
+        utilization_upper=bounds(rates, rho, e, capacity, 1),
         stable_limit=capacity.stable_limit,
         stability_margin=margin,
-        step_seconds={"trimmed_mean": step.trimmed_mean, "median": step.median} if step else {},
+        step_seconds=step_seconds(e, capacity),
         request_demand_token_steps=e.demand.by_method,
         demand_selected={capacity.method: 1.0} if capacity.method is not None else {},
         kv_capacity_tokens=e.capacity.tokens if e.capacity else None,
@@ -51,7 +57,7 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         queue_slope_upper=e.queue.upper if e.queue else None,
         time_to_saturation_seconds=time_to_saturation(e, capacity),
         observed_service_rate=observed,
-        model_gap_ratio=abs(mu - observed) / observed if mu is not None and observed else None,
+        model_gap_ratio=abs(model - observed) / observed if model is not None and observed else None,
         occupancy_residual_ratio=e.demand.residual_ratio,
         replicas_required=_replicas(arrival, mu, options.target_utilization),
         estimate_valid=validity(e, capacity),
@@ -62,6 +68,36 @@ def reference_window(e: Estimates) -> str | None:
     """The longest window over which λ is known: that of the margin, the time to saturation and the replicas."""
     known = [w for w, a in e.arrivals.items() if a.value is not None]
     return known[-1] if known else None
+
+
+def step_seconds(e: Estimates, capacity: CapacityEstimate) -> dict[str, float]:
+    """b̄ now and at full load [s]."""
+    seconds: dict[str, float] = {}
+    if e.step_time is not None:
+        seconds |= {"trimmed_mean": e.step_time.trimmed_mean, "median": e.step_time.median}
+    if capacity.step_seconds is not None:
+        seconds["saturated"] = capacity.step_seconds[0]
+    return seconds
+
+
+def bounds(
+    rates: dict[str, float], rho: dict[str, float | None], e: Estimates, capacity: CapacityEstimate, side: int
+) -> dict[str, float]:
+    """One end of ρ's 90% interval by window: λ's and μ's relative errors are independent, so they add in squares."""
+    result: dict[str, float] = {}
+    mu, lower, upper = capacity.service_rate, capacity.lower, capacity.upper
+    for window, value in rho.items():
+        arrivals = e.arrivals[window]
+        if mu is None or lower is None or upper is None or arrivals.lower is None or arrivals.upper is None:
+            continue
+        if not value or not arrivals.lower:
+            # no ratio to the estimate exists at 0: the rate's own bound over the μ that makes it widest
+            result[window] = arrivals.lower / upper if side < 0 else arrivals.upper / lower
+            continue
+        of_rate = log((arrivals.upper if side > 0 else arrivals.lower) / rates[window])
+        of_mu = log((upper if side < 0 else lower) / mu)
+        result[window] = value * exp(side * hypot(of_rate, of_mu))
+    return result
 
 
 def _utilization(arrival_rate: float, service_rate: float | None) -> float | None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from kvwatch.core.interval import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRate:
+    """Completions per second during a backlog, and the number of requests that it rests on."""
+
+    rate: float
+    requests: float
 
 
 class Backlog:
     """Service rate observed over a spell of uninterrupted waiting.
 
-    The spell counts from ``settle_seconds`` after its start, when the batch is full and the first finishers no
-    longer are only the short ones. Completions are counted as generated tokens over mean output.
+    The spell counts from ``settle_seconds`` after its start, when the batch is full and those that finish first no
+    longer are only the short ones. Completions are counted as generated tokens over the mean output of the requests
+    that finished meanwhile, which stays smooth where finishes come in bursts.
     """
 
     def __init__(self, window_seconds: float = 60.0, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
@@ -19,7 +29,7 @@ class Backlog:
         self._min_seconds = min_seconds
         self._min_requests = min_requests
         self._since: float | None = None
-        self._intervals: deque[tuple[float, float, float]] = deque(maxlen=600)
+        self._intervals: deque[Interval] = deque(maxlen=600)
 
     def update(self, interval: Interval) -> None:
         """Take an interval; one at whose ends nothing waits ends the spell."""
@@ -29,8 +39,8 @@ class Backlog:
             return
         if self._since is None:
             self._since = interval.start
-        self._intervals.append((interval.end, interval.seconds, interval.generation_tokens))
-        while self._intervals[0][0] <= interval.end - self._window:
+        self._intervals.append(interval)
+        while self._intervals[0].end <= interval.end - self._window:
             self._intervals.popleft()
 
     def clear(self) -> None:
@@ -38,14 +48,15 @@ class Backlog:
         self._since = None
         self._intervals.clear()
 
-    def service_rate(self, mean_output_tokens: float | None, settle_seconds: float) -> float | None:
-        """Observed μ [requests/s]; ``None`` unless the spell is long enough."""
-        if self._since is None or not mean_output_tokens:
+    def get(self, settle_seconds: float) -> ObservedRate | None:
+        """Observed μ; ``None`` unless the spell is long enough and enough requests finished in it."""
+        if self._since is None:
             return None
-        start = self._since + settle_seconds
-        kept = [(s, tokens) for end, s, tokens in self._intervals if end - s >= start]
-        seconds = sum(s for s, _ in kept)
-        requests = sum(tokens for _, tokens in kept) / mean_output_tokens
-        if seconds < self._min_seconds or requests < self._min_requests:
+        kept = [i for i in self._intervals if i.start >= self._since + settle_seconds]
+        seconds = sum(i.seconds for i in kept)
+        finished = sum(i.lengths_count for i in kept)
+        output = sum(i.lengths_output_tokens for i in kept)
+        if seconds < self._min_seconds or finished < self._min_requests or output <= 0:
             return None
-        return requests / seconds
+        generated = sum(i.generation_tokens or 0.0 for i in kept)
+        return ObservedRate(generated / (output / finished) / seconds, finished)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvwatch.core.arrivals import ArrivalRate, Arrivals
-from kvwatch.core.backlog import Backlog
+from kvwatch.core.backlog import Backlog, ObservedRate
+from kvwatch.core.calibration import Calibration
 from kvwatch.core.demand import DemandEstimates, estimate
+from kvwatch.core.full_engine import Correction, FullEngineInputs, FullEngineRun
 from kvwatch.core.interval import IntervalReader
 from kvwatch.core.kv_cache import DEFAULT_BLOCK_TOKENS, KvCapacity, kv_capacity
 from kvwatch.core.largest import Largest, LargestRequest
 from kvwatch.core.lengths import LengthWindow
+from kvwatch.core.mix import LengthMix
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.queue import QueueTrend
+from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_window import RequestWindow
+from kvwatch.core.step_law import StepLawMemory
 from kvwatch.core.steps import StepTime, StepTimes
 from kvwatch.facts import EngineSample, RequestRecord, Settings
 from kvwatch.stats.trend import Trend
@@ -21,12 +26,14 @@ from kvwatch.stats.trend import Trend
 _STEP_WINDOW_SECONDS = 60.0
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
+_MIN_REQUESTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """All that the streams of one engine say at one time, before any model of what would be at full load."""
+    """All that is known of one engine at one time; ``full`` is what the engine would be at full load."""
 
+    at: float
     arrivals: dict[str, ArrivalRate]
     arrival_trend: Trend | None
     step_time: StepTime | None
@@ -34,10 +41,13 @@ class Estimates:
     capacity: KvCapacity | None
     largest: Largest | None
     queue: Trend | None
-    observed_service_rate: float | None
+    observed: ObservedRate | None
     settings: Settings
     sample: EngineSample
     speculative: bool
+    full: FullEngineInputs | None
+    correction: Correction | None
+    calibration: float
 
 
 class EngineEstimator:
@@ -50,6 +60,10 @@ class EngineEstimator:
         self._steps = StepTimes(_STEP_WINDOW_SECONDS, options.trim_ratio)
         self._lengths = LengthWindow(options.demand_window_seconds)
         self._requests = RequestWindow(options.demand_window_seconds)
+        self._mix = LengthMix(options.demand_window_seconds)
+        self._law = StepLawMemory()
+        self._calibration = Calibration()
+        self._refresh = Refresh(options.model_max_age_seconds)
         self._largest = LargestRequest()
         self._queue = QueueTrend()
         self._backlog = Backlog()
@@ -57,6 +71,8 @@ class EngineEstimator:
         self._sample: EngineSample | None = None
         self._settings = Settings()
         self._first_at: float | None = None
+        self._full: FullEngineInputs | None = None
+        self._full_at = float("-inf")
         self.last_at = float("-inf")
 
     def observe(self, at: float, sample: EngineSample, data_parallel_engines: int) -> None:
@@ -67,23 +83,37 @@ class EngineEstimator:
         if self._first_at is None:
             self._first_at = at
         self._capacity = kv_capacity(sample.cache, data_parallel_engines) or self._capacity
+        kv_tokens = self._capacity.tokens if self._capacity else None
         interval, reset = self._reader.read(at, sample)
         aborted = self._arrivals.update(at, sample, interval, reset)
         self._largest.update(at, sample, interval)
-        if reset or aborted:
+        if reset or aborted or self._sample is None:
             # who finished before is no fair sample of who is inside now
             self._lengths.clear()
             self._requests.clear()
+            self._mix.clear(sample)
             self._queue.clear()
             self._backlog.clear()
         if interval is not None and not aborted:
             step = self._steps.update(interval)
-            self._lengths.update(interval, step, self._capacity.tokens if self._capacity else None)
+            self._lengths.update(interval, step, kv_tokens)
+            self._mix.update(interval, sample, step, kv_tokens)
+            self._law.update(interval, step, kv_tokens)
             self._backlog.update(interval)
         waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
         if waiting is not None:
             self._queue.update(at, waiting)
         self._sample = sample
+        self._learn_from_backlog(at, interval.seconds if interval is not None else 0.0)
+
+    def _learn_from_backlog(self, at: float, seconds: float) -> None:
+        observed = self._observed()
+        full = self._full_engine(at) if observed is not None else None
+        if observed is None or full is None or self._refresh.correction is None:
+            return
+        rates = [load.rate for load in full.closed_form().values()]
+        if rates:
+            self._calibration.learn(at, seconds, min(rates) * self._refresh.correction.factor, observed.rate)
 
     def observe_request(self, record: RequestRecord) -> None:
         """Take one request of a log; those that ended before the first scrape belong to no window."""
@@ -95,30 +125,88 @@ class EngineEstimator:
 
     def configure(self, settings: Settings) -> None:
         """Take the scheduler's settings as far as they are known."""
-        self._settings = settings
+        if settings != self._settings:
+            self._settings = settings
+            self._refresh.forget()
 
-    def estimates(self, now: float) -> Estimates | None:
+    def due_run(self, now: float) -> FullEngineRun | None:
+        """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
+        return self._refresh.due(now, self._full_engine(self.last_at))
+
+    def correct(self, correction: Correction | None) -> None:
+        """Take the result of a run; ``None`` leaves the closed form uncorrected."""
+        self._refresh.correction = correction
+        if correction is not None:
+            s = correction.saturation
+            self._law.expect((s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens))
+
+    def _full_engine(self, at: float) -> FullEngineInputs | None:
+        """What the engine at full load is computed from; kept for as long as the samples are the same."""
+        if self._full_at == at:
+            return self._full
+        self._full_at, self._full = at, None
+        law, capacity = self._law.get(), self._capacity
+        if law is None or capacity is None:
+            return None
+        mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
+        if mix is None or mix.demand.requests < _MIN_REQUESTS:
+            return None
+        self._full = FullEngineInputs(
+            mix=mix,
+            law=law,
+            kv_tokens=capacity.tokens,
+            block_tokens=capacity.block_tokens,
+            max_num_seqs=self._settings.max_num_seqs,
+            max_num_batched_tokens=self._settings.max_num_batched_tokens,
+            max_model_len=self._settings.max_model_len,
+        )
+        return self._full
+
+    def _observed(self) -> ObservedRate | None:
+        """Observed service rate, from one mean lifetime after the backlog began."""
+        step = self._steps.get()
+        if step is None:
+            return None
+        spans = self._lengths.spans()
+        finished = sum(s.count for s in spans)
+        lifetime = sum(s.output_tokens for s in spans) / finished * step.trimmed_mean if finished else 0.0
+        return self._backlog.get(lifetime)
+
+    def estimates(self) -> Estimates | None:
         """Estimates up to the newest sample; ``None`` before the first."""
         if self._sample is None:
             return None
+        now = self.last_at
         joint = self._requests.mean(now, min_requests=10)
-        demand = estimate(self._lengths.spans(), self._block_tokens, self._chunk_tokens, joint)
-        step = self._steps.get()
-        settle = (demand.steps or 0.0) * (step.trimmed_mean if step else 0.0)
-        mean_output = demand.moments.mean_o if demand.moments else None
         return Estimates(
+            at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
-            arrival_trend=self._arrivals.trend(),
-            step_time=step,
-            demand=demand,
+            arrival_trend=self._arrivals.trend(now),
+            step_time=self._steps.get(),
+            demand=estimate(self._lengths.spans(), self._block_tokens, self._chunk_tokens, joint),
             capacity=self._capacity,
             largest=self._largest.get(now, self._settings.max_model_len),
             queue=self._queue.get(),
-            observed_service_rate=self._backlog.service_rate(mean_output, settle),
+            observed=self._observed(),
             settings=self._settings,
             sample=self._sample,
             speculative=bool(self._sample.spec_decode_drafts),
+            full=self._full_engine(now),
+            correction=self._refresh.correction,
+            calibration=self._calibration.factor(now),
         )
+
+    def dump(self) -> dict[str, object]:
+        """What is worth keeping over a restart: the step law and what overloads have taught."""
+        return {"law": self._law.dump(), "calibration": self._calibration.dump()}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        law, calibration = state["law"], state["calibration"]
+        if not isinstance(law, dict) or not isinstance(calibration, dict):
+            raise TypeError("law and calibration must be objects")
+        self._law.restore(law)
+        self._calibration.restore(calibration)
 
     @property
     def _block_tokens(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.target import Target
-from kvwatch.facts import Fact, Settings
+from kvwatch.facts import EngineKey, Fact, Settings
 from kvwatch.queueing.capacity import replicas_required
 from kvwatch.views import EngineView, FleetView
 
@@ -33,6 +34,27 @@ class Fleet:
         """Take one fact; facts about targets that are not watched (any more) are ignored."""
         if target in self._targets:
             self._targets[target].observe(fact)
+
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+        """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`."""
+        return [(name, key, run) for name, t in self._targets.items() for key, run in t.due_runs(now)]
+
+    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+        """Take the result of a run."""
+        if target in self._targets:
+            self._targets[target].correct(key, correction)
+
+    def dump(self) -> dict[str, list[dict[str, object]]]:
+        """What is worth keeping over a restart, by target: plain numbers, strings, lists and objects."""
+        return {name: target.dump() for name, target in self._targets.items()}
+
+    def restore(self, target: str, states: list[dict[str, object]]) -> None:
+        """Take up what was dumped for a target that is watched, before its first scrape.
+
+        Raises ValueError, KeyError or TypeError for a state that cannot be one.
+        """
+        if target in self._targets:
+            self._targets[target].restore(states)
 
     def view(self, now: float) -> FleetView:
         """Everything known at time ``now`` [unix s]."""

@@ -75,6 +75,12 @@ class LengthWindow:
         self._recent.clear()
         self._old.clear()
 
+    def cut(self, before: float) -> None:
+        """Forget what ended before this time."""
+        for kept in (self._old, self._recent):
+            while kept and kept[0].end < before:
+                kept.popleft()
+
     def spans(self) -> list[Span]:
         """The window's spans, oldest first, and as many older ones as are needed to have enough requests."""
         chosen = list(self._recent)

@@ -18,6 +18,7 @@ class CoreOptions:
     ``target_utilization``: ρ at which a replica is to run; sizes ``replicas_required``.
     ``scrape_interval_seconds``: a target whose last good scrape is older than three of these is stale.
     ``demand_window_seconds``: how far back requests count for E[g]; reaches further while they are few.
+    ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
     """
 
     windows_seconds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WINDOWS_SECONDS)
@@ -25,6 +26,7 @@ class CoreOptions:
     target_utilization: float = 0.8
     scrape_interval_seconds: float = 1.0
     demand_window_seconds: float = 120.0
+    model_max_age_seconds: float = 180.0
 
     @property
     def stale_after_seconds(self) -> float:

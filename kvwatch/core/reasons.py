@@ -21,11 +21,12 @@ WORDS = MappingProxyType(
         "hybrid_kv": "the KV cache has layers that do not hold one slot per token; M is an approximation",
         "seats_unknown": "max_num_seqs is not known, so the rate is an upper bound: set max_num_seqs for this target",
         "budget_unknown": "max_num_batched_tokens is not known, so its limit is not checked: set it for this target",
-        "delta_is_bound": "the largest request is known only as a histogram bucket's edge; the stable limit is a lower bound",
+        "delta_is_bound": "the largest request is known only as a bucket edge, so the stable limit is a lower bound",
         "delta_unknown": "no request has finished yet, so the largest is not known",
         "occupancy_disagrees": "memory-work by lengths and by occupancy differ by more than 15%",
         "speculative_decoding": "several tokens per step: lengths in tokens are not lengths in steps",
-        "light_load": "the step time was observed far below full load, where steps are shorter: the rate is too high",
+        "extrapolating": "full load means steps over four times as long as any seen yet",
+        "observed_only": "no step law is learnt yet; the rate is what a backlog shows",
         "depends": "an estimate that this one needs is missing",
     }
 )

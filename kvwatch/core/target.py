@@ -6,6 +6,7 @@ from collections import Counter
 
 from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.views import EngineView, TargetView
@@ -68,6 +69,31 @@ class Target:
         for key in [k for k, e in self._engines.items() if scrape.at - e.last_at > _FORGET_SECONDS]:
             del self._engines[key]
 
+    def due_runs(self, now: float) -> list[tuple[EngineKey, FullEngineRun]]:
+        """Runs of the embedded engine that are to be made now."""
+        runs = [(key, engine.due_run(now)) for key, engine in self._engines.items()]
+        return [(key, run) for key, run in runs if run is not None]
+
+    def correct(self, key: EngineKey, correction: Correction | None) -> None:
+        """Take the result of a run; one for an engine that is gone is ignored."""
+        if key in self._engines:
+            self._engines[key].correct(correction)
+
+    def dump(self) -> list[dict[str, object]]:
+        """What is worth keeping over a restart, by engine."""
+        return [
+            {"model_name": key.model_name, "engine": key.engine, **engine.dump()}
+            for key, engine in self._engines.items()
+        ]
+
+    def restore(self, states: list[dict[str, object]]) -> None:
+        """Take up dumped states. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        for state in states[:_MAX_ENGINES]:
+            engine = EngineEstimator(self._options)
+            engine.restore(state)
+            engine.configure(self._configured.over(self._discovered))
+            self._engines[EngineKey(str(state["model_name"]), str(state["engine"]))] = engine
+
     def view(self, now: float) -> TargetView:
         """Health, and estimates of the engines whose last sample is fresh; stale ones are withheld."""
         last = self._last_good
@@ -84,7 +110,7 @@ class Target:
         views = []
         for key, engine in sorted(self._engines.items(), key=lambda item: (item[0].model_name, item[0].engine)):
             if now - engine.last_at <= self._options.stale_after_seconds:
-                estimates = engine.estimates(engine.last_at)
+                estimates = engine.estimates()
                 if estimates is not None:
                     views.append(assemble(self.name, key, estimates, self._options))
         return views

@@ -1,0 +1,107 @@
+"""The traffic's mix of lengths over as long as it has not changed: what the engine at full load would be fed."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from kvwatch.core.demand import DemandEstimates, estimate
+from kvwatch.core.interval import Interval
+from kvwatch.core.length_shape import LengthShape
+from kvwatch.core.lengths import LengthWindow
+from kvwatch.embedded.settings import RequestShape
+from kvwatch.facts import EngineSample
+from kvwatch.queueing.demand import block_demand
+from kvwatch.queueing.length_mix import synthesize
+from kvwatch.stats.change import ChangeDetector
+
+_TARGET_REQUESTS = 1000
+"""Requests after which a mean of g is sure to about 3%; more would only make it slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The traffic as the model takes it.
+
+    ``demand`` are the estimates over the stationary window, ``pool`` equally likely requests with these moments,
+    ``deviation`` the relative standard deviation of E[g] that comes from having seen so many requests only,
+    ``sharing`` the part of the prefix-cache hits whose memory was held by another request at the time.
+    """
+
+    demand: DemandEstimates
+    pool: tuple[RequestShape, ...]
+    deviation: float
+    sharing: float
+
+
+class LengthMix:
+    """Watches the lengths; forgets what came before a change of the mix."""
+
+    def __init__(self, window_seconds: float) -> None:
+        self._window = LengthWindow(window_seconds, min_requests=_TARGET_REQUESTS)
+        self._shape = LengthShape()
+        self._watch = (ChangeDetector(), ChangeDetector())
+        self._ends: deque[float] = deque(maxlen=4096)
+        self.changes = 0
+
+    def update(
+        self, interval: Interval, sample: EngineSample, step_seconds: float | None, kv_tokens: float | None
+    ) -> None:
+        """Take an interval and the sample that ends it."""
+        self._shape.update(sample, reset=False)
+        self._window.update(interval, step_seconds, kv_tokens)
+        if interval.lengths_count:
+            self._ends.append(interval.end)
+            totals = (interval.lengths_prompt_tokens, interval.lengths_output_tokens)
+            changed = [w.update(t / interval.lengths_count) for w, t in zip(self._watch, totals, strict=True)]
+            if any(changed):
+                self._cut()
+
+    def _cut(self) -> None:
+        """Keep only the intervals that the detector still takes for one population."""
+        kept = min(w.kept for w in self._watch)
+        if kept < len(self._ends):
+            self._window.cut(self._ends[len(self._ends) - kept])
+            self._shape.clear()
+            self.changes += 1
+
+    def clear(self, sample: EngineSample) -> None:
+        """The counters were reset, or requests were aborted in a mass: start anew from this sample."""
+        self._window.clear()
+        self._shape.update(sample, reset=True)
+
+    def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
+        """The mix; ``None`` before second moments are known."""
+        spans = self._window.spans()
+        demand = estimate(spans, block_tokens, chunk_tokens, None)
+        if demand.moments is None or demand.steps is None:
+            return None
+        s, o = synthesize(demand.moments, self._shape.prompt, self._shape.output, max_tokens or inf)
+        g = block_demand(s, o, block_tokens, chunk_tokens)
+        spread = float(g.std()) / float(g.mean())
+        # the variance is itself estimated from few groups: as many degrees of freedom short
+        deviation = spread / demand.requests**0.5 * (1 + 2 / demand.moments.groups**0.5)
+        sharing = _sharing(demand)
+        prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
+        prefix_tokens = round(prefix / block_tokens) * block_tokens
+        pool = tuple(
+            RequestShape(int(a), int(b), shared_prefix_tokens=int(min(prefix_tokens, a)))
+            for a, b in np.column_stack([s, o])
+        )
+        return Mix(demand, pool, deviation, sharing)
+
+
+def _sharing(demand: DemandEstimates) -> float:
+    """How much of the cached prompt tokens other running requests held at the time: 1 all, 0 none.
+
+    A system prompt that every request begins with is held once by all that run; a conversation's own history is
+    found in the cache too, but held by nobody else. Occupancy tells them apart.
+    """
+    lengths, occupancy = demand.by_method.get("moments"), demand.by_method.get("occupancy")
+    if not demand.cached_ratio or demand.moments is None or demand.steps is None or not lengths or not occupancy:
+        return 1.0 if demand.cached_ratio else 0.0
+    saved_if_shared = demand.cached_ratio * demand.moments.mean_s * demand.steps
+    return min(max((lengths - occupancy) / saved_if_shared, 0.0), 1.0) if saved_if_shared > 0 else 0.0

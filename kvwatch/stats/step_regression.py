@@ -1,0 +1,186 @@
+"""Step time as a non-negative linear law of what is in the step, learnt from interval means, with a long memory.
+
+b(n, p, K) = b0 + b1·n + b2·p + b3·K is linear, so the mean over an interval's steps obeys it exactly. Samples are
+kept as sufficient statistics in cells by load (n and p, logarithmic), each cell of bounded weight: a quiet night
+fills its own cells and takes nothing from those of the afternoon's peak, and within a cell new samples slowly
+replace old ones. The fit is weighted least squares on relative errors with a weak Gaussian prior (Bayesian linear
+regression), the coefficients kept non-negative (Lawson and Hanson, NNLS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2, sqrt
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
+
+Array = npt.NDArray[np.float64]
+
+_CELL_WEIGHT = 120.0
+"""Intervals that a cell remembers."""
+_CORRELATION = 2.0
+"""Neighbouring intervals resemble each other: as many of them say as much as one independent one."""
+_PRIOR_GROWTH = np.array([1.0, 0.5, 1.0])
+"""Growth of the step from empty to full by sequences, prefill and resident tokens, as shares of b0."""
+_PRIOR_SPREAD = 3.0
+"""Standard deviation of each growth over its mean: wide enough to cover a CPU and an H200."""
+
+
+@dataclass(frozen=True, slots=True)
+class LawFit:
+    """Coefficients (b0 [s], b1 [s], b2 [s/token], b3 [s/token]), their covariance and the residual's relative sd.
+
+    ``largest`` is the longest step time that the fit has seen [s], ``weight`` its intervals.
+    """
+
+    coefficients: tuple[float, float, float, float]
+    covariance: Array
+    residual_ratio: float
+    largest: float
+    weight: float
+
+    def seconds(self, composition: Sequence[float]) -> float:
+        """Step time at (n, p, K) [s]."""
+        return float(np.dot(self.coefficients, [1.0, *composition]))
+
+    def relative_deviation(self, composition: Sequence[float]) -> float:
+        """Standard deviation of the predicted step time at (n, p, K), over the prediction."""
+        x = np.array([1.0, *composition])
+        return sqrt(max(float(x @ self.covariance @ x), 0.0)) / self.seconds(composition)
+
+
+class _Cell:
+    """Weighted sums over samples z = (1, n, p, K, y), each divided by its y."""
+
+    __slots__ = ("sums", "weight")
+
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.sums = np.zeros((5, 5))
+
+    def add(self, z: Array, weight: float) -> None:
+        scaled = z / z[4]
+        self.weight += weight
+        self.sums += weight * np.outer(scaled, scaled)
+        if self.weight > _CELL_WEIGHT:
+            self.sums *= _CELL_WEIGHT / self.weight
+            self.weight = _CELL_WEIGHT
+
+    def scale_time(self, factor: float) -> None:
+        """As if all its samples had taken ``factor`` times as long (z/y: the regressors shrink)."""
+        shrink = np.ones(5)
+        shrink[:4] = 1 / factor
+        self.sums *= np.outer(shrink, shrink)
+
+
+class StepRegression:
+    """Learns the law of one engine. Bounded: at most a few hundred cells."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[int, int], _Cell] = {}
+        self._largest = 0.0
+
+    def update(self, composition: Sequence[float], seconds: float, weight: float = 1.0) -> None:
+        """Take an interval's mean (n, p, K) and its mean step time [s]."""
+        cell = self._cells.setdefault(_cell_of(composition), _Cell())
+        cell.add(np.array([1.0, *composition, seconds]), weight)
+        self._largest = max(self._largest, seconds)
+
+    def known_weight(self, composition: Sequence[float]) -> float:
+        """Intervals remembered at a load like this one."""
+        cell = self._cells.get(_cell_of(composition))
+        return cell.weight if cell is not None else 0.0
+
+    def scale_time(self, factor: float, keep_ratio: float) -> None:
+        """The hardware became ``factor`` times slower: keep the law's shape, with ``keep_ratio`` of its weight."""
+        for cell in self._cells.values():
+            cell.scale_time(factor)
+            cell.sums *= keep_ratio
+            cell.weight *= keep_ratio
+        self._largest *= factor
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cells.clear()
+        self._largest = 0.0
+
+    def fit(self, full_load: Sequence[float]) -> LawFit | None:
+        """The law, with the prior stated at the composition ``full_load``; ``None`` with under 5 intervals."""
+        weight = sum(cell.weight for cell in self._cells.values())
+        if weight < 5:
+            return None
+        # a sum, so that a load that is seen often does not outvote one that is seen rarely
+        sums = sum((cell.sums for cell in self._cells.values()), np.zeros((5, 5)))
+        gram, moment = sums[:4, :4], sums[:4, 4]
+        noise = 0.05**2
+        base = self._base_guess(gram, moment)
+        for _ in range(2):
+            precision, pull = _prior(base, np.array(full_load, dtype=float))
+            lhs = gram / (noise * _CORRELATION) + np.diag(precision)
+            rhs = moment / (noise * _CORRELATION) + pull
+            theta = _nnls(lhs, rhs)
+            base = max(theta[0], 1e-6)
+            residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / weight
+            noise = max(residual, 0.005**2)
+        covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
+        return LawFit(tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _base_guess(gram: Array, moment: Array) -> float:
+        """A rough b0 to scale the prior by: half of the mean step time."""
+        return 0.5 * float(moment[0] / gram[0, 0])
+
+    def dump(self) -> dict[str, object]:
+        """State as plain numbers and lists."""
+        cells = [[*key, cell.weight, cell.sums[np.triu_indices(5)].tolist()] for key, cell in self._cells.items()]
+        return {"largest": self._largest, "cells": cells}
+
+    @classmethod
+    def load(cls, state: dict[str, object]) -> StepRegression:
+        """The inverse of :meth:`dump`. Raises ValueError, KeyError or TypeError for a state that cannot be one."""
+        self = cls()
+        self._largest = _finite(state["largest"])
+        cells = state["cells"]
+        if not isinstance(cells, list) or len(cells) > 2000:
+            raise ValueError("cells must be a list of at most 2000")
+        for n, p, weight, flat in cells:
+            cell = _Cell()
+            cell.weight = min(_finite(weight), _CELL_WEIGHT)
+            upper = np.zeros((5, 5))
+            upper[np.triu_indices(5)] = [_finite(v) for v in flat]
+            cell.sums = upper + upper.T - np.diag(np.diag(upper))
+            self._cells[int(n), int(p)] = cell
+        return self
+
+
+def _finite(value: object) -> float:
+    number = float(value)  # type: ignore[arg-type]
+    if not 0 <= number < 1e30:
+        raise ValueError(f"{number} is no sum of positive numbers")
+    return number
+
+
+def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
+    """Load level: half-octaves of n, octaves of p in steps of four."""
+    n, p, _ = composition
+    return round(2 * log2(1 + min(n, 1e6))), round(log2(1 + min(p, 1e6)) / 2)
+
+
+def _prior(base: float, full_load: Array) -> tuple[Array, Array]:
+    """Precision and precision·mean of the prior on the four coefficients."""
+    precision, pull = np.zeros(4), np.zeros(4)
+    mean = base * _PRIOR_GROWTH / np.maximum(full_load, 1e-9)
+    precision[1:] = 1 / (_PRIOR_SPREAD * mean) ** 2
+    pull[1:] = precision[1:] * mean
+    return precision, pull
+
+
+def _nnls(lhs: Array, rhs: Array) -> Array:
+    """Argmin over x ≥ 0 of x'·lhs·x − 2·rhs'·x, scaled for conditioning."""
+    scale = 1 / np.sqrt(np.diag(lhs))
+    factor = np.linalg.cholesky(lhs * np.outer(scale, scale) + 1e-12 * np.eye(4))
+    solution, _ = nnls(factor.T, np.linalg.solve(factor, rhs * scale))
+    return np.asarray(solution * scale, dtype=float)
