@@ -28,6 +28,7 @@ SCRAPES_NAMES = ("scrapes.jsonl.gz", "scrapes.jsonl")
 REQUESTS_NAMES = ("requests.jsonl.gz", "requests.jsonl")
 _SCRAPES_TO_TELL_INTERVAL = 30
 _MAX_SETTINGS_BYTES = 1 << 20
+_MODEL_MAX_AGE_SECONDS = 30.0
 
 Recorded = Scrape | ScrapeFailed
 
@@ -106,7 +107,11 @@ def replay(recording: Recording, options: CoreOptions | None = None, *, requests
     """
     scrapes = recording.scrapes()
     first = list(itertools.islice(scrapes, _SCRAPES_TO_TELL_INTERVAL))
-    fleet = Fleet(options or replace(CoreOptions(), scrape_interval_seconds=_interval_seconds(first)))
+    if options is None:
+        options = replace(
+            CoreOptions(), scrape_interval_seconds=_interval_seconds(first), model_max_age_seconds=_MODEL_MAX_AGE_SECONDS
+        )
+    fleet = Fleet(options)
     target = recording.folder.resolve().name
     fleet.add(target, recording.settings())
     ended = recording.requests() if requests else []
@@ -118,8 +123,11 @@ def replay(recording: Recording, options: CoreOptions | None = None, *, requests
     )
     for at, _, event in events:
         fleet.observe(target, event)
-        if not isinstance(event, RequestRecord):
-            yield fleet.view(at)
+        if isinstance(event, RequestRecord):
+            continue
+        for name, key, run in fleet.due_runs(at):
+            fleet.correct(name, key, run.run())
+        yield fleet.view(at)
 
 
 def _interval_seconds(scrapes: list[Recorded]) -> float:
