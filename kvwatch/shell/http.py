@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -105,7 +104,8 @@ class HttpServer:
         )
         self._address = (host or None, port)
         self._tls = tls
-        self._served: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._silent: set[asyncio.BaseProtocol] = set()
+        """Connections younger than FIRST_REQUEST_SECONDS that have not brought a request."""
         self._server: asyncio.Server | None = None
         self.port = port
 
@@ -141,19 +141,20 @@ class HttpServer:
         if server is None or len(server.connections) >= MAX_CONNECTIONS:
             return _Refusal()
         handler = server()
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._drop_if_silent, weakref.ref(handler))
+        self._silent.add(handler)
+        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._drop_if_silent, handler)
         return handler
 
-    def _drop_if_silent(self, reference: weakref.ref[web.RequestHandler]) -> None:
-        handler = reference()
-        if handler is not None and handler not in self._served:
+    def _drop_if_silent(self, handler: web.RequestHandler) -> None:
+        if handler in self._silent:
+            self._silent.discard(handler)
             handler.force_close()
 
     @web.middleware
     async def _mark_served(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        self._served.add(request.protocol)
+        self._silent.discard(request.protocol)
         return await handler(request)
 
 
