@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_MEDIAN_OF_SQUARED_NORMAL = 0.4549364
+
 
 def index_of_dispersion(counts: Sequence[float]) -> float | None:
     """Variance over mean of counts in equal bins; 1 for Poisson arrivals (Cox and Lewis, 1966).
 
+    The variance is taken from the differences of neighbouring bins (von Neumann, 1941), by their median square:
+    burstiness is what happens from bin to bin, while a trend, or a jump of the rate, is not.
     ``None`` with fewer than 5 bins or no events.
     """
     if len(counts) < 5:
@@ -18,4 +22,4 @@ def index_of_dispersion(counts: Sequence[float]) -> float | None:
     mean = float(x.mean())
     if mean <= 0:
         return None
-    return float(x.var(ddof=1)) / mean
+    return float(np.median(np.diff(x) ** 2)) / (2 * _MEDIAN_OF_SQUARED_NORMAL) / mean
