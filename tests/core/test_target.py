@@ -1,0 +1,219 @@
+"""Freshness of targets and engines: what is stale is withheld, what is gone is forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.facts import CacheConfig, EngineKey, EngineSample, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.views import TargetView
+from tests.core.synthetic import KEY, SEATS_KNOWN, START, TARGET, SyntheticEngine, Watch, poisson, without
+
+OTHER = EngineKey("m", "1")
+
+
+def target_of(watch: Watch, now: float) -> TargetView:
+    """The one target as it is exported at a time."""
+    (target,) = watch.fleet.view(now).targets
+    return target
+
+
+def test_a_target_that_was_never_scraped_is_down_and_has_no_engines() -> None:
+    """There is no age of what never was."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET)
+    (target,) = fleet.view(START).targets
+    assert not target.up
+    assert target.engines == ()
+    assert target.scrape_age_seconds is None
+    assert target.problem == "not scraped yet"
+
+
+@pytest.mark.parametrize("interval", [1.0, 5.0])
+def test_estimates_are_withheld_once_three_scrapes_are_missing(interval: float) -> None:
+    """Fresh up to three intervals, then down and without engines, and back with the next scrape."""
+    watch = Watch(SyntheticEngine(poisson(5, 200)), options=CoreOptions(scrape_interval_seconds=interval))
+    watch.run(100)
+    fresh = target_of(watch, watch.at + 3 * interval)
+    assert fresh.up
+    assert len(fresh.engines) == 1
+    stale = target_of(watch, watch.at + 3 * interval + 0.01)
+    assert not stale.up
+    assert stale.engines == ()
+    assert stale.problem == "stale"
+    assert stale.scrape_age_seconds == pytest.approx(3 * interval + 0.01)
+    watch.run(interval)
+    assert target_of(watch, watch.at).up
+
+
+def test_a_failed_scrape_is_told_at_once_while_fresh_estimates_stay() -> None:
+    """Down with the reason; engines go when they are stale; one good scrape is enough to be up again."""
+    watch = Watch(SyntheticEngine(poisson(5, 200)))
+    watch.run(70)
+    watch.fleet.observe(TARGET, ScrapeFailed(watch.at + 1, "refused", "connection refused"))
+    failed = target_of(watch, watch.at + 1)
+    assert not failed.up
+    assert failed.problem == "refused: connection refused"
+    assert len(failed.engines) == 1
+    assert target_of(watch, watch.at + 4).engines == ()
+    watch.run(1)
+    assert target_of(watch, watch.at).up
+    assert target_of(watch, watch.at).problem == ""
+
+
+def test_a_server_without_engines_is_up_and_says_what_is_missing() -> None:
+    """Something answers, but it is not vLLM, or vLLM has not loaded its model."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET)
+    fleet.observe(TARGET, Scrape(at=START, engines=(), duration_seconds=0.02))
+    (target,) = fleet.view(START).targets
+    assert target.up
+    assert target.engines == ()
+    assert target.scrape_duration_seconds == 0.02
+    assert "no vllm metrics" in target.problem
+
+
+def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten() -> None:
+    """Its neighbour stays; after ten minutes it would start anew if it came back."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET, SEATS_KNOWN)
+    engine, gone = SyntheticEngine(poisson(5, 900)), SyntheticEngine(poisson(5, 900, seed=2))
+
+    def scrape(at: float, *, both: bool) -> dict[str, dict[str, float]]:
+        engine.advance(at)
+        gone.advance(at)
+        samples = (engine.sample(), gone.sample(OTHER)) if both else (engine.sample(),)
+        fleet.observe(TARGET, Scrape(at=at, engines=samples))
+        return {e.engine: dict(e.arrival_rate) for e in fleet.view(at).targets[0].engines}
+
+    for second in range(100):
+        seen = scrape(START + second, both=True)
+    assert set(seen) == {"0", "1"}
+    assert seen["1"]["1m"] > 0
+    for second in range(100, 110):
+        seen = scrape(START + second, both=False)
+        assert set(seen) == ({"0", "1"} if second < 103 else {"0"})
+    # back within ten minutes: what was known still counts
+    assert scrape(START + 150, both=True)["1"]["1m"] > 0
+    for second in range(151, 790):
+        scrape(START + second, both=False)
+    # back after ten minutes: another engine for all we know
+    assert scrape(START + 790, both=True)["1"] == {}
+
+
+def test_data_parallel_engines_are_separate_queues_with_their_own_memory() -> None:
+    """``num_gpu_blocks`` is the sum over the server's engines, ``kv_cache_size_tokens`` is one engine's."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET, SEATS_KNOWN)
+    quiet, busy = SyntheticEngine(poisson(2, 400)), SyntheticEngine(poisson(9, 400, seed=2))
+    summed = CacheConfig(block_size_tokens=16, num_gpu_blocks=4002)
+    for second in range(1, 71):
+        at = START + second
+        quiet.advance(at)
+        busy.advance(at)
+        samples = (replace(quiet.sample(), cache=summed), replace(busy.sample(OTHER), cache=summed))
+        fleet.observe(TARGET, Scrape(at=at, engines=samples))
+    view = fleet.view(at)
+    first, second_engine = view.targets[0].engines
+    assert [first.engine, second_engine.engine] == ["0", "1"]
+    assert first.kv_capacity_tokens == second_engine.kv_capacity_tokens == (4002 / 2 - 1) * 16
+    assert second_engine.arrival_rate["1m"] > 3 * first.arrival_rate["1m"]
+    assert view.replicas_required["m"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("cache", "tokens"),
+    [
+        (CacheConfig(block_size_tokens=32, num_gpu_blocks=512, kv_cache_size_tokens=16_384), 16_352),
+        (CacheConfig(block_size_tokens=32, num_gpu_blocks=512), 16_352),
+        (CacheConfig(num_gpu_blocks=512), None),
+        (CacheConfig(block_size_tokens=32), None),
+        (CacheConfig(block_size_tokens=32, num_gpu_blocks=1), None),
+        (CacheConfig(), None),
+    ],
+)
+def test_kv_capacity_leaves_out_the_null_block(cache: CacheConfig, tokens: float | None) -> None:
+    """The size in tokens where vLLM tells it, else from blocks; unknown says so."""
+    view = Watch(SyntheticEngine(poisson(5, 100)), show=without(cache=cache)).run(70)
+    assert view.kv_capacity_tokens == tokens
+    verdict = view.estimate_valid["kv_capacity_tokens"]
+    assert verdict.reason == ("ok" if tokens is not None else "capacity_unknown")
+
+
+def test_no_more_engines_are_kept_than_a_server_can_have() -> None:
+    """Labels that make up ever new engines cannot fill the memory."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET)
+    for scrape in range(4):
+        samples = tuple(EngineSample(EngineKey("m", str(scrape * 100 + i)), running=0.0) for i in range(100))
+        fleet.observe(TARGET, Scrape(at=START + scrape * 0.5, engines=samples))
+    assert len(fleet.view(START + 2).targets[0].engines) == 256
+
+
+def test_facts_about_a_target_that_is_not_watched_are_ignored() -> None:
+    """A scrape that was under way when its target was removed comes too late."""
+    fleet = Fleet(CoreOptions())
+    fleet.observe("gone:8000", Scrape(at=START, engines=(EngineSample(KEY),)))
+    assert fleet.view(START).targets == ()
+    fleet.add(TARGET)
+    fleet.remove(TARGET)
+    fleet.remove(TARGET)
+    fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY),)))
+    assert fleet.view(START).targets == ()
+
+
+def test_other_settings_for_a_target_keep_what_was_learnt() -> None:
+    """A reload of the configuration changes the limits, not the estimates."""
+    watch = Watch(SyntheticEngine(poisson(8, 200)), settings=Settings())
+    before = watch.run(100)
+    assert before.estimate_valid["service_rate"].reason == "seats_unknown"
+    assert "seqs" not in before.service_rate_limit
+    watch.fleet.add(TARGET, SEATS_KNOWN)
+    after = watch.view()
+    assert "seqs" in after.service_rate_limit
+    assert after.arrival_rate == before.arrival_rate
+    assert after.estimate_valid["service_rate"].reason != "seats_unknown"
+
+
+def test_configured_settings_win_over_discovered_ones() -> None:
+    """What the server tells fills only what the configuration leaves open."""
+    watch = Watch(SyntheticEngine(poisson(8, 200)), settings=Settings(max_num_seqs=12, source="config"))
+    watch.fleet.observe(TARGET, Settings(max_num_seqs=256, max_num_batched_tokens=2048, source="/server_info"))
+    view = watch.run(100)
+    both = Watch(
+        SyntheticEngine(poisson(8, 200)),
+        settings=Settings(max_num_seqs=12, max_num_batched_tokens=2048, source="config"),
+    ).run(100)
+    assert view.service_rate_limit == both.service_rate_limit
+    assert set(view.service_rate_limit) == {"kv", "seqs", "tokens"}
+
+
+def test_a_request_that_ended_before_the_first_scrape_belongs_to_no_window() -> None:
+    """A log is read from its start; kvwatch was not there."""
+    engine = SyntheticEngine([])
+    watch = Watch(engine)
+    watch.run(1)
+    for n in range(50):
+        watch.fleet.observe(TARGET, RequestRecord(START - 10, START - n / 50, 1000, 1000))
+    assert "joint" not in watch.view().request_demand_token_steps
+    for n in range(50):
+        watch.fleet.observe(TARGET, RequestRecord(START - 10, watch.at + n / 50, 1000, 1000))
+    assert watch.run(1).request_demand_token_steps["joint"] > 0
+
+
+def test_a_log_line_names_no_engine_and_tells_nothing_about_one_of_several() -> None:
+    """Behind two engines of one server the log is left alone."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET, SEATS_KNOWN)
+    fleet.observe(TARGET, RequestRecord(START, START + 1, 100, 100))
+    fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY, running=0.0), EngineSample(OTHER, running=0.0))))
+    for n in range(50):
+        fleet.observe(TARGET, RequestRecord(START, START + n / 50, 100, 100))
+    fleet.observe(
+        TARGET, Scrape(at=START + 1, engines=(EngineSample(KEY, running=0.0), EngineSample(OTHER, running=0.0)))
+    )
+    for engine in fleet.view(START + 1).targets[0].engines:
+        assert "joint" not in engine.request_demand_token_steps
