@@ -128,16 +128,25 @@ class Engine:
             if self.scheduler.waiting or self.scheduler.running:
                 self._begin_step()
                 continue
-            wake = min(
-                math.inf if self._next is None else self._next.at,
-                self._submitted[0].arrival if self._submitted else math.inf,
-            )
+            wake = self._next_arrival
             if wake > until:
                 break
             self._time = wake
         self.now = until
         if self._step_end is None:
             self._time = until
+
+    @property
+    def wake(self) -> float:
+        """Virtual time before which nothing happens unless something is submitted; infinite if nothing ever does."""
+        return self._next_arrival if self._step_end is None else self._step_end
+
+    @property
+    def _next_arrival(self) -> float:
+        return min(
+            math.inf if self._next is None else self._next.at,
+            self._submitted[0].arrival if self._submitted else math.inf,
+        )
 
     def take_ended(self) -> list[Request]:
         """Return the requests that ended since the last call, in the order of their ends."""

@@ -33,6 +33,7 @@ class Saturation:
         recomputed_token_ratio: Tokens computed again after an eviction, as a share of all computed.
         computed_tokens_per_step: Prefill and decode tokens.
         generated_tokens_per_step: Output tokens.
+        mean_output_tokens: Mean output length of the requests, as cut to the model's longest sequence.
         finished: Requests that finished after the warm-up.
         steps: Steps after the warm-up.
         seconds: Virtual time those steps took.
@@ -49,6 +50,7 @@ class Saturation:
     recomputed_token_ratio: float
     computed_tokens_per_step: float
     generated_tokens_per_step: float
+    mean_output_tokens: float
     finished: int
     steps: int
     seconds: float
@@ -116,6 +118,7 @@ def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
         recomputed_token_ratio=recomputed / max(decoding + prefill, 1),
         computed_tokens_per_step=(decoding + prefill) / measured,
         generated_tokens_per_step=generated,
+        mean_output_tokens=backlog.mean_output_tokens,
         finished=finished,
         steps=measured,
         seconds=measured * step_seconds,

@@ -9,10 +9,8 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kvwatch.embedded.step_law import StepLaw
+from kvwatch.embedded.step_law import StepLaw
 
 GRAPH_SIZES = (1, 2, 4, *range(8, 513, 8))
 """Decode batch sizes for which vLLM captures graphs by default."""
@@ -39,6 +37,15 @@ class StepTexture:
     outlier_seconds: float = 0.0
     gap_seconds: float = 0.0
     gap_per_sequence_seconds: float = 0.0
+
+    def mean_law(self, law: StepLaw) -> StepLaw:
+        """The affine law of the mean time from step to step; curvature and padding are left out."""
+        return StepLaw(
+            law.base_seconds + self.gap_seconds + self.outlier_probability * self.outlier_seconds,
+            law.per_sequence_seconds + self.gap_per_sequence_seconds,
+            law.per_prefill_token_seconds,
+            law.per_resident_token_seconds,
+        )
 
 
 class StepClock:
