@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, hypot, log
 
 from kvwatch.core.capacity import CapacityEstimate, estimate_capacity
-from kvwatch.core.engine import Estimates
+from kvwatch.core.engine import MIN_REQUESTS, Estimates
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.reasons import because, ok
 from kvwatch.facts import EngineKey
@@ -149,12 +149,17 @@ def validity(e: Estimates, capacity: CapacityEstimate) -> dict[str, Validity]:
         verdicts["kv_capacity_tokens"] = because("capacity_unknown")
     else:
         verdicts["kv_capacity_tokens"] = ok() if e.capacity.exact else because("hybrid_kv")
-    verdicts["request_demand_token_steps"] = ok() if capacity.method else because("too_few_requests")
+    verdicts["request_demand_token_steps"] = _demand_validity(e)
     verdicts["service_rate"] = ok() if capacity.reason == "ok" else because(capacity.reason)
     verdicts["utilization"] = _utilization_validity(e, verdicts["service_rate"])
     verdicts["stable_limit"] = _stable_limit_validity(e, capacity)
     verdicts["queue_slope"] = ok() if e.queue else because("warming_up")
     return verdicts
+
+
+def _demand_validity(e: Estimates) -> Validity:
+    enough = "joint" in e.demand.by_method or (e.demand.by_method and e.demand.requests >= MIN_REQUESTS)
+    return ok() if enough else because("too_few_requests")
 
 
 def _utilization_validity(e: Estimates, service_rate: Validity) -> Validity:

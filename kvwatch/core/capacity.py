@@ -94,7 +94,7 @@ def _observed_deviation(requests: float) -> float:
 
 
 def _observed_only(e: Estimates, plain: float | None) -> CapacityEstimate:
-    """Without a step law yet: under backlog the observed rate, else nothing."""
+    """Without a step law yet: under backlog the observed rate, which is the truth itself, else nothing."""
     if e.observed is None:
         if e.step_time is None:
             reason = "no_busy_intervals"
@@ -113,7 +113,6 @@ def _observed_only(e: Estimates, plain: float | None) -> CapacityEstimate:
         upper=e.observed.rate * exp(half),
         plain_rate=plain,
         stable_limit=_stable_limit(e, limit),
-        reason="observed_only",
     )
 
 

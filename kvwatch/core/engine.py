@@ -26,7 +26,8 @@ from kvwatch.stats.trend import Trend
 _STEP_WINDOW_SECONDS = 60.0
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
-_MIN_REQUESTS = 20
+MIN_REQUESTS = 20
+"""Finished requests from which on means and second moments are worth telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class EngineEstimator:
         if settings != self._settings:
             self._settings = settings
             self._refresh.forget()
+            self._full_at = float("-inf")
 
     def due_run(self, now: float) -> FullEngineRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
@@ -149,7 +151,7 @@ class EngineEstimator:
         if law is None or capacity is None:
             return None
         mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
-        if mix is None or mix.demand.requests < _MIN_REQUESTS:
+        if mix is None or mix.demand.requests < MIN_REQUESTS:
             return None
         self._full = FullEngineInputs(
             mix=mix,

@@ -26,7 +26,6 @@ WORDS = MappingProxyType(
         "occupancy_disagrees": "memory-work by lengths and by occupancy differ by more than 15%",
         "speculative_decoding": "several tokens per step: lengths in tokens are not lengths in steps",
         "extrapolating": "full load means steps over four times as long as any seen yet",
-        "observed_only": "no step law is learnt yet; the rate is what a backlog shows",
         "depends": "an estimate that this one needs is missing",
     }
 )
