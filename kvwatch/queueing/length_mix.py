@@ -82,7 +82,10 @@ def _quantiles(buckets: BucketCounts | None, u: Array, max_tokens: float) -> Arr
     """Values at the ranks ``u``, sorted; an exponential law where there is no histogram."""
     if buckets is None or sum(buckets.counts) <= 0:
         return np.asarray(-np.log1p(-u), dtype=float)
-    edges = [e if isfinite(e) else max_tokens for e in buckets.edges]
+    finite = [e for e in buckets.edges if isfinite(e)]
+    # vLLM's edges run 1, 2, 5, 10 …: what lies beyond the last is short of the next one or two
+    beyond = min(max_tokens, 2.5 * finite[-1]) if finite else min(max_tokens, 1.0)
+    edges = finite + [max(beyond, finite[-1] if finite else 1.0)] * (len(buckets.edges) - len(finite))
     cumulative = np.concatenate([[0.0], np.cumsum(buckets.counts)]) / sum(buckets.counts)
     values = np.maximum.accumulate(np.array([0.0, *edges]))
     # np.interp needs rising ranks: an empty bucket adds no width to the law
