@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -192,6 +193,18 @@ def test_ci_requires_every_component() -> None:
     script = text_of(Path(".ci/run"))
     assert re.search(r"^export KVWATCH_REQUIRE_COMPONENTS=1$", script, flags=re.MULTILINE)
     assert re.search(r"^exec make test\b", script, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("0", "3 skipped"), ("1", "1 failed, 2 errors")])
+def test_a_skip_is_a_failure_where_components_are_required(tmp_path: Path, required: str, outcome: str) -> None:
+    """Tests that skip themselves, or are marked so, and modules that skip as a whole fail under the variable."""
+    (tmp_path / "test_body.py").write_text("import pytest\ndef test(): pytest.skip('missing')\n")
+    (tmp_path / "test_mark.py").write_text("import pytest\n@pytest.mark.skipif(True, reason='')\ndef test(): pass\n")
+    (tmp_path / "test_module.py").write_text("import pytest\npytest.skip('missing', allow_module_level=True)\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--continue-on-collection-errors", str(tmp_path)]
+    environment = os.environ | {"KVWATCH_REQUIRE_COMPONENTS": required, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert outcome in done.stdout.splitlines()[-1], done.stdout
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "scripts/vllm-constraints.txt"])

@@ -133,7 +133,7 @@ async def _load_and_kill(story: Story, server: VllmServer) -> None:
 def _record(story: Story, server: VllmServer) -> None:
     command = [str(KVWATCH), "record", "--target", server.url, "--output", str(story.recording)]
     command += ["--interval", "0.5s", "--duration", f"{RECORD_SECONDS:g}s"]
-    subprocess.run(command, timeout=RECORD_SECONDS + 30, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    subprocess.run(command, timeout=RECORD_SECONDS + 60, check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
 
 async def _restart(story: Story, server: VllmServer) -> None:
