@@ -27,9 +27,10 @@ from kvwatch.parse import ExpositionReader
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.credentials import Credentials
-from kvwatch.shell.http import HttpServer, Pages
+from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
+from kvwatch.shell.model_refresh import keep_refreshing
 from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
 from kvwatch.shell.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -86,11 +87,12 @@ class Daemon:
         server_config = self.config.server
         registry = make_registry(FleetCollector(self.view, self._metrics.samples), ProcessCollector(registry=None))
         pages = Pages(registry, self.view, lambda: self._serving)
-        server = HttpServer(pages, server_config.host, server_config.port, self._tls)
+        server = HttpServer(pages, Listen(server_config.host, server_config.port, self._tls))
         async with new_session() as session:
             await server.start()
             self._session = session
             self._follow(self.config)
+            refresh = self._forever("model", lambda: keep_refreshing(self._intake, self._clock))
             self._serving = True
             event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=self._tls is not None)
             on_started(server.port)
@@ -98,7 +100,7 @@ class Daemon:
                 await stop.wait()
             finally:
                 self._serving = False
-                tasks = [task for watch in self._watches.values() for task in watch.tasks]
+                tasks = [refresh, *(task for watch in self._watches.values() for task in watch.tasks)]
                 await asyncio.gather(stop_all(tasks + self._retired, within=_STOP_SECONDS), server.stop())
                 event(logging.INFO, "stopped")
 
@@ -157,22 +159,22 @@ class Daemon:
     def _watch(self, target: Target) -> Watch:
         if self._session is None:
             raise RuntimeError("a target can be watched only while the daemon runs")
+        if target.credentials.insecure_skip_verify:
+            event(logging.WARNING, "target_not_verified", target=target.name, cause="tls.insecure_skip_verify")
         client = Client(self._session, target)
         scraper = Scraper(target, client, clock=self._clock, reader=ExpositionReader(), deliver=self._intake.observe)
 
         def deliver(settings: Settings | None) -> None:
             self._intake.discovered(target.name, settings)
 
-        interval = self.config.scrape.discovery_interval_seconds
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "scrape": scraper.run,
-            "discover": lambda: keep_discovering(client, scraper.fresh, interval, deliver),
+            "discover": lambda: keep_discovering(client, scraper.fresh, target.discovery_interval_seconds, deliver),
         }
-        tasks = [
-            asyncio.create_task(run_forever(f"{kind} {target.name}", work, self._intake.task_fault), name=kind)
-            for kind, work in works.items()
-        ]
-        return Watch(target, tasks)
+        return Watch(target, [self._forever(f"{kind} {target.name}", work) for kind, work in works.items()])
+
+    def _forever(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(run_forever(name, work, self._intake.task_fault), name=name)
 
 
 async def serve(daemon: Daemon) -> None:
@@ -248,6 +250,7 @@ def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
             insecure_skip_verify=tls.insecure_skip_verify if tls else False,
         ),
         interval_seconds=config.scrape.interval_seconds,
+        discovery_interval_seconds=config.scrape.discovery_interval_seconds,
         timeout_seconds=config.scrape.timeout_seconds,
         max_body_bytes=config.scrape.max_body_bytes,
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kvwatch import __version__
-from kvwatch.cli import check_config, record, replay, run
+from kvwatch.cli import check_config, record, replay, run, simulate
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
 from kvwatch.config import ConfigError
 
@@ -18,7 +18,14 @@ exit codes:
   1  failed: an address is taken, a file cannot be read or written
   2  a flag or the configuration is wrong; each mistake is printed on a line of its own
 """
-COMMANDS = (run, record, replay, check_config)
+COMMANDS = (run, record, replay, simulate, check_config)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps each command and its summary on one line."""
+
+    def __init__(self, prog: str, width: int | None = None) -> None:
+        super().__init__(prog, max_help_position=32, width=width)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="kvwatch",
         description="How many requests per second a vLLM server can sustain for its traffic now, and how close it is.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"kvwatch {__version__}")

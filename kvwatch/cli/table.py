@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +15,7 @@ from rich.text import Text
 from kvwatch.views import EngineView, FleetView
 
 _UNKNOWN = "–"
+_WIDTH_OF_A_FILE = 160
 _COLUMNS = (
     "time (UTC)",
     "engine",
@@ -31,7 +34,10 @@ _COLUMNS = (
 
 def print_table(views: Iterable[FleetView], console: Console | None = None) -> None:
     """Print all views when the last one is known."""
-    table = Table(*_COLUMNS, pad_edge=False)
+    console = console or Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    table = Table(*_COLUMNS, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for column in table.columns[2:-1]:
         column.justify = "right"
     for view in views:
@@ -40,7 +46,7 @@ def print_table(views: Iterable[FleetView], console: Console | None = None) -> N
                 table.add_row(_time(view.at), Text(target.target), *[_UNKNOWN] * 9, Text(target.problem))
             for engine in target.engines:
                 table.add_row(_time(view.at), *_cells(engine))
-    (console or Console()).print(table)
+    console.print(table)
 
 
 def _cells(engine: EngineView) -> list[Text]:

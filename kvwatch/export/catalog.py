@@ -365,7 +365,7 @@ SELF_METRICS: tuple[Metric, ...] = (
         "Faults of kvwatch itself that were caught and logged, by the place where they happened.",
         kind=Kind.COUNTER,
         extra_labels=("place",),
-        values=("observe", "view", "task"),
+        values=("observe", "view", "model", "task"),
     ),
     Metric(
         "kvwatch_build_info",

@@ -32,6 +32,7 @@ class Target:
     metrics_path: str = "/metrics"
     credentials: Credentials = field(default_factory=Credentials)
     interval_seconds: float = 1.0
+    discovery_interval_seconds: float = 300.0
     timeout_seconds: float = 5.0
     max_body_bytes: int = 16 * 1024 * 1024
 

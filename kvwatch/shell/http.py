@@ -1,7 +1,7 @@
 """kvwatch's own HTTP endpoint: read-only, bounded, and no secret behind it.
 
 Only GET and HEAD are answered; nothing here changes anything. A connection that does not bring a complete
-request within :data:`FIRST_REQUEST_SECONDS` is closed, and no more than :data:`MAX_CONNECTIONS` are kept.
+request in time is closed, and no more than a fixed number of them are kept.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from kvwatch.export.collector import expose
 from kvwatch.export.json_api import fleet_json
 from kvwatch.views import FleetView
 
-FIRST_REQUEST_SECONDS = 10.0
-MAX_CONNECTIONS = 512
 _MAX_REQUEST_BYTES = 16 * 1024
 _COMPRESS_ABOVE_BYTES = 8 * 1024
 _HEADERS = {
@@ -41,6 +39,14 @@ _INDEX = """<!doctype html>
 <li><a href="-/healthy">/-/healthy</a>, <a href="-/ready">/-/ready</a>: probes</li>
 </ul></body></html>
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may cost: seconds until its first complete request, and connections of all clients."""
+
+    first_request_seconds: float = 10.0
+    max_connections: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +93,20 @@ def make_app(pages: Pages) -> web.Application:
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen: an empty host is every interface, port 0 a free one; ``tls`` makes it HTTPS."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
 class HttpServer:
     """Listens, serves and stops; ``port`` is the real one after ``start``."""
 
-    def __init__(self, pages: Pages, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, pages: Pages, server: Listen, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         app = make_app(pages)
         app.middlewares.append(self._mark_served)
         app.on_response_prepare.append(_add_headers)
@@ -102,12 +118,12 @@ class HttpServer:
             lingering_time=1.0,
             auto_decompress=False,
         )
-        self._address = (host or None, port)
-        self._tls = tls
+        self._address = (server.host or None, server.port)
+        self._tls = server.tls
         self._silent: set[asyncio.BaseProtocol] = set()
-        """Connections younger than FIRST_REQUEST_SECONDS that have not brought a request."""
+        """Young connections that have not brought a request yet."""
         self._server: asyncio.Server | None = None
-        self.port = port
+        self.port = server.port
 
     async def start(self) -> None:
         """Bind and listen. Raises OSError where the address cannot be had."""
@@ -131,18 +147,18 @@ class HttpServer:
 
     async def _listen(self, host: str | None, port: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        timeout = FIRST_REQUEST_SECONDS if self._tls else None
+        timeout = self._limits.first_request_seconds if self._tls else None
         return await loop.create_server(
             self._accept, host, port, ssl=self._tls, ssl_handshake_timeout=timeout, backlog=128
         )
 
     def _accept(self) -> asyncio.BaseProtocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+        if server is None or len(server.connections) >= self._limits.max_connections:
             return _Refusal()
         handler = server()
         self._silent.add(handler)
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._drop_if_silent, handler)
+        asyncio.get_running_loop().call_later(self._limits.first_request_seconds, self._drop_if_silent, handler)
         return handler
 
     def _drop_if_silent(self, handler: web.RequestHandler) -> None:

@@ -10,7 +10,8 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from kvwatch.facts import Fact, Scrape, ScrapeFailed, Settings
+from kvwatch.core.full_engine import Correction, FullEngineRun
+from kvwatch.facts import EngineKey, Fact, Scrape, ScrapeFailed, Settings
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
@@ -33,6 +34,14 @@ class FleetLike(Protocol):
 
     def view(self, now: float) -> FleetView:
         """Everything known at ``now``."""
+        ...
+
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+        """Runs of the embedded engine that are to be made."""
+        ...
+
+    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+        """Take the result of a run."""
         ...
 
 
@@ -100,6 +109,27 @@ class Intake:
             return FleetView(at=now)
         self._known_faults.discard(("view", ""))
         return view
+
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+        """Runs of the embedded engine that are to be made; none where the core fails. Never raises."""
+        try:
+            return self._fleet.due_runs(now)
+        except Exception as error:
+            self.model_fault("", error)
+            return []
+
+    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+        """Give the core the result of a run. Never raises."""
+        try:
+            self._fleet.correct(target, key, correction)
+        except Exception as error:
+            self.model_fault(target, error)
+        else:
+            self._known_faults.discard(("model", target))
+
+    def model_fault(self, target: str, error: Exception) -> None:
+        """A run of the embedded engine has failed."""
+        self._fault("model", error, target)
 
     def task_fault(self, name: str, error: Exception) -> None:
         """A task that should never end has ended; it is about to be started again."""

@@ -28,12 +28,16 @@ def setup(level: str = "info", style: str = "plain", stream: TextIO | None = Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiohttp", "asyncio"):  # their faults come out as our own events, with a reason
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its faults come out as our own events, with a reason
+
+
+def _name(record: logging.LogRecord) -> str:
+    """Our events by their name; what a library logs by the library's, so that its text cannot pass for one."""
+    return record.getMessage() if record.name == LOGGER.name else record.name
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    fields = getattr(record, "fields", {})
+    fields = getattr(record, "fields", {}) if record.name == LOGGER.name else {"message": record.getMessage()}
     return {key: _short(value) for key, value in fields.items() if value is not None}
 
 
@@ -53,7 +57,7 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback below it where there is one."""
-        parts = [_moment(record), record.levelname.lower(), record.getMessage()]
+        parts = [_moment(record), record.levelname.lower(), _name(record)]
         for key, value in _fields(record).items():
             text = str(value)
             plain = text.isascii() and text.isprintable() and text and not set(text) & set(' "=\\')
@@ -67,7 +71,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
-        document = {"time": _moment(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        document = {"time": _moment(record), "level": record.levelname.lower(), "event": _name(record)}
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
         return json.dumps(document | _fields(record), ensure_ascii=False)

@@ -109,7 +109,9 @@ def replay(recording: Recording, options: CoreOptions | None = None, *, requests
     first = list(itertools.islice(scrapes, _SCRAPES_TO_TELL_INTERVAL))
     if options is None:
         options = replace(
-            CoreOptions(), scrape_interval_seconds=_interval_seconds(first), model_max_age_seconds=_MODEL_MAX_AGE_SECONDS
+            CoreOptions(),
+            scrape_interval_seconds=_interval_seconds(first),
+            model_max_age_seconds=_MODEL_MAX_AGE_SECONDS,
         )
     fleet = Fleet(options)
     target = recording.folder.resolve().name

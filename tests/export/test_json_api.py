@@ -1,0 +1,75 @@
+"""The JSON of the contract: keys without prefix, what is unknown left out."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+from kvwatch.export.catalog import ENGINE_METRICS
+from kvwatch.export.json_api import fleet_json
+from kvwatch.views import EngineView
+from tests.export.full_view import fleet, full_engine
+
+
+def test_every_number_stands_under_its_name_without_the_prefix() -> None:
+    """A metric with one more label is an object keyed by the label's value, any other a number."""
+    engine = full_engine()
+    (found,) = fleet_json(fleet(engine))["engines"]  # type: ignore[misc, has-type]
+    assert [found["target"], found["model_name"], found["engine"]] == ["localhost:8000", "llama", "0"]
+    for metric in ENGINE_METRICS:
+        value = getattr(engine, metric.field)
+        assert found[metric.field] == ({k: v for k, v in value.items() if v} if metric.extra_labels else value)
+
+
+def test_the_time_and_the_replicas_of_the_model_are_there() -> None:
+    """``t`` is the view's time; the fleet's replicas stand in each engine of the model."""
+    document = fleet_json(fleet(full_engine(), full_engine(engine="1")))
+    assert document["t"] == 1_750_000_000.5
+    assert [engine["replicas_required"] for engine in document["engines"]] == [3.0, 3.0]  # type: ignore[attr-defined]
+
+
+def test_validity_has_words_only_where_there_are_any() -> None:
+    """Valid is 1 or 0, with the reason, and the reason in words."""
+    (found,) = fleet_json(fleet(full_engine()))["engines"]  # type: ignore[misc, has-type]
+    assert found["estimate_valid"] == {
+        "service_rate": {"valid": 1, "reason": "ok"},
+        "stable_limit": {"valid": 0, "reason": "delta_is_bound", "words": "the largest request is known as a bound"},
+    }
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    """An engine of which nothing is known has its three labels only."""
+    document = fleet_json(
+        replace(
+            fleet(EngineView("a:1", "m", "0")), replicas_required={}, targets=fleet(EngineView("a:1", "m", "0")).targets
+        )
+    )
+    assert document["engines"] == [{"target": "a:1", "model_name": "m", "engine": "0"}]
+
+
+def test_the_document_is_strict_json() -> None:
+    """No NaN or infinity leaves, so any reader takes it."""
+    poison = {"service_rate": math.nan, "utilization": {"1m": math.inf, "5m": 0.5}, "replicas_required": None}
+    engine = replace(full_engine(), **poison)
+    document = fleet_json(replace(fleet(engine), replicas_required={"llama": math.inf}), targets=True)
+    (found,) = document["engines"]  # type: ignore[misc, has-type]
+    assert "service_rate" not in found
+    assert "replicas_required" not in found
+    assert found["utilization"] == {"5m": 0.5}
+    json.dumps(document, allow_nan=False)
+
+
+def test_targets_tell_their_health_on_request() -> None:
+    """The API adds every target with its problem; a replay has none of that."""
+    assert "targets" not in fleet_json(fleet())
+    assert fleet_json(fleet(full_engine()), targets=True)["targets"] == [
+        {
+            "target": "localhost:8000",
+            "up": True,
+            "engines": 1,
+            "scrape_age_seconds": 0.25,
+            "scrape_duration_seconds": 0.01,
+        },
+        {"target": "localhost:8001", "up": False, "engines": 0, "problem": "connection: refused"},
+    ]

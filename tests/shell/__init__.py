@@ -1,0 +1,1 @@
+"""The I/O, against real sockets and files."""
