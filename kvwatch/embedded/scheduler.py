@@ -78,7 +78,7 @@ class Scheduler:
         """Return the room that a prompt leaves for output, in tokens.
 
         Raises:
-            ValueError: None: the request could never run.
+            ValueError: There is none, so the request could never run.
         """
         settings = self.settings
         room = min(settings.max_model_len, settings.kv_capacity_tokens) - request.prompt_tokens
