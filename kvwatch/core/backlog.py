@@ -43,6 +43,11 @@ class Backlog:
         while self._intervals[0].end <= interval.end - self._window:
             self._intervals.popleft()
 
+    @property
+    def active(self) -> bool:
+        """Whether requests have been waiting since the last interval."""
+        return self._since is not None
+
     def clear(self) -> None:
         """End the spell."""
         self._since = None

@@ -108,7 +108,7 @@ class EngineEstimator:
         self._learn_from_backlog(at, interval.seconds if interval is not None else 0.0)
 
     def _learn_from_backlog(self, at: float, seconds: float) -> None:
-        observed = self._observed()
+        observed = self._observed() if self._backlog.active else None
         full = self._full_engine(at) if observed is not None else None
         if observed is None or full is None or self._refresh.correction is None:
             return
@@ -133,7 +133,7 @@ class EngineEstimator:
 
     def due_run(self, now: float) -> FullEngineRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
-        return self._refresh.due(now, self._full_engine(self.last_at))
+        return self._refresh.due(now, lambda: self._full_engine(self.last_at))
 
     def correct(self, correction: Correction | None) -> None:
         """Take the result of a run; ``None`` leaves the closed form uncorrected."""

@@ -82,7 +82,7 @@ class FullEngineRun:
         i = self.inputs
         loads = i.closed_form()
         limit = binding({name: load.rate for name, load in loads.items()})
-        pool = [shape for shape in i.mix.pool if _fits(shape, i)]
+        pool = [shape for shape in i.mix.pool() if _fits(shape, i)]
         if limit is None or not pool or i.demand.steps is None:
             return None
         settings = SchedulerSettings.from_capacity(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 from kvwatch.core.demand import DemandEstimates, estimate
 from kvwatch.core.interval import Interval
@@ -17,7 +18,11 @@ from kvwatch.facts import EngineSample
 from kvwatch.queueing.demand import block_demand
 from kvwatch.queueing.length_mix import synthesize
 from kvwatch.stats.change import ChangeDetector
+from kvwatch.stats.group_moments import PairMoments
 
+Array = npt.NDArray[np.float64]
+
+_MOVED_RATIO = 0.01
 _TARGET_REQUESTS = 1000
 """Requests after which a mean of g is sure to about 3%; more would only make it slower."""
 
@@ -26,15 +31,23 @@ _TARGET_REQUESTS = 1000
 class Mix:
     """The traffic as the model takes it.
 
-    ``demand`` are the estimates over the stationary window, ``pool`` equally likely requests with these moments,
-    ``deviation`` the relative standard deviation of E[g] that comes from having seen so many requests only,
-    ``sharing`` the part of the prefix-cache hits whose memory was held by another request at the time.
+    ``demand`` are the estimates over the stationary window, ``prompt_tokens`` and ``output_tokens`` the lengths of
+    equally likely requests with these moments, ``prefix_tokens`` the prompt's part that all share. ``deviation`` is
+    the relative standard deviation of E[g] that comes from having seen so many requests only, ``sharing`` the part
+    of the prefix-cache hits whose memory was held by another request at the time.
     """
 
     demand: DemandEstimates
-    pool: tuple[RequestShape, ...]
+    prompt_tokens: Array
+    output_tokens: Array
+    prefix_tokens: int
     deviation: float
     sharing: float
+
+    def pool(self) -> list[RequestShape]:
+        """The requests, as the embedded engine takes them."""
+        pairs = zip(self.prompt_tokens.tolist(), self.output_tokens.tolist(), strict=True)
+        return [RequestShape(int(s), int(o), shared_prefix_tokens=min(self.prefix_tokens, int(s))) for s, o in pairs]
 
 
 class LengthMix:
@@ -46,6 +59,7 @@ class LengthMix:
         self._watch = (ChangeDetector(), ChangeDetector())
         self._ends: deque[float] = deque(maxlen=4096)
         self.changes = 0
+        self._made: tuple[Array, Array, Array] | None = None
 
     def update(
         self, interval: Interval, sample: EngineSample, step_seconds: float | None, kv_tokens: float | None
@@ -71,6 +85,7 @@ class LengthMix:
     def clear(self, sample: EngineSample) -> None:
         """The counters were reset, or requests were aborted in a mass: start anew from this sample."""
         self._window.clear()
+        self._made = None
         self._shape.update(sample, reset=True)
 
     def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
@@ -79,7 +94,7 @@ class LengthMix:
         demand = estimate(spans, block_tokens, chunk_tokens, None)
         if demand.moments is None or demand.steps is None:
             return None
-        s, o = synthesize(demand.moments, self._shape.prompt, self._shape.output, max_tokens or inf)
+        s, o = self._lengths(demand.moments, max_tokens or inf)
         g = block_demand(s, o, block_tokens, chunk_tokens)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
@@ -87,11 +102,14 @@ class LengthMix:
         sharing = _sharing(demand)
         prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
         prefix_tokens = round(prefix / block_tokens) * block_tokens
-        pool = tuple(
-            RequestShape(int(a), int(b), shared_prefix_tokens=int(min(prefix_tokens, a)))
-            for a, b in np.column_stack([s, o])
-        )
-        return Mix(demand, pool, deviation, sharing)
+        return Mix(demand, s, o, prefix_tokens, deviation, sharing)
+
+    def _lengths(self, moments: PairMoments, max_tokens: float) -> tuple[Array, Array]:
+        """Lengths with these moments, made anew only when one of them has moved."""
+        key = np.array([*astuple(moments)[2:], max_tokens])
+        if self._made is None or not np.allclose(self._made[0], key, rtol=_MOVED_RATIO):
+            self._made = (key, *synthesize(moments, self._shape.prompt, self._shape.output, max_tokens))
+        return self._made[1], self._made[2]
 
 
 def _sharing(demand: DemandEstimates) -> float:

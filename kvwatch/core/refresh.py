@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kvwatch.core.full_engine import Correction, FullEngineInputs, FullEngineRun
 
 _MIN_SECONDS = 30.0
@@ -17,8 +19,12 @@ class Refresh:
         self._asked: tuple[float, ...] | None = None
         self.correction: Correction | None = None
 
-    def due(self, now: float, inputs: FullEngineInputs | None) -> FullEngineRun | None:
-        """A run to make now, or ``None``. A run that was handed out counts as made."""
+    def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> FullEngineRun | None:
+        """A run to make now, or ``None``. A run that was handed out counts as made.
+
+        ``current`` gives the inputs as they are; it costs something, so it is asked only when time allows a run.
+        """
+        inputs = current() if now - self._at >= _MIN_SECONDS else None
         if inputs is None:
             return None
         moved = self._moved(_fingerprint(inputs))

@@ -9,14 +9,16 @@ first token and the last token's KV never being written. With B = 32 it is 3–9
 from __future__ import annotations
 
 from math import ceil, log, sqrt
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
+
+_NORMAL_QUANTILES: Array = ndtri((np.arange(64) + 0.5) / 64)
 
 
 def closed_form(prompt_tokens: float, output_tokens: float, chunk_tokens: float) -> float:
@@ -78,12 +80,11 @@ def mean_steps(moments: PairMoments, chunk_tokens: int) -> float:
     return float(chunks.mean()) + moments.mean_o - 1
 
 
-def prompt_quantiles(mean: float, variance: float, points: int = 64) -> Array:
-    """``points`` equally likely lengths of a lognormal law with this mean and variance, at least 1 token each."""
+def prompt_quantiles(mean: float, variance: float) -> Array:
+    """64 equally likely lengths of a lognormal law with this mean and variance, at least 1 token each."""
     mean = max(mean, 1.0)
     if variance <= 0:
-        return np.full(points, mean)
+        return np.full(len(_NORMAL_QUANTILES), mean)
     sigma = sqrt(log(1 + variance / mean**2))
-    z = np.array([NormalDist().inv_cdf((i + 0.5) / points) for i in range(points)])
-    x = np.exp(z * sigma)
+    x = np.exp(_NORMAL_QUANTILES * sigma)
     return np.asarray(np.maximum(x * (mean / x.mean()), 1.0), dtype=float)
