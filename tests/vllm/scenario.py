@@ -178,7 +178,11 @@ async def _watching(story: Story, daemon: Daemon, server: VllmServer) -> AsyncIt
         asyncio.create_task(watch(server.url, story.vllm, lambda: None)),
     ]
     try:
-        await _until(lambda: bool(story.readings), seconds=30.0, what="kvwatch answers")
+        await _until(
+            lambda: bool(story.readings) or daemon.exit_code() is not None, seconds=30.0, what="kvwatch answers"
+        )
+        if daemon.exit_code() is not None:
+            raise RuntimeError(f"kvwatch ended with {daemon.exit_code()}:\n{daemon.log.read_text()}")
         yield
     finally:
         for task in tasks:
