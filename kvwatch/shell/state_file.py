@@ -31,29 +31,17 @@ class StateFile:
     def load(self) -> States:
         """The saved states by target; empty where there is no file, or none that can be read."""
         try:
-            if self.path.stat().st_size > _MAX_BYTES:
-                return self._set_aside("larger than 256 MiB")
-            content = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                content = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             return {}
         except OSError as error:
             event(logging.WARNING, "state_unreadable", path=str(self.path), error=error.strerror)
             return {}
-        header, _, body = content.partition(b"\n")
         try:
-            head = orjson.loads(header)
-            if not isinstance(head, dict) or head.get("version") != VERSION:
-                return self._set_aside("of another version")
-            if head.get("sha256") != hashlib.sha256(body).hexdigest():
-                return self._set_aside("damaged: the checksum does not fit")
-            states = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return self._set_aside("damaged: not JSON")
-        fits = isinstance(states, dict) and all(
-            isinstance(engines, list) and all(isinstance(engine, dict) for engine in engines)
-            for engines in states.values()
-        )
-        return states if fits else self._set_aside("not a state of kvwatch")
+            return _read(content)
+        except ValueError as error:
+            return self._set_aside(str(error))
 
     def save(self, states: States) -> bool:
         """Write the states; whether that worked. A failure is logged, and the old file stays."""
@@ -80,3 +68,24 @@ class StateFile:
         except OSError as error:
             event(logging.WARNING, "state_not_moved", path=str(self.path), error=error.strerror)
         return {}
+
+
+def _read(content: bytes) -> States:
+    """The states in a file's content. Raises ValueError, which says in words what is wrong with it."""
+    if len(content) > _MAX_BYTES:
+        raise ValueError("larger than 256 MiB")
+    header, _, body = content.partition(b"\n")
+    try:
+        head = orjson.loads(header)
+        states = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ValueError("damaged: not JSON") from None
+    if not isinstance(head, dict) or head.get("version") != VERSION:
+        raise ValueError("of another version")
+    if head.get("sha256") != hashlib.sha256(body).hexdigest():
+        raise ValueError("damaged: the checksum does not fit")
+    if not isinstance(states, dict) or not all(
+        isinstance(engines, list) and all(isinstance(engine, dict) for engine in engines) for engines in states.values()
+    ):
+        raise ValueError("not a state of kvwatch")
+    return states
