@@ -24,7 +24,7 @@ class Backlog:
     that finished meanwhile, which stays smooth where finishes come in bursts.
     """
 
-    def __init__(self, window_seconds: float = 60.0, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
+    def __init__(self, window_seconds: float, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
         self._window = window_seconds
         self._min_seconds = min_seconds
         self._min_requests = min_requests

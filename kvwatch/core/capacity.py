@@ -101,7 +101,7 @@ def _observed_only(e: Estimates, plain: float | None) -> CapacityEstimate:
         elif e.capacity is None:
             reason = "capacity_unknown"
         else:
-            reason = "too_few_requests"
+            reason = "too_few_requests" if e.law_known else "law_unknown"
         return CapacityEstimate(plain_rate=plain, reason=reason)
     seats = e.settings.max_num_seqs
     limit = SEQS if seats and e.sample.running is not None and e.sample.running >= 0.95 * seats else KV

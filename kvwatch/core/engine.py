@@ -24,6 +24,8 @@ from kvwatch.facts import EngineSample, RequestRecord, Settings
 from kvwatch.stats.trend import Trend
 
 _STEP_WINDOW_SECONDS = 60.0
+_QUEUE_WINDOW_SECONDS = 120.0
+_BACKLOG_WINDOW_SECONDS = 60.0
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
 MIN_REQUESTS = 20
@@ -49,6 +51,7 @@ class Estimates:
     full: FullEngineInputs | None
     correction: Correction | None
     calibration: float
+    law_known: bool
 
 
 class EngineEstimator:
@@ -58,16 +61,16 @@ class EngineEstimator:
         self._options = options
         self._reader = IntervalReader()
         self._arrivals = Arrivals(options.windows_seconds)
-        self._steps = StepTimes(_STEP_WINDOW_SECONDS, options.trim_ratio)
-        self._lengths = LengthWindow(options.demand_window_seconds)
+        self._steps = StepTimes(options.span_seconds(_STEP_WINDOW_SECONDS, 10), options.trim_ratio)
+        self._lengths = LengthWindow(options.span_seconds(options.demand_window_seconds, 8))
         self._requests = RequestWindow(options.demand_window_seconds)
-        self._mix = LengthMix(options.demand_window_seconds)
+        self._mix = LengthMix(options.span_seconds(options.demand_window_seconds, 8))
         self._law = StepLawMemory()
         self._calibration = Calibration()
         self._refresh = Refresh(options.model_max_age_seconds)
         self._largest = LargestRequest()
-        self._queue = QueueTrend()
-        self._backlog = Backlog()
+        self._queue = QueueTrend(options.span_seconds(_QUEUE_WINDOW_SECONDS, 12))
+        self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, 4))
         self._capacity: KvCapacity | None = None
         self._sample: EngineSample | None = None
         self._settings = Settings()
@@ -196,6 +199,7 @@ class EngineEstimator:
             full=self._full_engine(now),
             correction=self._refresh.correction,
             calibration=self._calibration.factor(now),
+            law_known=self._law.get() is not None,
         )
 
     def dump(self) -> dict[str, object]:

@@ -28,6 +28,10 @@ class CoreOptions:
     demand_window_seconds: float = 120.0
     model_max_age_seconds: float = 180.0
 
+    def span_seconds(self, seconds: float, intervals: int) -> float:
+        """A window of ``seconds``, or of as many scrape intervals where these are longer."""
+        return max(seconds, intervals * self.scrape_interval_seconds)
+
     @property
     def stale_after_seconds(self) -> float:
         """Age of the last good scrape beyond which estimates are withheld."""

@@ -12,7 +12,7 @@ _POINTS = 60
 class QueueTrend:
     """Trend of the number of waiting requests over a trailing window, from at most 60 points."""
 
-    def __init__(self, window_seconds: float = 120.0) -> None:
+    def __init__(self, window_seconds: float) -> None:
         self._window = window_seconds
         self._points: deque[tuple[float, float]] = deque()
 

@@ -25,6 +25,7 @@ WORDS = MappingProxyType(
         "delta_unknown": "no request has finished yet, so the largest is not known",
         "occupancy_disagrees": "memory-work by lengths and by occupancy differ by more than 15%",
         "speculative_decoding": "several tokens per step: lengths in tokens are not lengths in steps",
+        "law_unknown": "too few busy scrape intervals so far to know how the step time grows with load",
         "extrapolating": "full load means steps over four times as long as any seen yet",
         "depends": "an estimate that this one needs is missing",
     }

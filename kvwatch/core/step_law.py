@@ -12,6 +12,8 @@ from kvwatch.stats.step_regression import LawFit, StepRegression
 
 _FIT_EVERY = 10
 """Intervals between two fits."""
+_LEAST, _LONGEST_WAIT_SECONDS = 8, 60.0
+"""With rare scrapes the first fit makes do with fewer intervals once they span a minute."""
 _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
@@ -28,7 +30,7 @@ class StepLawMemory:
         self._full_load = (64.0, 64.0, 1e5)
         self._fit: LawFit | None = None
         self._since_fit = 0
-        self._early: list[tuple[tuple[float, float, float], float]] = []
+        self._early: list[tuple[tuple[float, float, float], float, float]] = []
         self._residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
         self.changes = 0
@@ -39,8 +41,9 @@ class StepLawMemory:
         if composition is None or step_seconds is None:
             return
         if self._fit is None:
-            self._early.append((composition, step_seconds))
-            if len(self._early) >= 2 * _FIT_EVERY:
+            self._early.append((composition, step_seconds, interval.end))
+            lasted = interval.end - self._early[0][2]
+            if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
                 self._start()
             return
         residual = log(step_seconds / self._fit.seconds(composition))
@@ -56,8 +59,8 @@ class StepLawMemory:
 
     def _start(self) -> None:
         """First fit: the early intervals, without those that the fit itself shows to be outliers."""
-        seconds = median(s for _, s in self._early)
-        for composition, step in self._early:
+        seconds = median(s for _, s, _ in self._early)
+        for composition, step, _ in self._early:
             self._regression.update(composition, step, min(1.0, seconds / step) ** 2)
         self._early.clear()
         self.refit()
