@@ -30,9 +30,7 @@ def add(commands: SubParsers) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--scenario", choices=tuple(SCENARIOS), default="ramp", help="engine and load (default ramp)")
-    parser.add_argument(
-        "--seed", type=flag(integer(0, 2**63 - 1)), default=0, metavar="N", help="of chance (default 0)"
-    )
+    parser.add_argument("--seed", type=flag(integer(0, 2**63 - 1)), default=0, metavar="N", help="default 0")
     parser.add_argument("--model-name", default="emulated", metavar="NAME", help="name of the model (default emulated)")
     live = parser.add_argument_group("live, in wall-clock time")
     live.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
