@@ -155,8 +155,7 @@ class SampleReader:
             return
         name = head[2]
         if name not in self._wanted:
-            if len(self._verdicts) < _MAX_NAMES and len(name) <= _MAX_NAME_BYTES:
-                self._verdicts[name] = False
+            self._remember_unwanted(name)
             return
         if head[3]:
             labels, end = _labels(line, head.end(3))
@@ -172,6 +171,13 @@ class SampleReader:
             slot = self._new_slot(key, Series(name.decode(), labels))
         if slot is not None:
             self._raw[slot] = line[end + 1 :] if line[end : end + 1] == b" " else line[end:]
+
+    def _remember_unwanted(self, name: bytes) -> None:
+        if len(self._verdicts) >= len(self._wanted) + _MAX_NAMES:
+            self._verdicts.clear()
+            self._verdicts.update(dict.fromkeys(self._wanted, True))
+        if len(name) <= _MAX_NAME_BYTES:
+            self._verdicts[name] = False
 
     def _new_slot(self, key: bytes, series: Series) -> int | None:
         if len(self._slots) >= self._max_series or self._key_bytes + len(key) > MAX_KEY_BYTES:
