@@ -1,0 +1,159 @@
+"""One simulated engine at one load: what kvwatch said at the end of a steady phase against what is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from time import process_time
+
+from bench.accuracy.drive import Drive, Model
+from bench.accuracy.engines import TrueEngine
+from bench.accuracy.saturated import FullEngine
+from bench.accuracy.workloads import Drawn, composition
+from kvwatch.embedded.workload import Segment, arrivals
+
+PHASE_SECONDS = 300
+QUIET_PHASE_SECONDS = 600
+"""At loads up to a quarter, where few requests finish."""
+_MIN_WARM_SECONDS = 60.0
+_WARM_LIFETIMES = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case. Rates in requests/s; errors are ratios to the truth, less one.
+
+    ``truth`` is the saturated rate for the traffic that came in the phase: the long run's, times the pool's mean demand
+    on the binding limit over that of the phase's requests. ``truth_pool`` is the long run's itself. ``plain`` is the
+    formula with today's step time. The ``*_effect`` are the logarithms of factors by which an estimate is off because of
+    one input: the step time that the learnt law gives for the true full step (``law_effect``), the mean demand on
+    the binding limit against the phase's own (``demand_effect``); ``rest_effect`` is what these two leave.
+    """
+
+    engine: int
+    name: str
+    hardware: str
+    workload: str
+    kind: str
+    conditions: str
+    load: float
+    phase_seconds: int
+    requests: int
+    truth: float
+    truth_pool: float
+    true_limits: tuple[str, ...]
+    kept_waiting: dict[str, float]
+    true_preemptions: float
+    rate: float | None
+    lower: float | None
+    upper: float | None
+    plain: float | None
+    limit: str | None
+    reason: str
+    utilization_lower: dict[str, float]
+    highest_utilization_lower: float
+    correction: float | None
+    law_effect: float | None
+    demand_effect: float | None
+    rest_effect: float | None
+    extrapolation: float | None
+    cpu_seconds: float
+
+    @property
+    def error(self) -> float | None:
+        """Relative error of μ."""
+        return None if self.rate is None else self.rate / self.truth - 1
+
+    @property
+    def pool_error(self) -> float | None:
+        """Relative error of μ against the rate for the whole pool."""
+        return None if self.rate is None else self.rate / self.truth_pool - 1
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the 90% interval holds the truth."""
+        return None if self.lower is None or self.upper is None else self.lower <= self.truth <= self.upper
+
+    @property
+    def pool_covered(self) -> bool | None:
+        """The same for the rate for the whole pool."""
+        return None if self.lower is None or self.upper is None else self.lower <= self.truth_pool <= self.upper
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval over the estimate."""
+        if self.lower is None or self.upper is None or self.rate is None:
+            return None
+        return (self.upper - self.lower) / 2 / self.rate
+
+    @property
+    def limit_right(self) -> bool | None:
+        """Whether the binding limit is named right; two within 3% are both right."""
+        return None if self.limit is None else self.limit in self.true_limits
+
+
+def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = False) -> Outcome:
+    """Put an engine under a load, watch it for a phase, and compare."""
+    started = process_time()
+    seconds = QUIET_PHASE_SECONDS if load <= 0.25 else PHASE_SECONDS
+    warm = max(_MIN_WARM_SECONDS, float(round(_WARM_LIFETIMES * full.lifetime_seconds)))
+    seed = 1000 * engine.index + round(100 * load)
+    stream = arrivals(
+        [Segment(warm + seconds, load * full.rate, load * full.rate)],
+        Drawn(engine.pool),
+        seed=seed,
+        burstiness=engine.burstiness,
+    )
+    drive = Drive(engine, stream, seed=seed, as_text=as_text)
+    drive.run(warm)
+    views = list(drive.watch(warm, warm + seconds))
+    view = views[-1][1]
+    shapes = drive.arrived(warm, warm + seconds)
+    settings = engine.settings
+    phase = composition(shapes, settings.block_size_tokens, settings.max_num_batched_tokens)
+    pool, limit = engine.composition, full.limits[0]
+    truth = full.rate * pool.of(limit) / phase.of(limit)
+    effects = _effects(drive.model, full, phase.of(limit), limit, view.service_rate, truth)
+    return Outcome(
+        engine=engine.index,
+        name=engine.name,
+        hardware=engine.hardware.name,
+        workload=engine.workload.name,
+        kind=engine.truth.kind,
+        conditions=engine.conditions,
+        load=load,
+        phase_seconds=seconds,
+        requests=len(shapes),
+        truth=truth,
+        truth_pool=full.rate,
+        true_limits=full.limits,
+        kept_waiting=full.kept_waiting,
+        true_preemptions=full.preemptions_per_finished,
+        rate=view.service_rate,
+        lower=view.service_rate_lower,
+        upper=view.service_rate_upper,
+        plain=view.service_rate_plain,
+        limit=next(iter(view.binding_limit), None),
+        reason=view.estimate_valid["service_rate"].reason,
+        utilization_lower=dict(view.utilization_lower),
+        highest_utilization_lower=max((v for _, w in views for v in w.utilization_lower.values()), default=0.0),
+        correction=drive.model.correction.factor if drive.model and drive.model.correction else None,
+        law_effect=effects[0],
+        demand_effect=effects[1],
+        rest_effect=effects[2],
+        extrapolation=full.step_seconds / drive.model.inputs.law.largest if drive.model else None,
+        cpu_seconds=process_time() - started,
+    )
+
+
+def _effects(
+    model: Model | None, full: FullEngine, true_demand: float, limit: str, rate: float | None, truth: float
+) -> tuple[float | None, float | None, float | None]:
+    """Logarithms of what the law, the demand and all else do to the estimate; positive is too high."""
+    if model is None or rate is None:
+        return None, None, None
+    demand = model.inputs.demand
+    said = {"kv": demand.memory_token_steps, "seqs": demand.steps, "tokens": demand.compute_tokens}[limit]
+    law = -log(model.inputs.law.seconds(full.composition) / full.step_seconds)
+    mix = -log(said / true_demand) if said else 0.0
+    return law, mix, log(rate / truth) - law - mix

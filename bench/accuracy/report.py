@@ -1,0 +1,167 @@
+"""Results as Markdown tables and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.accuracy.cases import Outcome
+from bench.accuracy.recordings import PhaseOutcome
+from bench.accuracy.summary import Group, Verdict, group, groups_by, judge_recordings, judge_sweep, worst
+
+Row = Sequence[str]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def ratio(value: float | None, spec: str = "+.1%") -> str:
+    """A ratio as a percentage; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else format(value, spec)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def verdicts(found: Iterable[Verdict]) -> str:
+    """Claims and what was measured."""
+    return table(("claim", "measured", "holds"), ((v.claim, v.measured, "yes" if v.holds else "**no**") for v in found))
+
+
+def recordings(outcomes: Sequence[PhaseOutcome]) -> str:
+    """Verdicts, then every phase."""
+    parts = ["## Recordings of a real vLLM\n", verdicts(judge_recordings(outcomes))]
+    for whole, title in (
+        (False, "From just before the load on, without the saturated phase before it"),
+        (True, "The whole recording"),
+    ):
+        rows = [
+            (
+                o.recording,
+                f"{o.kind} at {o.load:.0%} of it" if o.kind == "ramp" else o.kind,
+                f"{o.load:.2f}" if o.kind == "const" else "",
+                _number(o.truth),
+                ratio(o.plain_error, "+.0%"),
+                _number(o.rate),
+                ratio(o.error),
+                f"{_number(o.lower)} – {_number(o.upper)}" + ("" if o.covered else " **misses**"),
+                (o.limit or "–") + ("" if o.limit in o.true_limits else f" (true: {'/'.join(o.true_limits)})"),
+                " ".join(f"{w} {v:.2f}" for w, v in o.utilization_lower.items()),
+                o.reason,
+            )
+            for o in outcomes
+            if o.whole == whole
+        ]
+        head = ("recording", "phase", "load", "true μ", "plain formula", "kvwatch μ", "error", "90% interval", "limit",
+                "ρ at least", "validity")  # fmt: skip
+        parts += [f"### {title}\n", table(head, rows)]
+    return "\n".join(parts)
+
+
+_GROUP_HEAD = ("", "cases", "absent", "mean error", "median |error|", "95th pct", "covered", "limit right",
+               "half width", "law", "demand", "rest")  # fmt: skip
+
+
+def _group_row(g: Group) -> Row:
+    return (
+        g.name,
+        str(g.cases),
+        str(g.absent),
+        ratio(g.mean_error),
+        ratio(g.median, ".1%"),
+        ratio(g.p95, ".1%"),
+        ratio(g.coverage, ".0%"),
+        ratio(g.limit_right, ".0%"),
+        ratio(g.half_width, ".0%"),
+        ratio(g.law),
+        ratio(g.demand),
+        ratio(g.rest),
+    )
+
+
+def sweep(outcomes: Sequence[Outcome]) -> str:
+    """Verdicts, groups, and the worst cases."""
+    engines = len({o.engine for o in outcomes})
+    cpu = sum(o.cpu_seconds for o in outcomes)
+    parts = [
+        "## Simulated engines\n",
+        f"{engines} engines, {len(outcomes)} cases, {cpu / 60:.0f} minutes of CPU. A phase is 300 s of virtual time, "
+        "600 s at loads up to 0.25, after a warm-up that is not watched. The truth is the saturated rate of a long run "
+        "for the mix of the requests that came in the phase.\n",
+        verdicts(judge_sweep(outcomes)),
+        "Mean errors are signed. *law*, *demand* and *rest* split the mean logarithm of the error: the step time that "
+        "the learnt law gives at the true full composition, the mean demand on the binding limit, and all else.\n",
+        table(_GROUP_HEAD, [_group_row(group("all loads", outcomes))]),
+    ]
+    for title, key in (
+        ("By load", lambda o: f"{o.load:.2f}"),
+        ("By true limit", lambda o: "/".join(o.true_limits)),
+        ("By law", lambda o: o.kind),
+        ("By workload", lambda o: o.workload),
+        ("By hardware", lambda o: o.hardware),
+        ("By validity", lambda o: o.reason),
+        ("By extrapolation (true full step over the longest seen)", _far),
+        ("By requests in the phase", lambda o: _size(o.requests)),
+    ):
+        parts += [f"### {title}\n", table(_GROUP_HEAD, map(_group_row, groups_by(outcomes, key)))]
+    parts += ["### Largest errors\n", _cases(worst(outcomes, 30))]
+    wrong = [o for o in outcomes if o.limit_right is False]
+    parts += ["### Limits named wrong\n", _cases(wrong)] if wrong else []
+    pages = [o for o in outcomes if o.load <= 0.5 and o.highest_utilization_lower >= 0.85]
+    parts += ["### False pages\n", _cases(pages)] if pages else []
+    absent = [o for o in outcomes if o.rate is None]
+    parts += ["### Without an estimate\n", _cases(absent)] if absent else []
+    return "\n".join(parts)
+
+
+def _far(outcome: Outcome) -> str:
+    x = outcome.extrapolation
+    if x is None:
+        return "unknown"
+    return next(name for edge, name in ((1.0, "1 to 1"), (2.0, "2 to 2"), (4.0, "3 to 4"), (math.inf, "4 beyond"))
+                if x <= edge)  # fmt: skip
+
+
+def _size(requests: int) -> str:
+    edges = ((100, "1 up to 100"), (400, "2 up to 400"), (1600, "3 up to 1,600"), (math.inf, "4 more"))
+    return next(name for edge, name in edges if requests <= edge)
+
+
+def _cases(outcomes: Sequence[Outcome]) -> str:
+    head = ("engine", "conditions", "load", "requests", "true μ", "kvwatch", "error", "covered", "limit", "law",
+            "demand", "rest", "correction", "extrapolation", "evictions", "validity")  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                o.name,
+                o.conditions,
+                f"{o.load:.2f}",
+                str(o.requests),
+                _number(o.truth),
+                _number(o.rate),
+                ratio(o.error),
+                "yes" if o.covered else "no",
+                (o.limit or "–") + ("" if o.limit_right else f" (true: {'/'.join(o.true_limits)})"),
+                ratio(o.law_effect),
+                ratio(o.demand_effect),
+                ratio(o.rest_effect),
+                _number(o.correction),
+                _number(o.extrapolation),
+                _number(o.true_preemptions),
+                o.reason,
+            )
+            for o in outcomes
+        ),
+    )
+
+
+def as_json(outcomes: Iterable[Outcome | PhaseOutcome]) -> list[dict[str, Any]]:
+    """Cases with their errors, for machines."""
+    return [asdict(o) | {"error": o.error, "covered": o.covered} for o in outcomes]
