@@ -61,8 +61,7 @@ def draw(views: list[tuple[float, EngineView]]) -> str:
         parts.append(_text((LEFT - 8, height + 4), f"{value:g}", anchor="end"))
     for minute in range(int(end // 60) + 1):
         parts.append(_text((_x(60 * minute, end), HEIGHT - BOTTOM + 18), f"{minute} min", anchor="middle"))
-    for i, (words, colour) in enumerate(LEGEND):
-        parts.append(_text((WIDTH - RIGHT + 12, TOP + 24 + 22 * i), words, colour))
+    parts += [_text((WIDTH - RIGHT + 12, TOP + 24 + 22 * i), *entry) for i, entry in enumerate(LEGEND)]
     parts.append(_text((LEFT, 24), TITLE, "#222", size=15))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
     return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', *parts, "</svg>\n"])
