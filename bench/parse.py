@@ -48,7 +48,7 @@ def main() -> None:
             f"{reference / taken:.1f}",
             f"{taken * 1_000:.0%} of a core",
         )
-    console = Console()
+    console = Console(width=110)
     console.print(f"{len(bodies[0]):,} bytes, {lines_per_scrape} lines a scrape")
     console.print(table)
     console.print(f"memory held by one reader between scrapes: {_held_bytes(bodies) / 1024:.0f} kB")

@@ -7,76 +7,18 @@ so the order of lines does not matter.
 from __future__ import annotations
 
 import math
-import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from kvwatch.facts import CacheConfig, EngineKey, EngineSample, Histogram
+from kvwatch.facts import CacheConfig, EngineKey, EngineSample
 from kvwatch.parse import vllm
 from kvwatch.parse.cache_config import cache_config
 from kvwatch.parse.exposition import Series
+from kvwatch.parse.numbers import LOWEST, Buckets, Number, Slots, added
 
-_LOWEST = -sys.float_info.max
-
-Slots = tuple[int, ...]
 _ByName = dict[str, list[tuple[int, dict[str, str]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """Where one field is: for each name of it that is there, newest first, the slots of its series."""
-
-    row: vllm.Row
-    names: tuple[Slots, ...]
-    by_process: bool
-
-    def read(self, values: Sequence[float], idle: bool = False) -> float | None:
-        """The number by the first name that has one."""
-        lowest = _LOWEST if self.row.may_be_negative else 0.0
-        for slots in self.names:
-            found = [values[slot] for slot in slots if lowest <= values[slot] < math.inf]
-            if len(found) == 1:
-                return found[0]
-            if found:
-                return self._combine(found, idle)
-        return None
-
-    def _combine(self, found: list[float], idle: bool) -> float:
-        """One number of several series that an unexpected label tells apart.
-
-        Counts add up. With one series for each API server, each server holds what it heard last, and a step
-        reports to one of them: they differ by age. While the engine works all are fresh and the middle one is
-        taken; when it has nothing to do, only the last report is about now, and that is the lowest.
-        """
-        if self.by_process and self.row.kind != "counter":
-            return min(found) if idle else statistics.median(found)
-        return max(found) if self.row.kind == "ratio" else math.fsum(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Buckets:
-    """Where a histogram is: its edges in rising order, the slots of each, of the sum and of the count."""
-
-    field: str
-    edges: tuple[float, ...]
-    slots: tuple[Slots, ...]
-    total: Slots
-    count: Slots
-
-    def read(self, values: Sequence[float]) -> Histogram | None:
-        """The histogram, or None where nothing is in it or its counts decrease, which no histogram's do."""
-        counts = [_added(values, slots) for slots in self.slots]
-        edges = self.edges
-        if None in counts:
-            edges = tuple(edge for edge, count in zip(edges, counts, strict=True) if count is not None)
-        cumulative = tuple(count for count in counts if count is not None)
-        if not cumulative or any(after < before for before, after in pairwise(cumulative)):
-            return None
-        return Histogram(edges, cumulative, _added(values, self.total), _added(values, self.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +26,10 @@ class _EnginePlan:
     key: EngineKey
     plain: tuple[tuple[str, int, float], ...]
     """Fields with one name of one series: the field, its slot, the lowest sensible value."""
-    numbers: tuple[_Number, ...]
-    blocks: tuple[_Number, ...]
+    numbers: tuple[Number, ...]
+    blocks: tuple[Number, ...]
     finished: tuple[tuple[str, Slots], ...]
-    histograms: tuple[_Buckets, ...]
+    histograms: tuple[Buckets, ...]
     awake: Slots
     created: Slots
     cache: CacheConfig
@@ -105,14 +47,14 @@ class _EnginePlan:
         for number in self.blocks:
             if block_size and fields.get(number.row.field) is None and (blocks := number.read(values)) is not None:
                 fields[number.row.field] = blocks * block_size
-        reasons = {reason: _added(values, slots) for reason, slots in self.finished}
+        reasons = {reason: added(values, slots) for reason, slots in self.finished}
         by_reason = {reason: count for reason, count in reasons.items() if count is not None}
         if by_reason:
             fields["finished_by_reason"] = by_reason
             fields["finished"] = math.fsum(by_reason.values())
         for histogram in self.histograms:
             fields[histogram.field] = histogram.read(values)
-        awake = _added(values, self.awake)
+        awake = added(values, self.awake)
         created = [values[slot] for slot in self.created if 0 < values[slot] < math.inf]
         return EngineSample(
             self.key,
@@ -211,7 +153,7 @@ def _plan_engine(key: EngineKey, by_name: _ByName, cache: CacheConfig) -> _Engin
     plain = [number for number in numbers if len(number.names) == 1 and len(number.names[0]) == 1]
     return _EnginePlan(
         key=key,
-        plain=tuple((n.row.field, n.names[0][0], _LOWEST if n.row.may_be_negative else 0.0) for n in plain),
+        plain=tuple((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
         numbers=tuple(number for number in numbers if number not in plain),
         blocks=tuple(number for row in vllm.BLOCK_ROWS if (number := _number(row, by_name)) is not None),
         finished=_finished(by_name),
@@ -232,14 +174,14 @@ def _matching(sample: vllm.Sample, by_name: _ByName) -> Slots:
     )
 
 
-def _number(row: vllm.Row, by_name: _ByName) -> _Number | None:
+def _number(row: vllm.Row, by_name: _ByName) -> Number | None:
     names = tuple(slots for sample in row.samples if (slots := _matching(sample, by_name)))
     if not names:
         return None
     by_process = any(
         vllm.PROCESS_LABEL in labels for sample in row.samples for _, labels in by_name.get(sample.name, ())
     )
-    return _Number(row, names, by_process)
+    return Number(row, names, by_process)
 
 
 def _finished(by_name: _ByName) -> tuple[tuple[str, Slots], ...]:
@@ -250,7 +192,7 @@ def _finished(by_name: _ByName) -> tuple[tuple[str, Slots], ...]:
     return tuple((reason, tuple(slots)) for reason, slots in reasons.items())
 
 
-def _buckets(field: str, base: str, by_name: _ByName) -> _Buckets:
+def _buckets(field: str, base: str, by_name: _ByName) -> Buckets:
     edges: dict[float, list[int]] = defaultdict(list)
     for slot, labels in by_name[base + "_bucket"]:
         try:
@@ -260,18 +202,10 @@ def _buckets(field: str, base: str, by_name: _ByName) -> _Buckets:
         if not math.isnan(edge):
             edges[edge].append(slot)
     rising = sorted(edges)
-    return _Buckets(
+    return Buckets(
         field,
         tuple(rising),
         tuple(tuple(edges[edge]) for edge in rising),
         _matching(vllm.Sample(base + "_sum"), by_name),
         _matching(vllm.Sample(base + "_count"), by_name),
     )
-
-
-def _added(values: Sequence[float], slots: Slots) -> float | None:
-    if len(slots) == 1:
-        value = values[slots[0]]
-        return value if 0 <= value < math.inf else None
-    found = [values[slot] for slot in slots if 0 <= values[slot] < math.inf]
-    return math.fsum(found) if found else None

@@ -12,9 +12,10 @@ scrape it is cut down to the series of that scrape.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from kvwatch.parse.line import BLANK, NAME, labels_of, number_in
 
 MAX_LINE_BYTES = 16_384
 MAX_SERIES = 32_768
@@ -25,11 +26,6 @@ MAX_BODY_BYTES = 64 << 20
 _MAX_NAMES = 4_096
 _MAX_NAME_BYTES = 256
 _USUAL_VALUE_BYTES = 32
-_BLANK = b" \t\r\n\v\f"
-_NAME = re.compile(rb"[ \t]*(([a-zA-Z_:][a-zA-Z0-9_:]*)[ \t]*(\{)?)")
-_LABEL = re.compile(rb'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?:,[ \t]*|(?=\}))')
-_ESCAPE = re.compile(r"\\(.)")
-_UNESCAPED = {"n": "\n", '"': '"', "\\": "\\"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ class SampleReader:
         if len(self._known) != len(self._series):
             self._known = tuple(self._series)
         values = self._values()
-        openmetrics = b"# EOF" in (self._tail.rstrip(_BLANK), self._last.rstrip(_BLANK))
+        openmetrics = b"# EOF" in (self._tail.rstrip(BLANK), self._last.rstrip(BLANK))
         samples = Samples(self._known, values, self._bad_lines, self._dropped, openmetrics)
         self.reset()
         return samples
@@ -144,12 +140,12 @@ class SampleReader:
 
     def _take_slowly(self, line: bytes) -> None:
         """Read one line of any form: a series not seen before, timestamps, exemplars, odd spaces, junk."""
-        if not line.strip(_BLANK) or line.lstrip(_BLANK)[:1] == b"#":
+        if not line.strip(BLANK) or line.lstrip(BLANK)[:1] == b"#":
             return
         if len(line) > MAX_LINE_BYTES:
             self._lose(line)
             return
-        head = _NAME.match(line)
+        head = NAME.match(line)
         if head is None:
             self._bad_lines += 1
             return
@@ -158,7 +154,7 @@ class SampleReader:
             self._remember_unwanted(name)
             return
         if head[3]:
-            labels, end = _labels(line, head.end(3))
+            labels, end = labels_of(line, head.end(3))
         else:
             end = head.end(2)
             labels = {} if line[end : end + 1] in (b" ", b"\t") else None
@@ -208,9 +204,9 @@ class SampleReader:
 
     def _lose(self, line: bytes) -> None:
         """Count a line that cannot be read to its end, unless it is a comment or of a family not wanted."""
-        if not line.strip(_BLANK) or line.lstrip(_BLANK)[:1] == b"#":
+        if not line.strip(BLANK) or line.lstrip(BLANK)[:1] == b"#":
             return
-        head = _NAME.match(line)
+        head = NAME.match(line)
         if head is None or head[2] in self._wanted:
             self._bad_lines += 1
 
@@ -225,41 +221,8 @@ class SampleReader:
                 pass
         values = []
         for key, rest in zip(self._slots, raw, strict=True):
-            value = None if len(key) + 1 + len(rest) > MAX_LINE_BYTES else _number(rest)
+            value = None if len(key) + 1 + len(rest) > MAX_LINE_BYTES else number_in(rest)
             if value is None:
                 self._bad_lines += 1
             values.append(math.nan if value is None else value)
         return values
-
-
-def _labels(line: bytes, position: int) -> tuple[dict[str, str] | None, int]:
-    """Labels from after the opening brace, and where the closing one ends; None where they are malformed."""
-    labels: dict[str, str] = {}
-    while match := _LABEL.match(line, position):
-        try:
-            name, value = match[1].decode(), match[2].decode()
-        except UnicodeDecodeError:
-            return None, position
-        if name in labels:
-            return None, position
-        labels[name] = _ESCAPE.sub(_unescape, value) if "\\" in value else value
-        position = match.end()
-    blank = len(line) - len(line[position:].lstrip(b" \t")) - position
-    position += blank
-    return (labels, position + 1) if line[position : position + 1] == b"}" else (None, position)
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return _UNESCAPED.get(match[1], match[0])
-
-
-def _number(rest: bytes) -> float | None:
-    """The value in what follows a series key: a number, then perhaps a timestamp, then perhaps an exemplar."""
-    words = rest.partition(b"#")[0].split()
-    if not 1 <= len(words) <= 2 or b"_" in rest.partition(b"#")[0]:
-        return None
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        return None
-    return numbers[0]
