@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvwatch.config import BasicAuth, ConfigError, ServerTls, TargetConfig, TargetTls, load_config, read_config
@@ -133,6 +133,7 @@ def test_a_binary_file_is_refused() -> None:
         read_config(b"a\x00b")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet="atrgesul:- {}[]&*!<>|\n\"'#0.12", max_size=80).map(str.encode))
 def test_no_content_raises_anything_but_a_config_error(content: bytes) -> None:
     """Whatever a file holds, it is a configuration or a list of faults."""
