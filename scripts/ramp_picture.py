@@ -53,8 +53,10 @@ def draw(views: list[tuple[float, EngineView]]) -> str:
     """The picture as SVG text."""
     end = views[-1][0]
     parts = [f'<polygon points="{_path(_band(views), end)}" fill="#c4162a" opacity="0.12"/>']
-    for name, points, top, look in _lines(views):
-        parts.append(f'<polyline id="{name}" points="{_path(points, end, top)}" fill="none" {look}/>')
+    parts += [
+        f'<polyline id="{name}" points="{_path(points, end, top)}" fill="none" {look}/>'
+        for name, points, top, look in _lines(views)
+    ]
     for value in (0.0, 0.5, 1.0):
         height = _y(value, MAX_RATIO)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}" stroke="#ddd"/>')
