@@ -108,11 +108,16 @@ def replay(
     recording: Recording,
     at: Iterable[float],
     requests: Sequence[RequestRecord] = (),
-    options: CoreOptions = CoreOptions(),  # noqa: B008 - frozen
+    *,
+    full_engine: bool = True,
 ) -> dict[float, EngineView]:
-    """Runs the core over a recording in recorded time; the engine's view at each of the times ``at``."""
+    """Runs the core over a recording in recorded time; the engine's view at each of the times ``at``.
+
+    Runs of the embedded engine are made when they are due, and their results taken at once; not at all without
+    ``full_engine``.
+    """
     wanted = set(at)
-    fleet = Fleet(options)
+    fleet = Fleet(CoreOptions())
     fleet.add(recording.name, recording.settings)
     pending = sorted(requests, key=lambda r: r.finish, reverse=True)
     views = {}
@@ -120,6 +125,8 @@ def replay(
         while pending and pending[-1].finish <= scrape.at:
             fleet.observe(recording.name, pending.pop())
         fleet.observe(recording.name, scrape)
+        for target, key, run in fleet.due_runs(scrape.at) if full_engine else ():
+            fleet.correct(target, key, run.run())
         if scrape.at in wanted:
             (views[scrape.at],) = fleet.view(scrape.at).targets[0].engines
     return views
