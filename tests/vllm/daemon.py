@@ -20,9 +20,10 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Every sample of one answer of ``/metrics``, and when it was asked for (unix seconds)."""
+    """Every sample of one answer of ``/metrics``, asked for at ``at`` and there at ``came`` (unix seconds)."""
 
     at: float
+    came: float
     samples: dict[str, dict[Labels, float]]
 
     def get(self, name: str, **labels: str) -> float | None:
@@ -33,20 +34,25 @@ class Reading:
         return found[0] if found else None
 
     @property
+    def prompt(self) -> bool:
+        """Whether the answer came at once, so that ``newest_scrape`` is good to a fifth of a second."""
+        return self.came - self.at < 0.2
+
+    @property
     def newest_scrape(self) -> float:
         """When kvwatch took the last scrape that its numbers rest on (unix seconds)."""
         age = self.get("kvwatch_scrape_age_seconds")
         assert age is not None
-        return self.at - age
+        return (self.at + self.came) / 2 - age
 
 
-def parse(at: float, text: str) -> Reading:
-    """A reading from the text of an answer."""
+def parse(at: float, came: float, text: str) -> Reading:
+    """A reading from the text of an answer and its times."""
     samples: dict[str, dict[Labels, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
-    return Reading(at, samples)
+    return Reading(at, came, samples)
 
 
 class Daemon:

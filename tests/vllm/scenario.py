@@ -26,11 +26,13 @@ from tests.vllm.server import ServerSettings, VllmServer, free_port
 SETTINGS = ServerSettings(SMALL, "small", blocks=384, seats=12)
 """12 seats run out long before 12,256 tokens do, so capacity hardly depends on which lengths are inside."""
 
-POOL = uniform_pool(10, 100, size=64, seed=11)
+POOL = uniform_pool(8, 64, size=64, seed=11)
+"""Short, so that a minute holds hundreds of requests and a handful at its ends is no matter."""
+
 LIGHT, HEAVY = 0.35, 1.5
 """Shares of the measured capacity that are offered."""
 
-PROBE_RATE, PROBE_SECONDS, PROBE_RAMP_SECONDS = 20.0, 22.0, 6.0
+PROBE_RATE, PROBE_SECONDS, PROBE_RAMP_SECONDS = 25.0, 22.0, 6.0
 """A rate that no two cores can serve, for how long, and how much of that fills the seats first."""
 
 PHASE_SECONDS = 72.0
@@ -58,8 +60,8 @@ class Story:
     readings: list[Reading] = field(default_factory=list)
     unanswered: int = 0
     """How often kvwatch's own ``/metrics`` gave no answer."""
-    vllm: list[Reading] = field(default_factory=list)
-    """vLLM's metrics, asked directly."""
+    vllm: Reading | None = None
+    """vLLM's own metrics, before kvwatch started."""
     exit_code: int | None = None
 
     @property
@@ -72,8 +74,8 @@ class Story:
         return [reading for reading in self.readings if start <= reading.at <= end]
 
     def last_before(self, end: float) -> Reading:
-        """The last that kvwatch said before ``end``."""
-        return self.between(0.0, end)[-1]
+        """The last that kvwatch said at once before ``end``."""
+        return [reading for reading in self.between(0.0, end) if reading.prompt][-1]
 
 
 async def tell(python: Path, folder: Path) -> Story:
@@ -83,12 +85,13 @@ async def tell(python: Path, folder: Path) -> Story:
     try:
         server.start()
         story.capacity = await _probe(server)
+        story.vllm = parse(time.time(), time.time(), server.metrics())
         port = free_port()
         arguments = ["--target", server.url, "--interval", f"{INTERVAL_SECONDS:g}s"]
         arguments += ["--max-num-seqs", str(SETTINGS.seats), "--max-num-batched-tokens", str(SETTINGS.budget_tokens)]
         daemon = Daemon(port, folder / "kvwatch.log", arguments)
         try:
-            async with _watching(story, daemon, server):
+            async with _watching(story, daemon):
                 await _load_and_kill(story, server)
                 await _restart(story, server)
             story.ended = time.time()
@@ -156,27 +159,22 @@ async def _restart(story: Story, server: VllmServer) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _watching(story: Story, daemon: Daemon, server: VllmServer) -> AsyncIterator[None]:
-    """Ask kvwatch and vLLM for their metrics, twice a second each, while the body runs."""
+async def _watching(story: Story, daemon: Daemon) -> AsyncIterator[None]:
+    """Ask kvwatch for its metrics twice a second while the body runs; raises what stopped that."""
 
-    async def watch(url: str, readings: list[Reading], missed: Callable[[], None]) -> None:
-        timeout = aiohttp.ClientTimeout(total=5.0)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+    async def watch() -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
             while True:
+                asked = time.time()
                 try:
-                    async with session.get(f"{url}/metrics") as answer:
-                        readings.append(parse(time.time(), await answer.text()))
+                    async with session.get(f"{daemon.url}/metrics") as answer:
+                        text = await answer.text()
+                    story.readings.append(parse(asked, time.time(), text))
                 except (aiohttp.ClientError, TimeoutError):
-                    missed()
+                    story.unanswered += bool(story.readings)  # until the first answer it is starting
                 await asyncio.sleep(0.5)
 
-    def kvwatch_missed() -> None:
-        story.unanswered += bool(story.readings)  # until the first answer it is starting
-
-    tasks = [
-        asyncio.create_task(watch(daemon.url, story.readings, kvwatch_missed)),
-        asyncio.create_task(watch(server.url, story.vllm, lambda: None)),
-    ]
+    watcher = asyncio.create_task(watch())
     try:
         await _until(
             lambda: bool(story.readings) or daemon.exit_code() is not None, seconds=30.0, what="kvwatch answers"
@@ -185,15 +183,13 @@ async def _watching(story: Story, daemon: Daemon, server: VllmServer) -> AsyncIt
             raise RuntimeError(f"kvwatch ended with {daemon.exit_code()}:\n{daemon.log.read_text()}")
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for end in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(end, Exception):  # not its cancellation: what it saw is incomplete
-                raise end
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
 
 
 def _nothing_inside(server: VllmServer) -> bool:
-    reading = parse(time.time(), server.metrics())
+    reading = parse(time.time(), time.time(), server.metrics())
     return reading.get("vllm:num_requests_running") == 0 and reading.get("vllm:num_requests_waiting") == 0
 
 
