@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
 from bench.accuracy import report
 from bench.accuracy.cases import Outcome
+from bench.accuracy.changes import changes, restarts
 from bench.accuracy.recordings import FOLDER, score_recording
 from bench.accuracy.sweep import ENGINES, LOADS_EACH, QUICK_ENGINES, QUICK_LOADS_EACH, sweep
 
+RESTARTED_ENGINES, CHANGED_ENGINES = 12, 6
 RESULTS = Path(__file__).parents[1] / "results"
-PARTS = ("recordings", "sweep")
+PARTS = ("recordings", "sweep", "restarts", "changes")
 
 
 def main() -> None:
@@ -45,6 +48,14 @@ def main() -> None:
             print(f"{cases[0].name} [{cases[0].conditions}] {errors}", file=sys.stderr, flush=True)
         texts.append(report.sweep(outcomes))
         data["sweep"] = report.as_json(outcomes)
+    if "restarts" in parts:
+        restarted = list(restarts(arguments.engines or (4 if arguments.quick else RESTARTED_ENGINES)))
+        texts.append(report.restarts(restarted))
+        data["restarts"] = [asdict(r) for r in restarted]
+    if "changes" in parts:
+        changed = list(changes(arguments.engines or (2 if arguments.quick else CHANGED_ENGINES)))
+        texts.append(report.changes(changed))
+        data["changes"] = [asdict(c) for c in changed]
     text = "\n".join(texts)
     print(text)
     arguments.output.mkdir(parents=True, exist_ok=True)

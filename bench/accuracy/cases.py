@@ -25,8 +25,8 @@ class Outcome:
 
     ``truth`` is the saturated rate for the traffic that came in the phase: the long run's, times the pool's mean demand
     on the binding limit over that of the phase's requests. ``truth_pool`` is the long run's itself. ``plain`` is the
-    formula with today's step time. The ``*_effect`` are the logarithms of factors by which an estimate is off because of
-    one input: the step time that the learnt law gives for the true full step (``law_effect``), the mean demand on
+    formula with today's step time. The ``*_effect`` are the logarithms of factors by which an estimate is off because
+    of one input: the step time that the learnt law gives for the true full step (``law_effect``), the mean demand on
     the binding limit against the phase's own (``demand_effect``); ``rest_effect`` is what these two leave.
     """
 
@@ -36,6 +36,7 @@ class Outcome:
     workload: str
     kind: str
     conditions: str
+    factors: dict[str, str]
     load: float
     phase_seconds: int
     requests: int
@@ -113,7 +114,7 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
     phase = composition(shapes, settings.block_size_tokens, settings.max_num_batched_tokens)
     pool, limit = engine.composition, full.limits[0]
     truth = full.rate * pool.of(limit) / phase.of(limit)
-    effects = _effects(drive.model, full, phase.of(limit), limit, view.service_rate, truth)
+    effects = _effects(drive.model, full, limit, phase.of(limit), (view.service_rate, truth))
     return Outcome(
         engine=engine.index,
         name=engine.name,
@@ -121,6 +122,7 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
         workload=engine.workload.name,
         kind=engine.truth.kind,
         conditions=engine.conditions,
+        factors=engine.factors,
         load=load,
         phase_seconds=seconds,
         requests=len(shapes),
@@ -147,9 +149,10 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
 
 
 def _effects(
-    model: Model | None, full: FullEngine, true_demand: float, limit: str, rate: float | None, truth: float
+    model: Model | None, full: FullEngine, limit: str, true_demand: float, rates: tuple[float | None, float]
 ) -> tuple[float | None, float | None, float | None]:
     """Logarithms of what the law, the demand and all else do to the estimate; positive is too high."""
+    rate, truth = rates
     if model is None or rate is None:
         return None, None, None
     demand = model.inputs.demand

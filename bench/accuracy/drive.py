@@ -72,7 +72,7 @@ class Drive:
     def scrape(self, at: float) -> None:
         """Let the engine run until then, and the fleet see it."""
         self.run(at)
-        self.fleet.observe(TARGET, self._scraped(at))
+        self.fleet.observe(TARGET, self.scraped(at))
 
     def refresh(self, at: float) -> None:
         """Make the runs of the embedded engine that are due, as a replay does."""
@@ -102,7 +102,8 @@ class Drive:
         if state is not None:
             self.fleet.restore(TARGET, state)
 
-    def _scraped(self, at: float) -> Scrape:
+    def scraped(self, at: float) -> Scrape:
+        """What the engine shows now."""
         if self._reader is not None:
             text = render(self.engine, model_name=KEY.model_name, engine_label=KEY.engine, unix_offset=_EPOCH)
             return self._reader.read(text.encode(), _EPOCH + at)

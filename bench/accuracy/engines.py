@@ -51,6 +51,21 @@ class TrueEngine:
         return ", ".join(parts)
 
     @property
+    def factors(self) -> dict[str, str]:
+        """What errors are broken down by, besides hardware, workload and law."""
+        s, t = self.settings, self.truth
+        return {
+            "watermark": f"{s.watermark_ratio:.0%}",
+            "arrivals' CV": f"{self.burstiness}",
+            "noise": f"{t.noise_ratio:.0%}",
+            "pauses": "yes" if t.pause_every_seconds else "no",
+            "longest gap": f"{1000 * t.gap_seconds[1]:.1f} ms",
+            "block": str(s.block_size_tokens),
+            "seats": f"{s.max_num_seqs:4}",
+            "budget": f"{s.max_num_batched_tokens:4}",
+        }
+
+    @property
     def composition(self) -> Composition:
         """Exact means of the traffic."""
         return composition(self.pool, self.settings.block_size_tokens, self.settings.max_num_batched_tokens)
@@ -100,7 +115,7 @@ def _deck(values: Sequence[T], count: int, seed: int) -> list[T]:
     return cards[:count]
 
 
-def _engine(  # noqa: PLR0913 (the design has that many factors)
+def _engine(  # noqa: PLR0913, PLR0917 (the design has that many factors)
     index: int,
     hardware: Hardware,
     workloads: list[Workload],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from bench.accuracy.cases import Outcome
+from bench.accuracy.changes import Change, Restart
 from bench.accuracy.recordings import PhaseOutcome
 from bench.accuracy.summary import Group, Verdict, group, groups_by, judge_recordings, judge_sweep, worst
 
@@ -108,6 +111,7 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
         ("By validity", lambda o: o.reason),
         ("By extrapolation (true full step over the longest seen)", _far),
         ("By requests in the phase", lambda o: _size(o.requests)),
+        *((f"By {name}", _factor(name)) for name in outcomes[0].factors),
     ):
         parts += [f"### {title}\n", table(_GROUP_HEAD, map(_group_row, groups_by(outcomes, key)))]
     parts += ["### Largest errors\n", _cases(worst(outcomes, 30))]
@@ -118,6 +122,10 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
     absent = [o for o in outcomes if o.rate is None]
     parts += ["### Without an estimate\n", _cases(absent)] if absent else []
     return "\n".join(parts)
+
+
+def _factor(name: str) -> Callable[[Outcome], str]:
+    return lambda outcome: outcome.factors[name]
 
 
 def _far(outcome: Outcome) -> str:
@@ -159,6 +167,58 @@ def _cases(outcomes: Sequence[Outcome]) -> str:
             )
             for o in outcomes
         ),
+    )
+
+
+def restarts(found: Sequence[Restart]) -> str:
+    """The first estimates after restarts."""
+    errors = [abs(r.error) for r in found if r.error is not None]
+    quantiles = [float(q) for q in np.quantile(errors, (0.5, 0.95))] if errors else [math.nan, math.nan]
+    rows = [
+        (
+            r.name,
+            f"{r.load:g}",
+            _number(r.truth),
+            _number(r.rate),
+            ratio(r.error),
+            "yes" if r.covered else "no",
+            ratio(r.unsaved_error),
+        )
+        for r in found
+    ]
+    head = ("engine", "load", "true μ", "kvwatch μ", "error", "covered", "error without saved state")
+    return "\n".join([
+        "## Restart of the watcher\n",
+        "Learnt for 300 s at load 0.7, saved, started anew at the load shown; the estimate after 60 s of scrapes.\n",
+        verdicts([
+            Verdict("every restart has an estimate", f"{len(found) - len(errors)} without", len(errors) == len(found)),
+            Verdict("median error ≤ 3%", f"{quantiles[0]:.1%}", quantiles[0] <= 0.03),
+            Verdict("95th percentile ≤ 10%", f"{quantiles[1]:.1%}", quantiles[1] <= 0.10),
+        ]),
+        table(head, rows),
+    ])  # fmt: skip
+
+
+def changes(found: Sequence[Change]) -> str:
+    """How each estimate took each change."""
+    rows = []
+    for change in found:
+        for c in change.courses:
+            settled = "never" if c.settled_seconds is None else f"{c.settled_seconds:.0f} s"
+            rows.append((
+                change.name,
+                change.what,
+                c.quantity,
+                f"{_number(c.before)} → {_number(c.after)}",
+                "yes" if c.should_move else "no",
+                f"{_number(c.said_before)} → {_number(c.said_after)}",
+                settled,
+                ratio(c.drift, ".0%"),
+            ))  # fmt: skip
+    head = ("engine", "change", "estimate", "truth", "should move", "said", "within 10% for a minute after",
+            "furthest off in the last two minutes")  # fmt: skip
+    return "\n".join(
+        ["## Changes in mid-run\n", "At load 0.6 of the slower engine, Poisson arrivals.\n", table(head, rows)]
     )
 
 

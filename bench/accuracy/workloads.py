@@ -74,7 +74,7 @@ WORKLOADS = (
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """Exact means over requests: E[g] of the memory that each holds alone, E[T], E[w], E[o]; ``shared`` tokens held once."""
+    """Exact means over requests: E[g] of the memory that each holds alone, E[T], E[w], E[o]; and what all hold once."""
 
     memory_token_steps: float
     steps: float
