@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - Greek letters are the names of the field, and an en dash is no minus sign
 """Views as a table in the terminal: one row for each engine of each view."""
 
 from __future__ import annotations

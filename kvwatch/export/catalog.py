@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - Greek letters are the names of the field
 """Every exported metric once: the only place where a ``kvwatch_`` name is spelled.
 
 The collector, the JSON API, the generated page ``docs/metrics.md`` and the tests all read this table. Names
