@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from kvwatch import __version__
-from kvwatch.cli import check_config, record, replay, run, simulate
+from kvwatch.cli import check_config, demo, record, replay, run, simulate
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
 from kvwatch.config import ConfigError
 
@@ -18,7 +18,7 @@ exit codes:
   1  failed: an address is taken, a file cannot be read or written
   2  a flag or the configuration is wrong; each mistake is printed on a line of its own
 """
-COMMANDS = (run, record, replay, simulate, check_config)
+COMMANDS = (run, demo, record, replay, simulate, check_config)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

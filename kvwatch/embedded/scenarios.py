@@ -184,3 +184,29 @@ SCENARIOS = {
     )
 }
 """By name."""
+
+_DEMO_SETTINGS = replace(_SETTINGS, num_blocks=4097)
+_DEMO_LAW = StepLaw(0.012, 0.00015, 0.00002, 1e-7)
+
+DEMO = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "steady",
+            "Constant load at half of what the engine sustains.",
+            _DEMO_SETTINGS,
+            _TALK,
+            (Stage("const", 360, 0.5, 0.5),),
+            _DEMO_LAW,
+        ),
+        Scenario(
+            "ramp",
+            "From 0.2 to 1.3 of what the engine sustains, then quiet.",
+            _DEMO_SETTINGS,
+            _TALK,
+            (Stage("ramp", 240, 0.2, 1.3), Stage("const", 60, 1.3, 1.3), Stage("const", 60, 0.3, 0.3)),
+            _DEMO_LAW,
+        ),
+    )
+}
+"""The two engines of the demo, by the name of their model: fast enough for sure estimates within a minute."""

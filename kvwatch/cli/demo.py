@@ -1,0 +1,173 @@
+"""``kvwatch demo``: two embedded engines, one ramping into overload, watched by the real daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from kvwatch.app import Daemon, stop_on_signal
+from kvwatch.cli.common import CommandError, SubParsers, flag, listen_address
+from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
+from kvwatch.config.reader import duration, integer, number
+from kvwatch.embedded.scenarios import DEMO
+from kvwatch.export.narration import Line, Narrator, Pace, clock
+from kvwatch.export.thresholds import usual_alerts
+from kvwatch.shell.demo_screen import Screen, make_screen
+from kvwatch.shell.engine_server import EngineServer, ServeOptions
+from kvwatch.shell.logging import setup
+from kvwatch.shell.tasks import sleep
+from kvwatch.views import EngineView
+
+_HELP = "watch kvwatch follow an embedded engine into overload"
+_HOST = "127.0.0.1"
+_WINDOWS_SECONDS = (30.0, 120.0)
+"""λ's windows: shorter than a daemon's, as a ramp of minutes needs them."""
+_SHORTEST_INTERVAL_SECONDS = 0.2
+_LENGTH_SECONDS = max(sum(stage.seconds for stage in scenario.stages) for scenario in DEMO.values())
+
+
+def add(commands: SubParsers) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "demo",
+        help=_HELP,
+        description="Two embedded engines that look like vLLM, without a GPU: one under steady load, one ramping from\n"
+        "0.2 to 1.3 of what it can sustain. kvwatch watches both over HTTP and says what it sees, and when\n"
+        "the usual alerts would have fired. It ends by itself; Ctrl-C ends it with what is known so far.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--duration",
+        type=flag(duration(1.0, 86400.0)),
+        help=f'how long to run (default: one round of the load, "{_LENGTH_SECONDS / 60:g}m" at speed 1)',
+    )
+    parser.add_argument(
+        "--speed",
+        type=flag(number(0.1, 10.0)),
+        default=1.0,
+        metavar="FACTOR",
+        help="hardware, load and the waiting times of the usual alerts this many times faster (default 1)",
+    )
+    parser.add_argument("--seed", type=flag(integer(0, 2**63 - 1)), default=0, metavar="N", help="default 0")
+    parser.add_argument(
+        "--listen",
+        type=listen_address,
+        metavar="HOST:PORT",
+        help=f"where kvwatch serves (default {_HOST}:{ServerConfig().port}, or a free port if that is taken)",
+    )
+    parser.add_argument("--plain", action="store_true", help="lines of text, no live table, even in a terminal")
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> None:
+    """Run until the end of the story, or a signal."""
+    seconds = args.duration if args.duration is not None else _LENGTH_SECONDS / args.speed
+    screen = make_screen(seconds, plain=args.plain)
+    try:
+        summary = asyncio.run(_demo(args, seconds, screen))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"cannot serve: {error.strerror or error}") from None
+    print("", *summary, sep="\n", flush=True)
+
+
+async def _demo(args: argparse.Namespace, seconds: float, screen: Screen) -> list[str]:
+    """Run everything; returns the summary."""
+    stop = stop_on_signal()
+    async with AsyncExitStack() as stack:
+        ports = {}
+        for place, (name, scenario) in enumerate(DEMO.items()):
+            options = ServeOptions(scenario, _HOST, 0, seed=args.seed + place, speed=args.speed, model_name=name)
+            ports[name] = (await stack.enter_async_context(EngineServer(options))).port
+        with screen:
+            setup("warning")
+            daemon, task, address = await _start(demo_config(ports, args.speed, args.listen), args.listen is None, stop)
+            try:
+                screen.begin(_header(address, ports, args))
+                asyncio.get_running_loop().call_later(seconds, stop.set)
+                return await _tell(daemon, stop, screen, args.speed)
+            finally:
+                stop.set()
+                await task
+
+
+def demo_config(ports: Mapping[str, int], speed: float, listen: tuple[str, int] | None = None) -> ValidatedConfig:
+    """The daemon's configuration for engines on these ports."""
+    host, port = listen or (_HOST, ServerConfig().port)
+    windows = [seconds / speed for seconds in _WINDOWS_SECONDS]
+    return ValidatedConfig(
+        server=ServerConfig(host, port),
+        scrape=ScrapeConfig(interval_seconds=max(1 / max(speed, 1.0), _SHORTEST_INTERVAL_SECONDS)),
+        estimates=EstimatesConfig(windows_seconds={f"{seconds:g}s": seconds for seconds in windows}),
+        targets=tuple(TargetConfig(f"{_HOST}:{port}", f"http://{_HOST}:{port}") for port in ports.values()),
+    )
+
+
+async def _start(
+    config: ValidatedConfig, may_move: bool, stop: asyncio.Event
+) -> tuple[Daemon, asyncio.Task[None], tuple[str, int]]:
+    """Start a daemon, on a free port where its own is taken and it may move; returns where it listens.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    daemon = Daemon(lambda: config)
+    task = asyncio.create_task(daemon.run(stop, started.set_result))
+    either: list[asyncio.Future[Any]] = [task, started]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if started.done():
+        return daemon, task, (config.server.host or _HOST, started.result())
+    try:
+        await task
+    except OSError as error:
+        if not may_move or error.errno != errno.EADDRINUSE:
+            raise
+    return await _start(replace(config, server=replace(config.server, port=0)), False, stop)
+
+
+async def _tell(daemon: Daemon, stop: asyncio.Event, screen: Screen, speed: float) -> list[str]:
+    """Tell the story while it happens; returns the summary."""
+    pace = Pace(3.0 / speed, _WINDOWS_SECONDS[-1] / speed, usual_alerts(speed))
+    narrators = {name: Narrator(name, pace) for name in DEMO}
+    began, elapsed = daemon.view().at, 0.0
+    while not stop.is_set():
+        view = daemon.view()
+        elapsed = view.at - began
+        engines: dict[str, EngineView | None] = dict.fromkeys(DEMO)
+        engines |= {engine.model_name: engine for target in view.targets for engine in target.engines}
+        lines: list[Line] = []
+        for name, engine in engines.items():
+            if engine is not None:
+                lines += narrators[name].observe(elapsed, engine)
+        screen.show(elapsed, engines, lines)
+        await sleep(daemon.config.scrape.interval_seconds, stop)
+    summary = [f"What happened in {clock(elapsed)}, as measured:"]
+    for name, narrator in narrators.items():
+        summary += [f"  {name}", *(f"    {sentence}" for sentence in narrator.summary())]
+    return summary
+
+
+def _header(address: tuple[str, int], ports: Mapping[str, int], args: argparse.Namespace) -> list[str]:
+    """What runs and where to look."""
+    host, port = address
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    moved = args.listen is None and port != ServerConfig().port
+    taken = f"   (port {ServerConfig().port} is taken)" if moved else ""
+    windows = " and ".join(f"{seconds / args.speed:g} s" for seconds in _WINDOWS_SECONDS)
+    return [
+        "Two embedded engines that look like vLLM, and kvwatch, which knows them by their /metrics alone.",
+        "",
+        f"  kvwatch   {base}/metrics{taken}",
+        f"            {base}/api/v1/engines",
+        *(f"  {name:8}  http://{_HOST}:{number}/metrics   {DEMO[name].summary}" for name, number in ports.items()),
+        "",
+        f"λ is counted over windows of {windows}. The first estimates take about {30 / args.speed:g} s.",
+    ]

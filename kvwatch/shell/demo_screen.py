@@ -1,0 +1,228 @@
+"""The demo in the terminal: a table that lives, and the story below it; or plain lines for a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from kvwatch.export.narration import LIMIT_WORDS, Line, Load, clock, rate, service_rate, spell
+from kvwatch.views import EngineView
+
+_UNKNOWN = "–"
+_BAR_CELLS = 28
+_BAR_END = 1.4
+"""ρ at the right end of the bar."""
+_STYLES = {
+    "estimate": "bold",
+    "approaching": "bold yellow",
+    "saturated": "bold red",
+    "overloaded": "bold red",
+    "waiting": "magenta",
+    "growing": "magenta",
+    "alert": "bold magenta",
+    "observed": "cyan",
+    "recovered": "bold green",
+}
+Engines = Mapping[str, EngineView | None]
+"""The newest view of each engine by its name; None while there is none."""
+
+
+class Screen(Protocol):
+    """Where the demo shows itself; a context manager, for a terminal must be left as it was."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def begin(self, header: Sequence[str]) -> None:
+        """Say what runs and where to look."""
+        ...
+
+    def show(self, elapsed_seconds: float, engines: Engines, lines: Sequence[Line]) -> None:
+        """Show the state, and lines that are new."""
+        ...
+
+
+class PlainScreen:
+    """A line of text for each sentence."""
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to restore."""
+
+    def begin(self, header: Sequence[str]) -> None:
+        """Print the header."""
+        print(*header, "", sep="\n", flush=True)
+
+    def show(self, elapsed_seconds: float, engines: Engines, lines: Sequence[Line]) -> None:
+        """Print the new lines; the state is on /metrics."""
+        for line in lines:
+            print(line, flush=True)
+
+
+class LiveScreen:
+    """A table drawn again and again in place, and as much of the story as fits below it.
+
+    The table vanishes at the end; the whole story stays.
+    """
+
+    def __init__(self, duration_seconds: float, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._duration = duration_seconds
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._story: list[Line] = []
+
+    def __enter__(self) -> Self:
+        """Take the terminal; what others write to standard error appears above the table."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back, with the whole story on it."""
+        self._live.stop()
+        self._console.print(story(self._story))
+
+    def begin(self, header: Sequence[str]) -> None:
+        """Print the header above the table."""
+        self._console.print(*(Text(line) for line in header), "", sep="\n")
+        self._live.start()
+
+    def show(self, elapsed_seconds: float, engines: Engines, lines: Sequence[Line]) -> None:
+        """Draw the table and the story anew."""
+        self._story += lines
+        upper = Group(
+            Rule(f"[bold]kvwatch demo[/]  {clock(elapsed_seconds)} of {clock(self._duration)}", style="dim"),
+            table(engines),
+            Rule(style="dim"),
+        )
+        width, height = self._console.size
+        room = height - len(self._console.render_lines(upper)) - 2
+        self._live.update(Group(upper, story(_last_that_fit(self._story, room, width))), refresh=True)
+
+
+def make_screen(duration_seconds: float, *, plain: bool) -> Screen:
+    """The live screen where standard output is a terminal that can draw, else plain lines."""
+    console = Console()
+    if plain or not sys.stdout.isatty() or console.is_dumb_terminal:
+        return PlainScreen()
+    return LiveScreen(duration_seconds, console)
+
+
+def table(engines: Engines) -> Table:
+    """One column for each engine, one row for each quantity."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="bold")
+    grid.add_column("model", no_wrap=True, style="dim")
+    for name in engines:
+        grid.add_column(name, no_wrap=True, min_width=_BAR_CELLS, max_width=_BAR_CELLS + 10, overflow="ellipsis")
+    columns = [_cells(view) for view in engines.values()]
+    for number, label in enumerate(_LABELS):
+        grid.add_row(label, *(column[number] for column in columns))
+    return grid
+
+
+_LABELS = (
+    "arrivals λ",
+    "can sustain μ",
+    "utilization ρ = λ/μ",
+    "  █ sure ▒ likely │ limit",
+    "stable up to ρ = 1−δ",
+    "limited by",
+    "running / waiting",
+    "KV cache used",
+    "step now → at full load",
+    "time to saturation",
+)
+
+
+def _cells(view: EngineView | None) -> list[RenderableType]:
+    """The column of one engine, a cell for each label."""
+    if view is None:
+        return [_UNKNOWN] * len(_LABELS)
+    load = Load.of(view)
+    arrivals = next(iter(view.arrival_rate.values()), None)
+    limit = next((name for name, binds in view.binding_limit.items() if binds), None)
+    seconds = view.time_to_saturation_seconds
+    reason = view.estimate_valid.get("service_rate")
+    why = f" {reason.words}" if reason is not None and view.service_rate is None else ""
+    return [
+        f"{rate(arrivals)}/s" if arrivals is not None else _UNKNOWN,
+        Text(service_rate(view) if view.service_rate is not None else f"{_UNKNOWN}{why}", style="bold"),
+        Text(str(load), style=_severity(load, view)) if load is not None else _UNKNOWN,
+        bar(load, view),
+        f"{view.stable_limit:.2f}" if view.stable_limit is not None else _UNKNOWN,
+        LIMIT_WORDS.get(limit, limit) if limit is not None else _UNKNOWN,
+        f"{_count(view.running_requests)} / {_count(view.queue_length)}",
+        f"{view.kv_usage_ratio:.0%}" if view.kv_usage_ratio is not None else _UNKNOWN,
+        f"{_milliseconds(view, 'trimmed_mean')} → {_milliseconds(view, 'saturated')} ms",
+        _UNKNOWN if seconds is None else "now" if seconds == 0 else f"about {spell(seconds)}",
+    ]
+
+
+def bar(load: Load | None, view: EngineView) -> Text:
+    """ρ from 0 to 1.4: solid up to the lower end of its interval, shaded to the upper, a mark at the stable limit."""
+    text = Text()
+    style = _severity(load, view) if load is not None else "dim"
+    mark = view.stable_limit if view.stable_limit is not None else 1.0
+    for cell in range(_BAR_CELLS):
+        begin, end = (_BAR_END * edge / _BAR_CELLS for edge in (cell, cell + 1))
+        middle = (begin + end) / 2
+        if begin <= mark < end:
+            text.append("│", "bold")
+        elif load is not None and middle <= load.lower:
+            text.append("█", style)
+        elif load is not None and middle <= load.upper:
+            text.append("▒", style)
+        else:
+            text.append("·", "dim")
+    return text
+
+
+def _severity(load: Load, view: EngineView) -> str:
+    limit = view.stable_limit if view.stable_limit is not None else 1.0
+    return "red" if load.value >= limit else "yellow" if load.value >= 0.8 * limit else "green"
+
+
+def story(lines: Sequence[Line]) -> Table:
+    """Sentences with their times, wrapped beside them."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(justify="right", style="dim")
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(clock(line.at), line.name, Text(line.text, _STYLES.get(line.kind, "")))
+    return grid
+
+
+def _last_that_fit(lines: Sequence[Line], rows: int, width: int) -> list[Line]:
+    """As many of the last lines as ``rows`` rows of the terminal hold."""
+    kept: list[Line] = []
+    for line in reversed(lines):
+        beside = max(width - len(clock(line.at)) - len(line.name) - 2, 20)
+        rows -= -(-(len(line.text) + 8) // beside)  # a word that does not fit leaves some of its row empty
+        if rows < 0 and kept:
+            break
+        kept.append(line)
+    return kept[::-1]
+
+
+def _count(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.0f}"
+
+
+def _milliseconds(view: EngineView, statistic: str) -> str:
+    seconds = view.step_seconds.get(statistic)
+    return _UNKNOWN if seconds is None else f"{1000 * seconds:.0f}"
