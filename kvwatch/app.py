@@ -111,13 +111,12 @@ class Daemon:
         try:
             config = self._load()
             if self._tls is not None and config.server.tls is not None:
+                _server_tls(config.server)  # tried on a context of its own: a failed load leaves one half changed
                 self._tls.load_cert_chain(config.server.tls.cert_file, config.server.tls.key_file)
-        except (ConfigError, OSError, ssl.SSLError) as error:
-            faults = (
-                [str(fault) for fault in error.faults] if isinstance(error, ConfigError) else [f"server.tls: {error}"]
-            )
+        except (ConfigError, OSError) as error:
+            faults = error.faults if isinstance(error, ConfigError) else (Fault("server.tls", str(error)),)
             for fault in faults:
-                event(logging.ERROR, "config_fault", fault=fault)
+                event(logging.ERROR, "config_fault", fault=str(fault))
             event(logging.ERROR, "config_reload_failed", faults=len(faults), effect="the configuration before stays")
             self._metrics.count("kvwatch_config_reloads_total", "failure")
             self._metrics.last_reload_successful = False

@@ -7,17 +7,25 @@ that takes longer than the interval delays no other target; the ticks it missed 
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import Callable
 from typing import Protocol
 
 from kvwatch.facts import Scrape, ScrapeFailed
 from kvwatch.shell.client import Answer, Client, FetchError, SinkError, Target
+from kvwatch.shell.logging import event
 from kvwatch.shell.tasks import ticks
 
 
 class ScrapeReader(Protocol):
-    """What turns the bytes of one target's expositions into scrapes, one after another."""
+    """What turns the bytes of one target's expositions into scrapes, one after another.
+
+    ``dropped_engines`` and ``dropped_series`` count what the last scrape had beyond the reader's limits.
+    """
+
+    dropped_engines: int
+    dropped_series: int
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece of the body."""
@@ -56,6 +64,7 @@ class Scraper:
         self._deliver = deliver
         self._seen: tuple[float | None] | None = None
         """Start time of the process seen by the last good scrape; None after a failure."""
+        self._dropped = False
 
     async def run(self) -> None:
         """Scrape for ever."""
@@ -87,6 +96,10 @@ class Scraper:
         if self._seen != (scrape.process_start,):
             self.fresh.set()
         self._seen = (scrape.process_start,)
+        engines, series = self._reader.dropped_engines, self._reader.dropped_series
+        if engines + series and not self._dropped:
+            event(logging.WARNING, "exposition_over_limit", target=self._target.name, engines=engines, series=series)
+        self._dropped = engines + series > 0
 
 
 def phase_seconds(target: Target) -> float:

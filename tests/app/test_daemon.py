@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import ssl
 import subprocess
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from kvwatch.config import ConfigError, EstimatesConfig, Fault, TargetConfig
+from kvwatch.app import Daemon
+from kvwatch.config import ConfigError, EstimatesConfig, Fault, ServerConfig, ServerTls, TargetConfig
 from tests.app.conftest import Running, config, models, run, up, vllm
-from tests.shell.conftest import serve_raw
+from tests.shell.conftest import TLS, serve_raw
 
 GONE = TargetConfig("gone", "http://127.0.0.1:1")
 
@@ -138,6 +140,31 @@ async def test_a_target_that_moves_is_scraped_at_its_new_address() -> None:
             current = config(replace(second.target, name="it"))
             kvwatch.daemon.reload()
             await kvwatch.until(lambda answer: "second" in models(answer))
+
+
+async def test_https_is_served_and_its_certificate_is_read_again() -> None:
+    """A reload takes up files that have changed; files that cannot be used keep the old ones."""
+    tls = ServerTls(TLS / "server.crt", TLS / "server.key")
+    current = replace(config(GONE), server=ServerConfig("127.0.0.1", 0, tls))
+    trusting = ssl.create_default_context(cafile=TLS / "ca.crt")
+    async with run(lambda: current) as kvwatch:
+
+        async def reload_and_ask() -> str:
+            kvwatch.daemon.reload()
+            url = f"https://localhost:{kvwatch.port}/metrics"
+            async with kvwatch.session.get(url, ssl=trusting, headers={"Connection": "close"}) as response:
+                return await response.text()
+
+        assert 'kvwatch_config_reloads_total{result="success"} 1.0' in await reload_and_ask()
+        current = replace(current, server=replace(current.server, tls=replace(tls, key_file=TLS / "client.key")))
+        assert 'kvwatch_config_reloads_total{result="failure"} 1.0' in await reload_and_ask()
+
+
+async def test_a_certificate_that_cannot_be_used_is_a_fault_of_the_configuration() -> None:
+    """It is found before anything starts."""
+    tls = ServerTls(TLS / "none.crt", TLS / "none.key")
+    with pytest.raises(ConfigError, match=r"server.tls: cannot use the files: No such file or directory"):
+        Daemon(lambda: replace(config(GONE), server=ServerConfig("127.0.0.1", 0, tls)))
 
 
 async def test_a_taken_port_is_an_error_before_anything_is_scraped() -> None:

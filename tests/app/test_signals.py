@@ -172,8 +172,8 @@ def test_the_token_appears_nowhere(tmp_path: Path, vllm: str, token: Path) -> No
         assert "hunter2" not in pages + shown + (tmp_path / "log").read_text()
 
 
-def test_memory_and_threads_do_not_grow_with_scrapes(tmp_path: Path, vllm: str, token: Path) -> None:
-    """After hundreds of scrapes the process has the open files it had."""
+def test_open_files_do_not_grow_with_scrapes(tmp_path: Path, vllm: str, token: Path) -> None:
+    """After many scrapes the process has the open files it had."""
     with kvwatch(tmp_path, "--target", vllm, "--bearer-token-file", str(token), "--interval", "100ms") as process:
         process.wait_for("target_up")
 
@@ -184,8 +184,8 @@ def test_memory_and_threads_do_not_grow_with_scrapes(tmp_path: Path, vllm: str, 
 
             return poll(lambda: process.get("/metrics"), lambda text: scrapes(text) >= number)
 
-        first = open_files(wait_for_scrapes(5))
-        assert open_files(wait_for_scrapes(30)) <= first + 2
+        first = open_files(wait_for_scrapes(3))
+        assert open_files(wait_for_scrapes(15)) <= first + 2
         assert process.end(signal.SIGTERM) == 0
 
 

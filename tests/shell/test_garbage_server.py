@@ -126,8 +126,26 @@ async def test_a_bug_in_the_reader_costs_one_scrape(probe: MakeProbe) -> None:
     assert (failure.reason, failure.detail) == ("internal", "ZeroDivisionError: a bug")
 
 
+async def test_more_engines_than_the_limit_are_named_once(probe: MakeProbe, caplog: pytest.LogCaptureFixture) -> None:
+    """A hostile or broken server cannot fill the memory, and what is left out is not left out in silence."""
+    lines = [f'vllm:num_requests_running{{model_name="m",engine="{number}"}} 1\n' for number in range(300)]
+
+    async def handler(_request: web.Request) -> web.Response:
+        return text_response("".join(lines))
+
+    async with serve(handler) as url:
+        scraping = probe(url)
+        for _ in range(3):
+            assert len((await scraping.success()).engines) == 256
+    (record,) = [record for record in caplog.records if record.getMessage() == "exposition_over_limit"]
+    assert record.fields == {"target": "t", "engines": 44, "series": 0}  # type: ignore[attr-defined]
+
+
 class BrokenReader:
     """A reader with a bug."""
+
+    dropped_engines = 0
+    dropped_series = 0
 
     def feed(self, _chunk: bytes) -> None:
         """Fail."""
