@@ -87,6 +87,8 @@ class EngineSample:
     first_token_count: float | None = None
     first_token_seconds_sum: float | None = None
     queue_seconds_sum: float | None = None
+    prefill_seconds_sum: float | None = None
+    """Time from a request's first scheduling to its first token, summed over finished requests."""
     client_requests: float | None = None
     """``request_params_n_count``: finished client requests (n > 1 counts once)."""
     prefill_computed_tokens_sum: float | None = None

@@ -102,7 +102,7 @@ class EngineEstimator:
             step = self._steps.update(interval)
             self._lengths.update(interval, step, kv_tokens)
             self._mix.update(interval, sample, step, kv_tokens)
-            self._law.update(interval, step, kv_tokens)
+            self._law.update(interval, step, kv_tokens, self._chunk_tokens)
             self._backlog.update(interval)
         waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
         if waiting is not None:

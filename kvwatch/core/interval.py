@@ -27,6 +27,7 @@ class Interval:
     preemptions: float | None
     inter_token_seconds: float | None
     inter_tokens: float | None
+    prefill_seconds: float | None
     prefix_queries: float | None
     prefix_hits: float | None
     drafts: float | None
@@ -86,6 +87,7 @@ class IntervalReader:
             preemptions=rise(lambda s: s.preemptions),
             inter_token_seconds=itl_seconds,
             inter_tokens=itl_count,
+            prefill_seconds=rise(lambda s: s.prefill_seconds_sum),
             prefix_queries=rise(lambda s: s.prefix_cache_queries),
             prefix_hits=rise(lambda s: s.prefix_cache_hits),
             drafts=rise(lambda s: s.spec_decode_drafts),

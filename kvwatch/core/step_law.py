@@ -7,6 +7,7 @@ from math import exp, log
 from statistics import median
 
 from kvwatch.core.interval import Interval
+from kvwatch.core.step_rows import PrefillRows, StepRow, decode_row
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
@@ -18,6 +19,8 @@ _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
 """Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
+_STRANGE_INTERVALS = 3.0
+"""Below so many intervals at a load level an odd one is believed."""
 _FAMILIAR_INTERVALS = 10.0
 """A load level seen for so many intervals can tell a change of the hardware from a gap in the law."""
 
@@ -30,43 +33,72 @@ class StepLawMemory:
         self._full_load = (64.0, 64.0, 1e5)
         self._fit: LawFit | None = None
         self._since_fit = 0
-        self._early: list[tuple[tuple[float, float, float], float, float]] = []
+        self._early: list[StepRow] = []
+        self._early_since: float | None = None
+        self._prefills = PrefillRows()
         self._residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
         self.changes = 0
 
-    def update(self, interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> None:
-        """Take an interval and its mean step time [s]; one that teaches nothing is passed over."""
-        composition = _composition(interval, step_seconds, kv_tokens)
-        if composition is None or step_seconds is None:
-            return
+    def update(
+        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
+    ) -> None:
+        """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
+        row = decode_row(interval, step_seconds, kv_tokens)
+        # where the mean step is known it already holds the prefills, free of their scheduling's own time
+        prefill = self._prefills.read(interval, kv_tokens, budget_tokens) if row is None else None
         if self._fit is None:
-            self._early.append((composition, step_seconds, interval.end))
-            lasted = interval.end - self._early[0][2]
-            if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
-                self._start()
+            self._collect(interval.end, [r for r in (row, prefill) if r is not None])
             return
-        residual = log(step_seconds / self._fit.seconds(composition))
-        typical = max(median(abs(r) for r in self._residuals) * 1.5, 0.005) if self._residuals else 0.05
-        if self._regression.known_weight(composition) >= _FAMILIAR_INTERVALS:
-            self._watch(residual, typical)
-        self._residuals.append(residual)
-        if abs(residual) <= _OUTLIER * typical:
-            self._regression.update(composition, step_seconds, min(1.0, 2 * typical / max(abs(residual), 1e-9)))
-        self._since_fit += 1
+        if row is not None:
+            residual = self._learn(row)
+            if self._regression.known_weight(row.composition) >= _FAMILIAR_INTERVALS:
+                self._watch(residual)
+            self._residuals.append(residual)
+        if prefill is not None:
+            self._learn(prefill)
+        if row is not None or prefill is not None:
+            self._since_fit += 1
         if self._since_fit >= _FIT_EVERY:
             self.refit()
 
+    def _collect(self, at: float, rows: list[StepRow]) -> None:
+        """Keep rows until there are enough for a first fit."""
+        self._early += rows
+        self._early_since = at if self._early_since is None and rows else self._early_since
+        lasted = at - self._early_since if self._early_since is not None else 0.0
+        if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
+            self._start()
+
+    def _learn(self, row: StepRow) -> float:
+        """Add a row, with less weight the less it resembles the law; its logarithmic residual."""
+        residual = log(row.seconds / self._fit.seconds(row.composition)) if self._fit is not None else 0.0
+        typical = self._typical()
+        weight = min(1.0, 2 * typical / max(abs(residual), 1e-9))
+        if self._regression.known_weight(row.composition) < _STRANGE_INTERVALS:
+            weight = 1.0  # at a load not seen before it is the law that may be wrong, not the row
+        elif abs(residual) > _OUTLIER * typical:
+            weight = 0.0
+        if weight:
+            self._regression.update(row.composition, row.seconds, weight)
+        return residual
+
+    def _typical(self) -> float:
+        """Usual size of a residual."""
+        return max(median(abs(r) for r in self._residuals) * 1.5, 0.01) if self._residuals else 0.05
+
     def _start(self) -> None:
-        """First fit: the early intervals, without those that the fit itself shows to be outliers."""
-        seconds = median(s for _, s, _ in self._early)
-        for composition, step, _ in self._early:
-            self._regression.update(composition, step, min(1.0, seconds / step) ** 2)
+        """First fit; what takes far longer than its like says less."""
+        seconds = median(row.seconds for row in self._early)
+        for row in self._early:
+            expected = max(seconds, row.seconds if row.composition[1] else seconds)
+            self._regression.update(row.composition, row.seconds, min(1.0, expected / row.seconds) ** 2)
         self._early.clear()
         self.refit()
 
-    def _watch(self, residual: float, typical: float) -> None:
+    def _watch(self, residual: float) -> None:
         """Rescale the law when the step time at familiar loads has changed for good."""
+        typical = self._typical()
         # a single pause must not look like a change: what is fed is cut to what steps can do
         if not self._change.update(min(max(residual, -20 * typical), 20 * typical)):
             return
@@ -103,31 +135,3 @@ class StepLawMemory:
         self._regression = StepRegression.load(state)
         self._early.clear()
         self.refit()
-
-
-def _composition(
-    interval: Interval, step_seconds: float | None, kv_tokens: float | None
-) -> tuple[float, float, float] | None:
-    """Mean (n, p, K) of the interval's steps; ``None`` where the counters do not show all that was computed.
-
-    A preempted request's recomputation is in no counter, so intervals with preemptions teach nothing.
-    """
-    usage0, usage1 = interval.kv_usage_ratio
-    if (
-        not step_seconds
-        or not interval.steps
-        or interval.steps < 3
-        or interval.preemptions
-        or not all(interval.running)
-        or interval.inter_tokens is None
-        or kv_tokens is None
-        or usage0 is None
-        or usage1 is None
-    ):
-        return None
-    computed = interval.prompt_tokens_computed
-    if computed is None:
-        computed = interval.prompt_tokens or 0.0
-    # several API servers count the same step: no engine makes more steps than fit into the interval
-    steps = min(interval.steps, interval.seconds / step_seconds)
-    return interval.inter_tokens / steps, computed / steps, (usage0 + usage1) / 2 * kv_tokens

@@ -110,6 +110,7 @@ ROWS: tuple[Row, ...] = (
     _counter("first_token_count", "time_to_first_token_seconds_count"),
     _seconds("first_token_seconds_sum", "time_to_first_token_seconds_sum"),
     _seconds("queue_seconds_sum", "request_queue_time_seconds_sum"),
+    _seconds("prefill_seconds_sum", "request_prefill_time_seconds_sum"),
     _counter("client_requests", "request_params_n_count"),
     _counter("prefill_computed_tokens_sum", "request_prefill_kv_computed_tokens_sum"),  # 0.13
     _counter("prefill_computed_count", "request_prefill_kv_computed_tokens_count"),  # 0.13
