@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from time import process_time
 
@@ -10,6 +10,8 @@ from bench.accuracy.drive import Drive, Model
 from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import FullEngine
 from bench.accuracy.workloads import Drawn, composition
+from kvwatch.embedded.saturation import saturate
+from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Segment, arrivals
 
 PHASE_SECONDS = 300
@@ -17,6 +19,7 @@ QUIET_PHASE_SECONDS = 600
 """At loads up to a quarter, where few requests finish."""
 _MIN_WARM_SECONDS = 60.0
 _WARM_LIFETIMES = 1.5
+_FINISHED = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,10 @@ class Outcome:
 
     ``truth`` is the saturated rate for the traffic that came in the phase: the long run's, times the pool's mean demand
     on the binding limit over that of the phase's requests. ``truth_pool`` is the long run's itself. ``plain`` is the
-    formula with today's step time. The ``*_effect`` are the logarithms of factors by which an estimate is off because
-    of one input: the step time that the learnt law gives for the true full step (``law_effect``), the mean demand on
-    the binding limit against the phase's own (``demand_effect``); ``rest_effect`` is what these two leave.
+    formula with today's step time. Three effects add up to the logarithm of the estimate over the truth: the step time
+    that the learnt law gives for the true full step (``law_effect``); what kvwatch's model of the scheduler makes of
+    the true pool with that law, beyond that (``scheduler_effect``); and the rest, which comes of the lengths that it
+    has seen, and of calibration (``lengths_effect``).
     """
 
     engine: int
@@ -55,8 +59,8 @@ class Outcome:
     highest_utilization_lower: float
     correction: float | None
     law_effect: float | None
-    demand_effect: float | None
-    rest_effect: float | None
+    scheduler_effect: float | None
+    lengths_effect: float | None
     extrapolation: float | None
     cpu_seconds: float
 
@@ -114,7 +118,7 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
     phase = composition(shapes, settings.block_size_tokens, settings.max_num_batched_tokens)
     pool, limit = engine.composition, full.limits[0]
     truth = full.rate * pool.of(limit) / phase.of(limit)
-    effects = _effects(drive.model, full, limit, phase.of(limit), (view.service_rate, truth))
+    effects = _effects(engine, full, drive.model, view.service_rate, truth)
     return Outcome(
         engine=engine.index,
         name=engine.name,
@@ -141,22 +145,25 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
         highest_utilization_lower=max((v for _, w in views for v in w.utilization_lower.values()), default=0.0),
         correction=drive.model.correction.factor if drive.model and drive.model.correction else None,
         law_effect=effects[0],
-        demand_effect=effects[1],
-        rest_effect=effects[2],
+        scheduler_effect=effects[1],
+        lengths_effect=effects[2],
         extrapolation=full.step_seconds / drive.model.inputs.law.largest if drive.model else None,
         cpu_seconds=process_time() - started,
     )
 
 
 def _effects(
-    model: Model | None, full: FullEngine, limit: str, true_demand: float, rates: tuple[float | None, float]
+    engine: TrueEngine, full: FullEngine, model: Model | None, rate: float | None, truth: float
 ) -> tuple[float | None, float | None, float | None]:
-    """Logarithms of what the law, the demand and all else do to the estimate; positive is too high."""
-    rate, truth = rates
+    """Logarithms of what law, model of the scheduler and lengths do to an estimate; positive is too high."""
     if model is None or rate is None:
         return None, None, None
-    demand = model.inputs.demand
-    said = {"kv": demand.memory_token_steps, "seqs": demand.steps, "tokens": demand.compute_tokens}[limit]
-    law = -log(model.inputs.law.seconds(full.composition) / full.step_seconds)
-    mix = -log(said / true_demand) if said else 0.0
-    return law, mix, log(rate / truth) - law - mix
+    learnt = model.inputs.law
+    law = -log(learnt.seconds(full.composition) / full.step_seconds)
+    told = replace(engine.settings, watermark_ratio=0.0)
+    running = min(engine.concurrency.values())
+    steps = int(min(max((4 + _FINISHED / running) * engine.composition.steps, 2000), 30_000))
+    coefficients = [max(c, 1e-12) for c in learnt.coefficients]
+    of_the_pool = saturate(engine.pool, told, StepLaw(*coefficients), steps=steps, seed=engine.index).throughput_rps
+    scheduler = log(of_the_pool / full.rate) - law
+    return law, scheduler, log(rate / truth) - law - scheduler

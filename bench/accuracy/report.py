@@ -68,7 +68,7 @@ def recordings(outcomes: Sequence[PhaseOutcome]) -> str:
 
 
 _GROUP_HEAD = ("", "cases", "absent", "mean error", "median |error|", "95th pct", "covered", "limit right",
-               "half width", "law", "demand", "rest")  # fmt: skip
+               "half width", "law", "scheduler", "lengths")  # fmt: skip
 
 
 def _group_row(g: Group) -> Row:
@@ -83,8 +83,8 @@ def _group_row(g: Group) -> Row:
         ratio(g.limit_right, ".0%"),
         ratio(g.half_width, ".0%"),
         ratio(g.law),
-        ratio(g.demand),
-        ratio(g.rest),
+        ratio(g.scheduler),
+        ratio(g.lengths),
     )
 
 
@@ -98,8 +98,9 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
         "600 s at loads up to 0.25, after a warm-up that is not watched. The truth is the saturated rate of a long run "
         "for the mix of the requests that came in the phase.\n",
         verdicts(judge_sweep(outcomes)),
-        "Mean errors are signed. *law*, *demand* and *rest* split the mean logarithm of the error: the step time that "
-        "the learnt law gives at the true full composition, the mean demand on the binding limit, and all else.\n",
+        "Mean errors are signed. *law*, *scheduler* and *lengths* split the mean log of the estimate over the truth: "
+        "the step time that the learnt law gives at the true full composition; what the model of the scheduler makes of "
+        "the true traffic with that law, beyond that; and what comes of the lengths seen so far.\n",
         table(_GROUP_HEAD, [_group_row(group("all loads", outcomes))]),
     ]
     for title, key in (
@@ -143,7 +144,7 @@ def _size(requests: int) -> str:
 
 def _cases(outcomes: Sequence[Outcome]) -> str:
     head = ("engine", "conditions", "load", "requests", "true μ", "kvwatch", "error", "covered", "limit", "law",
-            "demand", "rest", "correction", "extrapolation", "evictions", "validity")  # fmt: skip
+            "scheduler", "lengths", "correction", "extrapolation", "evictions", "validity")  # fmt: skip
     return table(
         head,
         (
@@ -158,8 +159,8 @@ def _cases(outcomes: Sequence[Outcome]) -> str:
                 "yes" if o.covered else "no",
                 (o.limit or "–") + ("" if o.limit_right else f" (true: {'/'.join(o.true_limits)})"),
                 ratio(o.law_effect),
-                ratio(o.demand_effect),
-                ratio(o.rest_effect),
+                ratio(o.scheduler_effect),
+                ratio(o.lengths_effect),
                 _number(o.correction),
                 _number(o.extrapolation),
                 _number(o.true_preemptions),

@@ -35,8 +35,8 @@ class Group:
     limit_right: float
     half_width: float
     law: float
-    demand: float
-    rest: float
+    scheduler: float
+    lengths: float
 
 
 def group(name: str, outcomes: Sequence[Outcome]) -> Group:
@@ -54,8 +54,8 @@ def group(name: str, outcomes: Sequence[Outcome]) -> Group:
         limit_right=_mean([bool(o.limit_right) for o in known]),
         half_width=_quantile([o.half_width for o in known if o.half_width is not None], 0.5),
         law=_mean([o.law_effect for o in known if o.law_effect is not None]),
-        demand=_mean([o.demand_effect for o in known if o.demand_effect is not None]),
-        rest=_mean([o.rest_effect for o in known if o.rest_effect is not None]),
+        scheduler=_mean([o.scheduler_effect for o in known if o.scheduler_effect is not None]),
+        lengths=_mean([o.lengths_effect for o in known if o.lengths_effect is not None]),
     )
 
 

@@ -10,7 +10,7 @@ from bench.accuracy.engines import design
 from bench.accuracy.saturated import keep_full
 
 LOADS = (0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
-ENGINES, LOADS_EACH = 66, 8
+ENGINES, LOADS_EACH = 66, 5
 QUICK_ENGINES, QUICK_LOADS_EACH = 16, 3
 
 
