@@ -19,6 +19,8 @@ _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
 """Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
+_PREFILL_WEIGHT = 0.5
+"""A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""
 _FAMILIAR_INTERVALS = 10.0
@@ -45,8 +47,7 @@ class StepLawMemory:
     ) -> None:
         """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
         row = decode_row(interval, step_seconds, kv_tokens)
-        # where the mean step is known it already holds the prefills, free of their scheduling's own time
-        prefill = self._prefills.read(interval, kv_tokens, budget_tokens) if row is None else None
+        prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
         if self._fit is None:
             self._collect(interval.end, [r for r in (row, prefill) if r is not None])
             return
@@ -56,7 +57,7 @@ class StepLawMemory:
                 self._watch(residual)
             self._residuals.append(residual)
         if prefill is not None:
-            self._learn(prefill)
+            self._learn(prefill, _PREFILL_WEIGHT)
         if row is not None or prefill is not None:
             self._since_fit += 1
         if self._since_fit >= _FIT_EVERY:
@@ -70,15 +71,13 @@ class StepLawMemory:
         if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
             self._start()
 
-    def _learn(self, row: StepRow) -> float:
+    def _learn(self, row: StepRow, weight: float = 1.0) -> float:
         """Add a row, with less weight the less it resembles the law; its logarithmic residual."""
         residual = log(row.seconds / self._fit.seconds(row.composition)) if self._fit is not None else 0.0
         typical = self._typical()
-        weight = min(1.0, 2 * typical / max(abs(residual), 1e-9))
-        if self._regression.known_weight(row.composition) < _STRANGE_INTERVALS:
-            weight = 1.0  # at a load not seen before it is the law that may be wrong, not the row
-        elif abs(residual) > _OUTLIER * typical:
-            weight = 0.0
+        # at a load not seen before it is the law that may be wrong, not the row
+        if self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
+            weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
             self._regression.update(row.composition, row.seconds, weight)
         return residual
