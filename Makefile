@@ -39,7 +39,7 @@ setup: $(VENV)/.dev ## Make .venv with kvwatch and all tools
 setup-prometheus: ## Make prometheus, promtool and alertmanager available
 	scripts/setup_prometheus.sh $(CACHE)/prometheus
 setup-vllm: ## Install a real vLLM into .cache/vllm (2 minutes, 2.5 GB, once)
-	scripts/setup_vllm.sh $(KVWATCH_VLLM_VENV)
+	scripts/setup_vllm.sh '$(KVWATCH_VLLM_VENV)'
 
 .PHONY: demo
 demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched by kvwatch
