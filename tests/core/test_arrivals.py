@@ -18,11 +18,11 @@ def arrivals(engine: SyntheticEngine, at: float, seconds: float) -> float:
 @pytest.mark.parametrize(("rate", "seats"), [(0.5, None), (6.0, None), (40.0, None), (20.0, 8)])
 def test_arrivals_balance_exactly_below_capacity_and_in_overload(rate: float, seats: int | None) -> None:
     """Requests that wait have arrived too: λ is right while the queue grows without end."""
-    engine = SyntheticEngine(poisson(rate, 400), seats=seats)
+    engine = SyntheticEngine(poisson(rate, 320), seats=seats)
     watch = Watch(engine)
-    for at in watch.seconds(400):
+    for at in watch.seconds(320):
         # λ over one window after every scrape; the longer one is looked at more seldom
-        if at - START > 62 and int(at) % 7 == 0:
+        if at - START > 62 and int(at) % 11 == 0:
             assert watch.view().arrival_rate["1m"] == pytest.approx(arrivals(engine, at, 60), abs=1.01 / 60)
     view = watch.view()
     assert view.arrival_rate["5m"] == pytest.approx(arrivals(engine, watch.at, 300), abs=1.01 / 300)
@@ -164,7 +164,7 @@ def test_without_the_metrics_of_the_balance_there_is_no_rate(missing: str) -> No
 
 def test_the_interval_holds_the_true_rate_nine_times_in_ten() -> None:
     """Over 60 separate minutes of Poisson arrivals, within 4 standard errors of 90% from below."""
-    watch = Watch(SyntheticEngine(poisson(4, 3700)))
+    watch = Watch(SyntheticEngine(poisson(4, 3700, lengths=lambda _: (50, 20))))
     watch.run(100)
     inside = 0
     for _ in range(60):

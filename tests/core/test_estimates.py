@@ -10,7 +10,7 @@ import pytest
 
 from kvwatch.facts import EngineSample, Settings
 from kvwatch.views import EngineView
-from tests.core.synthetic import EDGES, SEATS_KNOWN, SyntheticEngine, Watch, poisson, without
+from tests.core.synthetic import EDGES, SEATS_KNOWN, START, Ask, SyntheticEngine, Watch, poisson, without
 from tests.queueing.steps import held_step_by_step
 
 
@@ -262,8 +262,18 @@ def test_an_engine_in_overload_has_met_its_limit() -> None:
 
 
 def test_too_few_requests_give_no_service_rate_and_say_so() -> None:
-    """One request every ten seconds: a mean over six is none."""
-    view = Watch(SyntheticEngine(poisson(0.1, 70, seed=3))).run(65)
+    """One long request every ten seconds: the steps are known by then, but fifteen lengths are no sure mean."""
+    asks = [Ask(START + 10 * n, 50, 200) for n in range(15)]
+    view = Watch(SyntheticEngine(asks)).run(150)
+    assert view.step_seconds["median"] == pytest.approx(0.02, rel=0.05)
     assert view.service_rate is None
     assert view.service_rate_limit == {}
     assert view.estimate_valid["service_rate"].reason == "too_few_requests"
+
+
+def test_too_few_busy_intervals_give_no_service_rate_and_say_so() -> None:
+    """Many short requests at once, once: their lengths are known, how steps grow with load is not."""
+    asks = [Ask(START + 5, 50, 400 + n) for n in range(40)]
+    view = Watch(SyntheticEngine(asks)).run(70)
+    assert view.service_rate is None
+    assert view.estimate_valid["service_rate"].reason == "law_unknown"

@@ -153,7 +153,7 @@ class DamagedServer:
         yield Scrape(at=at, engines=(sample,))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), damages), min_size=1, max_size=14),
     st.sampled_from([SEATS_KNOWN, Settings(), Settings(max_num_seqs=12, source="config")]),
@@ -192,7 +192,7 @@ samples_of_nonsense = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(0.001, 100), samples_of_nonsense), min_size=1, max_size=40))
 def test_numbers_that_fit_together_in_no_way_do_not_make_it_raise(
     scrapes: list[tuple[float, EngineSample]],
@@ -254,15 +254,16 @@ def sizes_after(scrapes: tuple[int, ...], gap: float) -> list[int]:
 
 
 def test_memory_does_not_grow_with_the_number_of_scrapes() -> None:
-    """Once its windows and samples are full, in a day and a half, the state stays as large as it is."""
-    early, late = sizes_after((7000, 12_000), gap=20.0)
-    assert late < 1.02 * early
+    """Once its windows and samples are full, in a day, the state stays as large as it is."""
+    early, late = sizes_after((4500, 6500), gap=20.0)
+    # the age of the oldest entries moves the size by some percent; a number kept for each scrape would add a third
+    assert late < 1.1 * early
     assert late < 100_000
 
 
 def test_memory_does_not_grow_with_the_pace_of_the_scrapes() -> None:
-    """Twenty scrapes a second fill the windows with no more than a bounded number of points."""
-    early, late = sizes_after((6500, 9500), gap=0.05)
+    """Ten scrapes a second fill the windows with no more than a bounded number of points."""
+    early, late = sizes_after((3300, 4000), gap=0.1)
     assert late < 1.1 * early
     assert late < 500_000
 
