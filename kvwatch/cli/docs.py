@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def cli_page() -> str:
 
 
 def _block(parser: argparse.ArgumentParser) -> str:
-    """A parser's help at a fixed width, whatever the terminal's."""
+    """A parser's help as an indented block, at a fixed width, whatever the terminal's."""
     base = parser.formatter_class
 
     class Fixed(base):  # type: ignore[misc,valid-type]
@@ -38,7 +39,7 @@ def _block(parser: argparse.ArgumentParser) -> str:
             super().__init__(prog, width=_WIDTH)
 
     parser.formatter_class = Fixed
-    return f"\n```text\n{parser.format_help()}```\n"
+    return "\n" + textwrap.indent(parser.format_help(), "    ")
 
 
 PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page, "config.md": config_page, "cli.md": cli_page}
