@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ def test_after_every_prefix_it_is_the_median_square_of_the_differences(counts: l
         if n < 5 or not any(counts[:n]):
             assert got is None
         else:
-            squares = [(b - a) ** 2 for a, b in zip(counts[: n - 1], counts[1:n], strict=True)]
+            squares = [(b - a) ** 2 for a, b in pairwise(counts[:n])]
             assert got == pytest.approx(np.median(squares) / (2 * 0.4549364) / np.mean(counts[:n]))
 
 
