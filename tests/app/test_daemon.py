@@ -194,6 +194,21 @@ async def test_nothing_is_left_running_after_the_stop() -> None:
     assert left == []
 
 
+async def test_open_files_do_not_grow_with_scrapes() -> None:
+    """After many scrapes and many pages the process has the open files it had."""
+
+    def open_files(text: str) -> int:
+        found = re.search(r"process_open_fds (\d+)", text)
+        assert found is not None
+        return int(found[1])
+
+    async with vllm() as server, run(lambda: config(server.target, GONE)) as kvwatch:
+        await scrapes(kvwatch, server.target.name, 3)
+        before = open_files(await kvwatch.metrics())
+        await scrapes(kvwatch, server.target.name, 15)
+        assert open_files(await kvwatch.metrics()) <= before + 1
+
+
 @pytest.mark.prometheus
 async def test_promtool_finds_no_fault_in_what_the_daemon_serves() -> None:
     """The exposition as it comes over the wire, with the process' own metrics."""
