@@ -60,11 +60,10 @@ def _occupancy(spans: Sequence[Span], mean_output_tokens: float) -> float | None
     Requests are counted by tokens generated over mean output, which moves smoothly where finishes come in bursts.
     Summing held tokens step by step keeps the estimate right while the step time moves with the memory held.
     """
-    held = [s.held_token_steps for s in spans]
-    generated = sum(s.generation_tokens for s in spans)
-    if generated <= 0 or any(h is None for h in held):
+    known = [(s.held_token_steps, s.generation_tokens) for s in spans if s.held_token_steps is not None]
+    total, generated = sum(held for held, _ in known), sum(tokens for _, tokens in known)
+    if generated <= 0 or len(known) < len(spans) / 2:
         return None
-    total = sum(h for h in held if h is not None)
     return total / (generated / mean_output_tokens) if total > 0 else None
 
 

@@ -26,6 +26,7 @@ from kvwatch.stats.trend import Trend
 _STEP_WINDOW_SECONDS = 60.0
 _QUEUE_WINDOW_SECONDS = 120.0
 _BACKLOG_WINDOW_SECONDS = 60.0
+_LEARN_EVERY_SECONDS = 10.0
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
 MIN_REQUESTS = 20
@@ -75,6 +76,7 @@ class EngineEstimator:
         self._sample: EngineSample | None = None
         self._settings = Settings()
         self._first_at: float | None = None
+        self._learned_at = float("-inf")
         self._full: FullEngineInputs | None = None
         self._full_at = float("-inf")
         self.last_at = float("-inf")
@@ -108,7 +110,9 @@ class EngineEstimator:
         if waiting is not None:
             self._queue.update(at, waiting)
         self._sample = sample
-        self._learn_from_backlog(at, interval.seconds if interval is not None else 0.0)
+        if at - self._learned_at >= _LEARN_EVERY_SECONDS:
+            self._learn_from_backlog(at, min(at - self._learned_at, 2 * _LEARN_EVERY_SECONDS))
+            self._learned_at = at
 
     def _learn_from_backlog(self, at: float, seconds: float) -> None:
         observed = self._observed() if self._backlog.active else None
