@@ -15,8 +15,9 @@ from kvwatch.cli.common import CommandError, SubParsers, flag, listen_address
 from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
 from kvwatch.config.reader import duration, integer, number
 from kvwatch.embedded.scenarios import DEMO
-from kvwatch.export.narration import Line, Narrator, Pace, clock
+from kvwatch.export.narration import Line, Narrator, Pace
 from kvwatch.export.thresholds import usual_alerts
+from kvwatch.export.words import clock
 from kvwatch.shell.demo_screen import Screen, make_screen
 from kvwatch.shell.engine_server import EngineServer, ServeOptions
 from kvwatch.shell.logging import setup
@@ -25,6 +26,7 @@ from kvwatch.views import EngineView
 
 _HELP = "watch kvwatch follow an embedded engine into overload"
 _HOST = "127.0.0.1"
+DEFAULT_PORT = ServerConfig().port
 _WINDOWS_SECONDS = (30.0, 120.0)
 """λ's windows: shorter than a daemon's, as a ramp of minutes needs them."""
 _SHORTEST_INTERVAL_SECONDS = 0.2
@@ -59,7 +61,7 @@ def add(commands: SubParsers) -> None:
         "--listen",
         type=listen_address,
         metavar="HOST:PORT",
-        help=f"where kvwatch serves (default {_HOST}:{ServerConfig().port}, or a free port if that is taken)",
+        help=f"where kvwatch serves (default {_HOST}:{DEFAULT_PORT}, or a free port if that is taken)",
     )
     parser.add_argument("--plain", action="store_true", help="lines of text, no live table, even in a terminal")
     parser.set_defaults(execute=execute)
@@ -74,7 +76,8 @@ def execute(args: argparse.Namespace) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CommandError(f"cannot serve: {error.strerror or error}") from None
+        where = f" on {args.listen[0] or _HOST}:{args.listen[1]}" if args.listen is not None else ""
+        raise CommandError(f"cannot serve{where}: {error.strerror or error}") from None
     print("", *summary, sep="\n", flush=True)
 
 
@@ -100,7 +103,7 @@ async def _demo(args: argparse.Namespace, seconds: float, screen: Screen) -> lis
 
 def demo_config(ports: Mapping[str, int], speed: float, listen: tuple[str, int] | None = None) -> ValidatedConfig:
     """The daemon's configuration for engines on these ports."""
-    host, port = listen or (_HOST, ServerConfig().port)
+    host, port = listen or (_HOST, DEFAULT_PORT)
     windows = [seconds / speed for seconds in _WINDOWS_SECONDS]
     return ValidatedConfig(
         server=ServerConfig(host, port),
@@ -159,8 +162,7 @@ def _header(address: tuple[str, int], ports: Mapping[str, int], args: argparse.N
     """What runs and where to look."""
     host, port = address
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    moved = args.listen is None and port != ServerConfig().port
-    taken = f"   (port {ServerConfig().port} is taken)" if moved else ""
+    taken = f"   (port {DEFAULT_PORT} is taken)" if args.listen is None and port != DEFAULT_PORT else ""
     windows = " and ".join(f"{seconds / args.speed:g} s" for seconds in _WINDOWS_SECONDS)
     return [
         "Two embedded engines that look like vLLM, and kvwatch, which knows them by their /metrics alone.",

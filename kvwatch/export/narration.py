@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kvwatch.export.thresholds import Alert, AlertRule, Latch, usual_alerts
+from kvwatch.export.words import LIMIT_WORDS, Load, clock, rate, service_rate, span, spell
 from kvwatch.views import EngineView
 
 LEVELS = (0.5, 0.8)
 _WIDEST_RATIO = 1.6
 """A first μ is told once the upper end of its interval is no more than this multiple of the lower."""
-LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats (max_num_seqs)", "tokens": "the token budget"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Narrator:
                     if self.warned_at is not None
                     else ""
                 )
-                yield "alert", f"an alert on {alert.rule} fires only now{lead}"
+                yield "alert", f"an alert on {alert.rule} fires now{lead}"
         yield from self._recovery(at, view)
 
     def _estimate(self, view: EngineView) -> Iterator[tuple[str, str]]:
@@ -124,7 +124,7 @@ class Narrator:
         self.highest_utilization = max(load.value, self.highest_utilization or 0.0)
         for level, latch in self._levels.items():
             if latch.update(at, load.lower > level, load.upper < level):
-                yield "level", f"ρ has passed {level:g}: {load}, {rate(load.arrival_rate)}/s arrive"
+                yield "level", f"ρ is above {level:g} for sure: {load}, {rate(load.arrival_rate)}/s arrive"
         if limit is None:
             return
         seconds = view.time_to_saturation_seconds
@@ -152,9 +152,11 @@ class Narrator:
             usage = f", {view.kv_usage_ratio:.0%} of the KV cache used" if view.kv_usage_ratio is not None else ""
             yield "waiting", f"the first request waits{usage}"
         upper = view.queue_slope_upper
-        grows = bool(waiting) and slope is not None and slope > 0
+        load = Load.of(view)
+        # the trend looks back over minutes: after a fall of the load it still rises while the queue drains
+        grows = bool(waiting) and slope is not None and slope > 0 and not (load is not None and load.upper < 1)
         if self._turns_on("growing", at, grows, not waiting) and slope is not None and upper is not None:
-            yield "growing", f"the queue grows for sure, by {span(slope, upper)} requests/s; {waiting:.0f} wait"
+            yield "growing", f"the queue is growing, by {span(slope, upper)} requests/s; {waiting:.0f} wait"
         if served is None:
             if view.service_rate is not None and not waiting and self._observed_count == 0:
                 self.predicted = view
@@ -215,71 +217,17 @@ class Narrator:
             lines.append("no request waited")
         else:
             lines.append(f"the first request waited at {clock(queued.at)}{_lead(warned, queued.at)}")
-        for alert in self.alerts:
-            fired = alert.fired_at
-            when = f"fired at {clock(fired)}{_lead(warned, fired)}" if fired is not None else "did not fire in this run"
-            lines.append(f"{alert.rule}: {when}")
+        fired = [(alert.rule, alert.fired_at) for alert in self.alerts if alert.fired_at is not None]
+        lines += [f"an alert on {rule} fired at {clock(at)}{_lead(warned, at)}" for rule, at in fired]
+        silent = [str(alert.rule) for alert in self.alerts if alert.fired_at is None]
+        if silent:
+            lines.append(f"in this run no alert on {' or '.join(silent)}")
         if self.served is not None:
             lines.append(f"really served while requests waited: {rate(self.served)}/s; {self._against(self.served)}")
         return lines
 
 
 _VERDICTS = ("approaching", "saturated", "overloaded", "recovered")
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """λ and ρ over the shortest window, with ρ's 90% interval."""
-
-    arrival_rate: float
-    value: float
-    lower: float
-    upper: float
-
-    @classmethod
-    def of(cls, view: EngineView) -> Load | None:
-        """The load in a view; None while it is unknown."""
-        window = next(iter(view.utilization), None)
-        if window is None or window not in view.utilization_lower or window not in view.utilization_upper:
-            return None
-        return cls(
-            view.arrival_rate[window],
-            view.utilization[window],
-            view.utilization_lower[window],
-            view.utilization_upper[window],
-        )
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.lower:.2f}–{self.upper:.2f})"
-
-
-def clock(seconds: float) -> str:
-    """Time since the start as minutes and seconds."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def rate(value: float) -> str:
-    """Requests per second with about two or three digits."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 0.95 else f"{value:.2f}"
-
-
-def service_rate(view: EngineView) -> str:
-    """μ of a view with its interval."""
-    mu, low, high = view.service_rate, view.service_rate_lower, view.service_rate_upper
-    if mu is None:
-        return "unknown"
-    return f"{rate(mu)}/s ({span(low, high)})" if low is not None and high is not None else f"{rate(mu)}/s"
-
-
-def span(low: float, high: float) -> str:
-    """The two ends of an interval."""
-    return f"{rate(low)}–{rate(high)}"
-
-
-def spell(seconds: float) -> str:
-    """A stretch of time in words."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
 
 
 def _lead(warned: float | None, at: float) -> str:

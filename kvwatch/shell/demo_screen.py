@@ -13,11 +13,14 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from kvwatch.export.narration import LIMIT_WORDS, Line, Load, clock, rate, service_rate, spell
+from kvwatch.export.narration import Line
+from kvwatch.export.words import LIMIT_WORDS, Load, clock, rate, service_rate, spell
 from kvwatch.views import EngineView
 
 _UNKNOWN = "–"
 _BAR_CELLS = 28
+_NARROW = (90, 22)
+"""Below so many columns of the terminal the bar has so many cells."""
 _BAR_END = 1.4
 """ρ at the right end of the bar."""
 _STYLES = {
@@ -104,12 +107,12 @@ class LiveScreen:
     def show(self, elapsed_seconds: float, engines: Engines, lines: Sequence[Line]) -> None:
         """Draw the table and the story anew."""
         self._story += lines
+        width, height = self._console.size
         upper = Group(
             Rule(f"[bold]kvwatch demo[/]  {clock(elapsed_seconds)} of {clock(self._duration)}", style="dim"),
-            table(engines),
+            table(engines, width),
             Rule(style="dim"),
         )
-        width, height = self._console.size
         room = height - len(self._console.render_lines(upper)) - 2
         self._live.update(Group(upper, story(_last_that_fit(self._story, room, width))), refresh=True)
 
@@ -122,13 +125,14 @@ def make_screen(duration_seconds: float, *, plain: bool) -> Screen:
     return LiveScreen(duration_seconds, console)
 
 
-def table(engines: Engines) -> Table:
-    """One column for each engine, one row for each quantity."""
+def table(engines: Engines, width: int) -> Table:
+    """One column for each engine, one row for each quantity, in a terminal of ``width`` columns."""
+    cells = _BAR_CELLS if width >= _NARROW[0] else _NARROW[1]
     grid = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="bold")
     grid.add_column("model", no_wrap=True, style="dim")
     for name in engines:
-        grid.add_column(name, no_wrap=True, min_width=_BAR_CELLS, max_width=_BAR_CELLS + 10, overflow="ellipsis")
-    columns = [_cells(view) for view in engines.values()]
+        grid.add_column(name, no_wrap=True, min_width=cells, max_width=cells + 10, overflow="ellipsis")
+    columns = [_cells(view, cells) for view in engines.values()]
     for number, label in enumerate(_LABELS):
         grid.add_row(label, *(column[number] for column in columns))
     return grid
@@ -148,7 +152,7 @@ _LABELS = (
 )
 
 
-def _cells(view: EngineView | None) -> list[RenderableType]:
+def _cells(view: EngineView | None, bar_cells: int) -> list[RenderableType]:
     """The column of one engine, a cell for each label."""
     if view is None:
         return [_UNKNOWN] * len(_LABELS)
@@ -162,7 +166,7 @@ def _cells(view: EngineView | None) -> list[RenderableType]:
         f"{rate(arrivals)}/s" if arrivals is not None else _UNKNOWN,
         Text(service_rate(view) if view.service_rate is not None else f"{_UNKNOWN}{why}", style="bold"),
         Text(str(load), style=_severity(load, view)) if load is not None else _UNKNOWN,
-        bar(load, view),
+        bar(load, view, bar_cells),
         f"{view.stable_limit:.2f}" if view.stable_limit is not None else _UNKNOWN,
         LIMIT_WORDS.get(limit, limit) if limit is not None else _UNKNOWN,
         f"{_count(view.running_requests)} / {_count(view.queue_length)}",
@@ -172,13 +176,13 @@ def _cells(view: EngineView | None) -> list[RenderableType]:
     ]
 
 
-def bar(load: Load | None, view: EngineView) -> Text:
+def bar(load: Load | None, view: EngineView, cells: int) -> Text:
     """ρ from 0 to 1.4: solid up to the lower end of its interval, shaded to the upper, a mark at the stable limit."""
     text = Text()
     style = _severity(load, view) if load is not None else "dim"
     mark = view.stable_limit if view.stable_limit is not None else 1.0
-    for cell in range(_BAR_CELLS):
-        begin, end = (_BAR_END * edge / _BAR_CELLS for edge in (cell, cell + 1))
+    for cell in range(cells):
+        begin, end = (_BAR_END * edge / cells for edge in (cell, cell + 1))
         middle = (begin + end) / 2
         if begin <= mark < end:
             text.append("│", "bold")

@@ -1,0 +1,64 @@
+"""Numbers of a view as people read them in a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvwatch.views import EngineView
+
+LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats (max_num_seqs)", "tokens": "the token budget"}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """λ and ρ over the shortest window, with ρ's 90% interval."""
+
+    arrival_rate: float
+    value: float
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, view: EngineView) -> Load | None:
+        """The load in a view; None while it is unknown."""
+        window = next(iter(view.utilization), None)
+        if window is None or window not in view.utilization_lower or window not in view.utilization_upper:
+            return None
+        return cls(
+            view.arrival_rate[window],
+            view.utilization[window],
+            view.utilization_lower[window],
+            view.utilization_upper[window],
+        )
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.lower:.2f}–{self.upper:.2f})"
+
+
+def clock(seconds: float) -> str:
+    """Time since the start as minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def rate(value: float) -> str:
+    """Requests per second with about two or three digits."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 0.95 else f"{value:.2f}"
+
+
+def service_rate(view: EngineView) -> str:
+    """μ of a view with its interval."""
+    mu, low, high = view.service_rate, view.service_rate_lower, view.service_rate_upper
+    if mu is None:
+        return "unknown"
+    return f"{rate(mu)}/s ({span(low, high)})" if low is not None and high is not None else f"{rate(mu)}/s"
+
+
+def span(low: float, high: float) -> str:
+    """The two ends of an interval."""
+    return f"{rate(low)}–{rate(high)}"
+
+
+def spell(seconds: float) -> str:
+    """A stretch of time in words."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
