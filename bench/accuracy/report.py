@@ -99,7 +99,7 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
         "for the mix of the requests that came in the phase.\n",
         verdicts(judge_sweep(outcomes)),
         "Mean errors are signed. *law*, *scheduler* and *lengths* split the mean log of the estimate over the truth: "
-        "the step time that the learnt law gives at the true full composition; what the model of the scheduler makes of "
+        "the step time that the learnt law gives at the true full composition; what the scheduler's model makes of "
         "the true traffic with that law, beyond that; and what comes of the lengths seen so far.\n",
         table(_GROUP_HEAD, [_group_row(group("all loads", outcomes))]),
     ]
