@@ -36,6 +36,8 @@ from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
 from kvwatch.shell.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.settings_discovery import keep_discovering
+from kvwatch.shell.state_file import StateFile
+from kvwatch.shell.state_keeper import StateKeeper
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.views import FleetView
 
@@ -69,6 +71,8 @@ class Daemon:
         self._clock = SteadyClock(wall, monotonic)
         self._metrics = SelfMetrics()
         self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
+        state_file = self.config.estimates.state_file
+        self._state = StateKeeper(self._intake, StateFile(state_file) if state_file is not None else None)
         self._watches: dict[str, Watch] = {}
         self._retired: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
@@ -93,7 +97,10 @@ class Daemon:
             await server.start()
             self._session = session
             self._follow(self.config)
-            refresh = self._forever("model", lambda: keep_refreshing(self._intake, self._clock))
+            own = [
+                self._forever("model", lambda: keep_refreshing(self._intake, self._clock)),
+                self._forever("state", self._state.keep_saving),
+            ]
             self._serving = True
             event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=self._tls is not None)
             on_started(server.port)
@@ -101,8 +108,9 @@ class Daemon:
                 await stop.wait()
             finally:
                 self._serving = False
-                tasks = [refresh, *(task for watch in self._watches.values() for task in watch.tasks)]
+                tasks = [*own, *(task for watch in self._watches.values() for task in watch.tasks)]
                 await asyncio.gather(stop_all(tasks + self._retired, within=_STOP_SECONDS), server.stop())
+                self._state.save()
                 event(logging.INFO, "stopped")
 
     def reload(self) -> None:
@@ -143,6 +151,7 @@ class Daemon:
             event(logging.INFO, "target_removed", target=name)
         for name, target_config in wanted.items():
             self._intake.add(name, configured_settings(target_config))
+            self._state.restore(name)
             target = scrape_target(target_config, config)
             watch = self._watches.get(name)
             if watch is None or watch.target != target:

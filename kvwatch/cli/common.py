@@ -121,6 +121,8 @@ def config_from_flags(args: argparse.Namespace) -> ValidatedConfig:
         scrape = replace(scrape, interval_seconds=args.interval)
     if args.timeout is not None:
         scrape = replace(scrape, timeout_seconds=args.timeout)
+    if getattr(args, "state_file", None) is not None:
+        config = replace(config, estimates=replace(config.estimates, state_file=args.state_file))
     if args.log_level is not None:
         log = replace(log, level=args.log_level)
     if args.log_format is not None:

@@ -44,6 +44,9 @@ def add(commands: SubParsers) -> None:
         "--listen", type=listen_address, metavar="HOST:PORT", help='where to serve (default ":9718", every interface)'
     )
     parser.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between scrapes (default "1s")')
+    parser.add_argument(
+        "--state-file", type=Path, metavar="FILE", help="keep what has been learnt over a restart (default: none)"
+    )
     add_target_flags(parser)
     add_log_flags(parser)
     parser.set_defaults(execute=execute)

@@ -143,6 +143,13 @@ ESTIMATES = Section(
             "2m",
             "demand_window_seconds",
         ),
+        Option(
+            "state_file",
+            reader.file_path,
+            "path",
+            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute. Its "
+            "folder must be writable. Without it, a restarted kvwatch begins to learn anew.",
+        ),
     ),
 )
 

@@ -14,6 +14,7 @@ from kvwatch.export.words import LIMIT_WORDS, Load, clock, rate, service_rate, s
 from kvwatch.views import EngineView
 
 LEVELS = (0.5, 0.8)
+_WARNINGS = ("approaching", "saturated", "overloaded")
 _WIDEST_RATIO = 1.6
 """A first μ is told once the upper end of its interval is no more than this multiple of the lower."""
 
@@ -73,9 +74,7 @@ class Narrator:
     @property
     def warned_at(self) -> float | None:
         """When kvwatch first said that saturation comes or is there."""
-        return min(
-            (self.first[k].at for k in ("approaching", "saturated", "overloaded") if k in self.first), default=None
-        )
+        return min((self.first[kind].at for kind in _WARNINGS if kind in self.first), default=None)
 
     def observe(self, at: float, view: EngineView) -> list[Line]:
         """Take the view at ``at`` seconds; returns what there is to say about it, often nothing."""
@@ -90,12 +89,7 @@ class Narrator:
         yield from self._queue(at, view)
         for alert in self.alerts:
             if alert.update(at, view):
-                lead = (
-                    f", {spell(at - self.warned_at)} after kvwatch's first warning"
-                    if self.warned_at is not None
-                    else ""
-                )
-                yield "alert", f"an alert on {alert.rule} fires now{lead}"
+                yield "alert", f"an alert on {alert.rule} fires now{_lead(self.warned_at, at)}"
         yield from self._recovery(at, view)
 
     def _estimate(self, view: EngineView) -> Iterator[tuple[str, str]]:
@@ -211,7 +205,9 @@ class Narrator:
         if warned is None:
             lines.append(f"kvwatch: no saturation ahead; ρ at most {peak}")
         else:
-            said = [f"{kind} at {clock(self.first[kind].at)}" for kind in _VERDICTS if kind in self.first]
+            said = [
+                f"{kind} at {clock(self.first[kind].at)}" for kind in (*_WARNINGS, "recovered") if kind in self.first
+            ]
             lines.append(f"kvwatch: {', '.join(said)}; ρ at most {peak}")
         if queued is None:
             lines.append("no request waited")
@@ -225,9 +221,6 @@ class Narrator:
         if self.served is not None:
             lines.append(f"really served while requests waited: {rate(self.served)}/s; {self._against(self.served)}")
         return lines
-
-
-_VERDICTS = ("approaching", "saturated", "overloaded", "recovered")
 
 
 def _lead(warned: float | None, at: float) -> str:

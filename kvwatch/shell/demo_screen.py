@@ -113,7 +113,7 @@ class LiveScreen:
             table(engines, width),
             Rule(style="dim"),
         )
-        room = height - len(self._console.render_lines(upper)) - 2
+        room = height - len(self._console.render_lines(upper)) - 3
         self._live.update(Group(upper, story(_last_that_fit(self._story, room, width))), refresh=True)
 
 

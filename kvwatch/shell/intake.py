@@ -40,6 +40,14 @@ class FleetLike(Protocol):
         """Runs of the embedded engine that are to be made."""
         ...
 
+    def dump(self) -> dict[str, list[dict[str, object]]]:
+        """What is worth keeping over a restart, by target."""
+        ...
+
+    def restore(self, target: str, states: list[dict[str, object]]) -> None:
+        """Take up what was dumped."""
+        ...
+
     def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
         """Take the result of a run."""
         ...
@@ -126,6 +134,23 @@ class Intake:
             self.model_fault(target, error)
         else:
             self._known_faults.discard(("model", target))
+
+    def dump(self) -> dict[str, list[dict[str, object]]]:
+        """What is worth keeping over a restart; nothing where the core fails. Never raises."""
+        try:
+            return self._fleet.dump()
+        except Exception as error:
+            self._fault("dump", error, "")
+            return {}
+
+    def restore(self, target: str, states: list[dict[str, object]]) -> bool:
+        """Give a target what was saved; whether it could be used. Never raises."""
+        try:
+            self._fleet.restore(target, states)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            event(logging.WARNING, "state_rejected", target=target, why=repr(error))
+            return False
+        return True
 
     def model_fault(self, target: str, error: Exception) -> None:
         """A run of the embedded engine has failed."""

@@ -1,0 +1,132 @@
+"""What was learnt survives a restart, and nothing damaged is ever learnt from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.shell.intake import Intake
+from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.state_file import StateFile
+from kvwatch.shell.state_keeper import StateKeeper
+from tests.core.recordings import load
+
+NAME = "seqcap"
+
+
+def learnt() -> Fleet:
+    """A fleet that has seen five minutes of a recorded engine."""
+    recording = load(NAME)
+    fleet = Fleet(CoreOptions())
+    fleet.add(NAME, recording.settings)
+    for scrape in recording.scrapes[90:340]:
+        fleet.observe(NAME, scrape)
+    return fleet
+
+
+def keeper(path: Path) -> tuple[Fleet, StateKeeper]:
+    """A new fleet with one target, and its keeper, as after a restart."""
+    fleet = Fleet(CoreOptions())
+    intake = Intake(fleet, SelfMetrics())
+    kept = StateKeeper(intake, StateFile(path))
+    intake.add(NAME, load(NAME).settings)
+    return fleet, kept
+
+
+def test_a_saved_state_is_read_back_whole(tmp_path: Path) -> None:
+    """Through the file, what a new fleet dumps is what the old one did."""
+    path = tmp_path / "kept" / "state.json"
+    before = learnt().dump()
+    assert StateFile(path).save(before)
+    fleet, kept = keeper(path)
+    kept.restore(NAME)
+    assert fleet.dump() == before
+    assert not list(path.parent.glob(".*"))
+
+
+def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_path: Path) -> None:
+    """With the state the service rate is there sixty scrapes later, within the bounds that hold in the long run."""
+    path = tmp_path / "state.json"
+    StateFile(path).save(learnt().dump())
+    restored, kept = keeper(path)
+    kept.restore(NAME)
+    fresh, _ = keeper(tmp_path / "none.json")
+    recording = load(NAME)
+    phase = recording.steady[1]
+    scrapes = [s for s in recording.scrapes if s.at >= phase.start][:62]
+    half_widths = []
+    for fleet in (restored, fresh):
+        for scrape in scrapes:
+            fleet.observe(NAME, scrape)
+            for target, key, run in fleet.due_runs(scrape.at):
+                fleet.correct(target, key, run.run())
+        (view,) = fleet.view(scrapes[-1].at).targets[0].engines
+        assert view.service_rate is not None
+        assert view.service_rate_upper is not None
+        half_widths.append(view.service_rate_upper / view.service_rate - 1)
+        if fleet is restored:
+            served = [p.service_rate for p in recording.steady if p.service_rate is not None]
+            assert view.service_rate == pytest.approx(sum(served) / len(served), rel=0.16)
+    assert half_widths[0] < half_widths[1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content.replace(b'"version":1', b'"version":99'),
+        lambda content: content[:-9] + b"9" + content[-8:],
+        lambda content: b"\x00\xff" * 100,
+        lambda content: b"[]\n[]",
+    ],
+    ids=["empty", "cut", "version", "one byte", "binary", "lists"],
+)
+def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: object) -> None:
+    """Nothing is restored, the file is kept under another name, and the next save works."""
+    path = tmp_path / "state.json"
+    file = StateFile(path)
+    file.save({NAME: [{"model_name": "m", "engine": "0"}]})
+    content = damage(path.read_bytes())  # type: ignore[operator]
+    path.write_bytes(content)
+    assert file.load() == {}
+    assert not path.exists()
+    assert (tmp_path / "state.json.rejected").read_bytes() == content
+    assert file.save({})
+    assert file.load() == {}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"model_name": "m", "engine": "0", "law": 3, "calibration": {}},
+        {"model_name": "m", "engine": "0", "law": {"largest": -1, "cells": []}, "calibration": {}},
+        {"model_name": "m", "engine": "0", "law": {"largest": 1, "cells": [[1, 2]]}, "calibration": {}},
+        {
+            "model_name": "m",
+            "engine": "0",
+            "law": {"largest": 1, "cells": []},
+            "calibration": {"log_factor": 9, "at": 0},
+        },
+    ],
+)
+def test_a_state_that_cannot_be_one_is_refused_and_the_target_starts_afresh(
+    tmp_path: Path, state: dict[str, object]
+) -> None:
+    """A file that is sound but says nonsense does no harm."""
+    path = tmp_path / "state.json"
+    StateFile(path).save({NAME: [state]})
+    fleet, kept = keeper(path)
+    kept.restore(NAME)
+    assert fleet.dump() == {NAME: []}
+
+
+def test_no_file_is_no_fault_and_a_folder_that_cannot_be_written_is_survived(tmp_path: Path) -> None:
+    """The daemon goes on in both cases."""
+    assert StateFile(tmp_path / "none.json").load() == {}
+    (tmp_path / "file").write_text("")
+    assert not StateFile(tmp_path / "file" / "state.json").save({})
