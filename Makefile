@@ -11,6 +11,7 @@ CACHE ?= .cache
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
 
 export PYTHON
 export PATH := $(CURDIR)/$(CACHE)/prometheus/usr/bin:$(PATH)
@@ -56,7 +57,7 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -m 'not vllm and not prometheus' $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus' $(ARGS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
 	$(PYTEST) -m prometheus $(ARGS)
 test-vllm: $(VENV)/.dev setup-vllm ## Tests against a real vLLM on this CPU (minutes)
