@@ -114,7 +114,9 @@ class LiveScreen:
             Rule(style="dim"),
         )
         room = height - len(self._console.render_lines(upper)) - 3
-        self._live.update(Group(upper, story(_last_that_fit(self._story, room, width))), refresh=True)
+        lower = story(_last_that_fit(self._story, room, width))
+        # the cursor rests on an empty row: a terminal that echoes ^C would else wrap a full one and shift the frame
+        self._live.update(Group(upper, lower, ""), refresh=True)
 
 
 def make_screen(duration_seconds: float, *, plain: bool) -> Screen:
