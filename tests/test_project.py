@@ -85,8 +85,11 @@ def test_no_tracked_file_names_a_machine_path_or_a_registry() -> None:
         if path.name.startswith("scrapes.jsonl"):
             continue  # metrics only, and 30 MB unpacked
         text = text_of(path)
-        for found in filter(None, (pattern.search(text) for pattern in FOREIGN)):
-            faults.append(f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {found.group()}")
+        faults += [
+            f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {found.group()}"
+            for pattern in FOREIGN
+            if (found := pattern.search(text))
+        ]
     assert not faults, "\n".join(faults)
 
 
