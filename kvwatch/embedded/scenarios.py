@@ -193,7 +193,7 @@ DEMO = {
     for scenario in (
         Scenario(
             "steady",
-            "Constant load at half of what the engine sustains.",
+            "Constant load at half of what it sustains.",
             _DEMO_SETTINGS,
             _TALK,
             (Stage("const", 360, 0.5, 0.5),),
@@ -201,7 +201,7 @@ DEMO = {
         ),
         Scenario(
             "ramp",
-            "From 0.2 to 1.3 of what the engine sustains, then quiet.",
+            "From 0.2 to 1.3 of what it sustains, then quiet.",
             _DEMO_SETTINGS,
             _TALK,
             (Stage("ramp", 240, 0.2, 1.3), Stage("const", 60, 1.3, 1.3), Stage("const", 60, 0.3, 0.3)),
