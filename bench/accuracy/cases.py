@@ -9,10 +9,11 @@ from time import process_time
 from bench.accuracy.drive import Drive, Model
 from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import FullEngine
-from bench.accuracy.workloads import Drawn, composition
+from bench.accuracy.workloads import Composition, Drawn, composition
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Segment, arrivals
+from kvwatch.views import EngineView
 
 PHASE_SECONDS = 300
 QUIET_PHASE_SECONDS = 600
@@ -31,7 +32,7 @@ class Outcome:
     formula with today's step time. Three effects add up to the logarithm of the estimate over the truth: the step time
     that the learnt law gives for the true full step (``law_effect``); what kvwatch's model of the scheduler makes of
     the true pool with that law, beyond that (``scheduler_effect``); and the rest, which comes of the lengths that it
-    has seen, and of calibration (``lengths_effect``).
+    has seen, and of calibration (``lengths_effect``). ``demand_errors`` are those of E[g] by method.
     """
 
     engine: int
@@ -57,6 +58,7 @@ class Outcome:
     reason: str
     utilization_lower: dict[str, float]
     highest_utilization_lower: float
+    demand_errors: dict[str, float]
     correction: float | None
     law_effect: float | None
     scheduler_effect: float | None
@@ -143,6 +145,7 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
         reason=view.estimate_valid["service_rate"].reason,
         utilization_lower=dict(view.utilization_lower),
         highest_utilization_lower=max((v for _, w in views for v in w.utilization_lower.values()), default=0.0),
+        demand_errors=_demand_errors(engine, view, phase),
         correction=drive.model.correction.factor if drive.model and drive.model.correction else None,
         law_effect=effects[0],
         scheduler_effect=effects[1],
@@ -150,6 +153,13 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
         extrapolation=full.step_seconds / drive.model.inputs.law.largest if drive.model else None,
         cpu_seconds=process_time() - started,
     )
+
+
+def _demand_errors(engine: TrueEngine, view: EngineView, phase: Composition) -> dict[str, float]:
+    """Errors of E[g] by method against the phase's requests; none where prefixes are shared."""
+    if engine.workload.prefixes:
+        return {}
+    return {method: g / phase.memory_token_steps - 1 for method, g in view.request_demand_token_steps.items()}
 
 
 def _effects(

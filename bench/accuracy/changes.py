@@ -11,7 +11,7 @@ import orjson
 from bench.accuracy.drive import TARGET, Drive
 from bench.accuracy.engines import TrueEngine, design
 from bench.accuracy.saturated import keep_full
-from bench.accuracy.workloads import WORKLOADS, Drawn
+from bench.accuracy.workloads import WORKLOADS, Drawn, composition
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.workload import Segment, arrivals
 from kvwatch.views import EngineView
@@ -147,7 +147,10 @@ def _uncached(engine: TrueEngine) -> SchedulerSettings:
 def _slower(engine: TrueEngine) -> Change:
     old, new = keep_full(engine), keep_full(engine, factor=LAW_FACTOR)
     arrival_rate = CHANGE_LOAD * new.rate
-    demand = engine.composition.memory_token_steps
+    # by lengths, which is what "moments" claims: without what a shared prefix saves
+    alone = [RequestShape(s.prompt_tokens, s.output_tokens) for s in engine.pool]
+    settings = engine.settings
+    demand = composition(alone, settings.block_size_tokens, settings.max_num_batched_tokens).memory_token_steps
     stream = arrivals(
         [Segment(WARM_SECONDS + BEFORE_SECONDS + AFTER_SECONDS, arrival_rate, arrival_rate)],
         Drawn(engine.pool),

@@ -139,6 +139,7 @@ def engine_sample(engine: Engine) -> EngineSample:
         first_token_seconds_sum=c.time_to_first_token.total,
         queue_seconds_sum=c.request_queue_time.total,
         client_requests=_count(c.request_params_n),
+        prefill_seconds_sum=c.request_prefill_time.total,
         prefill_computed_tokens_sum=c.request_prefill_kv_computed_tokens.total,
         prefill_computed_count=_count(c.request_prefill_kv_computed_tokens),
         request_prompt_tokens=_histogram(c.request_prompt_tokens),

@@ -115,6 +115,7 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
         *((f"By {name}", _factor(name)) for name in outcomes[0].factors),
     ):
         parts += [f"### {title}\n", table(_GROUP_HEAD, map(_group_row, groups_by(outcomes, key)))]
+    parts += ["### E[g] by method, without shared prefixes\n", _demand(outcomes)]
     parts += ["### Largest errors\n", _cases(worst(outcomes, 30))]
     wrong = [o for o in outcomes if o.limit_right is False]
     parts += ["### Limits named wrong\n", _cases(wrong)] if wrong else []
@@ -123,6 +124,25 @@ def sweep(outcomes: Sequence[Outcome]) -> str:
     absent = [o for o in outcomes if o.rate is None]
     parts += ["### Without an estimate\n", _cases(absent)] if absent else []
     return "\n".join(parts)
+
+
+def _demand(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    for workload in sorted({o.workload for o in outcomes if o.demand_errors}):
+        for burstiness in sorted({o.factors["arrivals' CV"] for o in outcomes}):
+            chosen = [o for o in outcomes if o.workload == workload and o.factors["arrivals' CV"] == burstiness]
+            row = [workload, burstiness, str(len(chosen))]
+            for method in ("moments", "occupancy"):
+                errors = [o.demand_errors[method] for o in chosen if method in o.demand_errors]
+                row += (
+                    [ratio(float(np.mean(errors))), ratio(float(np.median(np.abs(errors))), ".1%")]
+                    if errors
+                    else ["–"] * 2
+                )
+            if chosen:
+                rows.append(row)
+    head = ("workload", "arrivals' CV", "cases", "moments: mean", "median |error|", "occupancy: mean", "median |error|")
+    return table(head, rows)
 
 
 def _factor(name: str) -> Callable[[Outcome], str]:
