@@ -130,6 +130,8 @@ def time_to_saturation(e: Estimates, capacity: CapacityEstimate) -> float | None
     trend = e.arrival_trend
     if trend is None or not trend.significant or trend.lower <= 0:
         return None
+    # a mean over a window is what λ was half a window ago
+    current += trend.slope * e.shortest_window_seconds / 2
     return max(limit - current, 0.0) / trend.slope
 
 

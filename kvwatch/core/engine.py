@@ -40,6 +40,7 @@ class Estimates:
     at: float
     arrivals: dict[str, ArrivalRate]
     arrival_trend: Trend | None
+    shortest_window_seconds: float
     step_time: StepTime | None
     demand: DemandEstimates
     capacity: KvCapacity | None
@@ -191,6 +192,7 @@ class EngineEstimator:
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
+            shortest_window_seconds=min(self._options.windows_seconds.values()),
             step_time=self._steps.get(),
             demand=estimate(self._lengths.spans(), self._block_tokens, self._chunk_tokens, joint),
             capacity=self._capacity,

@@ -7,7 +7,7 @@ from math import exp, log
 from statistics import median
 
 from kvwatch.core.interval import Interval
-from kvwatch.core.step_rows import PrefillRows, StepRow, decode_row
+from kvwatch.core.step_rows import PrefillRows, RowJoiner, StepRow, decode_row
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
@@ -38,7 +38,9 @@ class StepLawMemory:
         self._early: list[StepRow] = []
         self._early_since: float | None = None
         self._prefills = PrefillRows()
+        self._joiner = RowJoiner()
         self._residuals: deque[float] = deque(maxlen=120)
+        self._prefill_residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
         self.changes = 0
 
@@ -46,18 +48,15 @@ class StepLawMemory:
         self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
     ) -> None:
         """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
-        row = decode_row(interval, step_seconds, kv_tokens)
+        row = self._joiner.add(decode_row(interval, step_seconds, kv_tokens), self._prefills.mean_seconds)
         prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
         if self._fit is None:
             self._collect(interval.end, [r for r in (row, prefill) if r is not None])
             return
         if row is not None:
-            residual = self._learn(row)
-            if self._regression.known_weight(row.composition) >= _FAMILIAR_INTERVALS:
-                self._watch(residual)
-            self._residuals.append(residual)
+            self._learn(row, row.intervals, self._residuals)
         if prefill is not None:
-            self._learn(prefill, _PREFILL_WEIGHT)
+            self._learn(prefill, _PREFILL_WEIGHT, self._prefill_residuals)
         if row is not None or prefill is not None:
             self._since_fit += 1
         if self._since_fit >= _FIT_EVERY:
@@ -71,20 +70,21 @@ class StepLawMemory:
         if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
             self._start()
 
-    def _learn(self, row: StepRow, weight: float = 1.0) -> float:
-        """Add a row, with less weight the less it resembles the law; its logarithmic residual."""
-        residual = log(row.seconds / self._fit.seconds(row.composition)) if self._fit is not None else 0.0
-        typical = self._typical()
-        # at a load not seen before it is the law that may be wrong, not the row
-        if self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
+    def _learn(self, row: StepRow, weight: float, residuals: deque[float]) -> None:
+        """Add a row, with less weight the less it resembles those seen at such a load.
+
+        It is held against them and not against the law, which may fit there badly.
+        """
+        if self._fit is not None and self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
+            misfit = self._regression.misfit(row.composition, self._fit)
+            residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
+            typical = _typical(residuals)
+            if residuals is self._residuals and self._regression.known_weight(row.composition) >= _FAMILIAR_INTERVALS:
+                self._watch(residual, typical)
+            residuals.append(residual)
             weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
             self._regression.update(row.composition, row.seconds, weight)
-        return residual
-
-    def _typical(self) -> float:
-        """Usual size of a residual."""
-        return max(median(abs(r) for r in self._residuals) * 1.5, 0.01) if self._residuals else 0.05
 
     def _start(self) -> None:
         """First fit; what takes far longer than its like says less."""
@@ -95,9 +95,8 @@ class StepLawMemory:
         self._early.clear()
         self.refit()
 
-    def _watch(self, residual: float) -> None:
+    def _watch(self, residual: float, typical: float) -> None:
         """Rescale the law when the step time at familiar loads has changed for good."""
-        typical = self._typical()
         # a single pause must not look like a change: what is fed is cut to what steps can do
         if not self._change.update(min(max(residual, -20 * typical), 20 * typical)):
             return
@@ -134,3 +133,8 @@ class StepLawMemory:
         self._regression = StepRegression.load(state)
         self._early.clear()
         self.refit()
+
+
+def _typical(residuals: deque[float]) -> float:
+    """Usual size of a residual."""
+    return max(median(abs(r) for r in residuals) * 1.5, 0.01) if len(residuals) >= _LEAST else 0.1

@@ -14,14 +14,26 @@ _CONTENTION_RATIO = 0.7
 """Share of the token budget from which prompts compete for it: a prefill then takes more steps than it has chunks."""
 _LONGEST_PREFILL_SECONDS = 600.0
 _RATE_MEMORY = 0.05
+_PREFILLS_LONG, _LONGEST_ROW_SECONDS = 10.0, 30.0
+"""A row spans ten prefills, but no more than half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """Mean composition of some steps and their mean duration [s]."""
+    """Mean composition of ``steps`` steps, their mean duration [s], and the intervals that they come from."""
 
     composition: Composition
     seconds: float
+    steps: float = 1.0
+    intervals: float = 1.0
+
+    def joined(self, other: StepRow) -> StepRow:
+        """Both as one."""
+        steps = self.steps + other.steps
+        share = self.steps / steps
+        n, p, k = (share * a + (1 - share) * b for a, b in zip(self.composition, other.composition, strict=True))
+        seconds = share * self.seconds + (1 - share) * other.seconds
+        return StepRow((n, p, k), seconds, steps, self.intervals + other.intervals)
 
 
 def decode_row(interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> StepRow | None:
@@ -49,7 +61,30 @@ def decode_row(interval: Interval, step_seconds: float | None, kv_tokens: float 
         return None
     # several API servers count the same step: no engine makes more steps than fit into the interval
     steps = min(interval.steps, interval.seconds / step_seconds)
-    return StepRow((interval.inter_tokens / steps, computed / steps, resident), step_seconds)
+    return StepRow((interval.inter_tokens / steps, computed / steps, resident), step_seconds, steps)
+
+
+class RowJoiner:
+    """Joins the rows of consecutive intervals until prefills are short against them.
+
+    A prompt is counted when its last chunk is done. Where that takes a good part of a scrape interval, the steps
+    that computed it are in one interval and its tokens in the next; over several intervals this evens out.
+    """
+
+    def __init__(self) -> None:
+        self._joined: StepRow | None = None
+
+    def add(self, row: StepRow | None, prefill_seconds: float) -> StepRow | None:
+        """A joined row, or ``None`` while it is too short, or where ``row`` is missing and breaks the sequence."""
+        if row is None:
+            self._joined = None
+            return None
+        joined = row if self._joined is None else self._joined.joined(row)
+        if joined.steps * joined.seconds < min(_PREFILLS_LONG * prefill_seconds, _LONGEST_ROW_SECONDS):
+            self._joined = joined
+            return None
+        self._joined = None
+        return joined
 
 
 class PrefillRows:
@@ -62,6 +97,8 @@ class PrefillRows:
 
     def __init__(self) -> None:
         self._prompt_rate: float | None = None
+        self.mean_seconds = 0.0
+        """Time from the first scheduling of a request to its first token, in the recent mean."""
 
     def read(self, interval: Interval, kv_tokens: float | None, budget_tokens: int) -> StepRow | None:
         """The mean prefill step of the requests that finished in the interval, if they say something sure."""
@@ -79,6 +116,7 @@ class PrefillRows:
             or interval.prefill_seconds > _LONGEST_PREFILL_SECONDS * count
         ):
             return None
+        self.mean_seconds += _RATE_MEMORY * (interval.prefill_seconds / count - self.mean_seconds)
         cached = 1 - computed / interval.prompt_tokens if interval.prompt_tokens else 0.0
         prompt = max(interval.lengths_prompt_tokens / count * (1 - min(max(cached, 0.0), 1.0)), 1.0)
         # of many prompts the last chunk is half full in the mean

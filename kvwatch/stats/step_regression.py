@@ -3,15 +3,16 @@
 b(n, p, K) = b0 + b1·n + b2·p + b3·K is linear, so the mean over an interval's steps obeys it exactly. Samples are
 kept as sufficient statistics in cells by load (n and p, logarithmic), each cell of bounded weight: a quiet night
 fills its own cells and takes nothing from those of the afternoon's peak, and within a cell new samples slowly
-replace old ones. The fit is weighted least squares on relative errors with a weak Gaussian prior (Bayesian linear
-regression), the coefficients kept non-negative (Lawson and Hanson, NNLS).
+replace old ones. The fit is least squares on errors relative to the *fitted* step time (relative to the observed one,
+predicting too little would cost too little), with a weak Gaussian prior (Bayesian linear regression), the coefficients
+kept non-negative (Lawson and Hanson, NNLS).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2, sqrt
+from math import log, log2, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,17 @@ Array = npt.NDArray[np.float64]
 
 _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
+_ROUNDS = 4
+"""Fits, each weighted by the one before."""
 _CORRELATION = 2.0
 """Neighbouring intervals resemble each other: as many of them say as much as one independent one."""
-_PRIOR_GROWTH = np.array([1.0, 0.5, 1.0])
-"""Growth of the step from empty to full by sequences, prefill and resident tokens, as shares of b0."""
+_PRIOR_GROWTH = np.array([1.0, 1.0])
+"""Growth of the step from empty to full by sequences and by resident tokens, as shares of b0: reading a full KV cache
+takes as long as reading the weights where the two are of a size."""
+_PRIOR_PREFILL_RATIO = 0.01
+"""Time of one prefill token as a share of b0: reading the weights once takes as long as computing a hundred tokens."""
 _PRIOR_SPREAD = 3.0
-"""Standard deviation of each growth over its mean: wide enough to cover a CPU and an H200."""
+"""Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class LawFit:
 
 
 class _Cell:
-    """Weighted sums over samples z = (1, n, p, K, y), each divided by its y."""
+    """Weighted sums of z·z' over samples z = (1, n, p, K, y)."""
 
     __slots__ = ("sums", "weight")
 
@@ -62,18 +68,20 @@ class _Cell:
         self.sums = np.zeros((5, 5))
 
     def add(self, z: Array, weight: float) -> None:
-        scaled = z / z[4]
         self.weight += weight
-        self.sums += weight * np.outer(scaled, scaled)
+        self.sums += weight * np.outer(z, z)
         if self.weight > _CELL_WEIGHT:
             self.sums *= _CELL_WEIGHT / self.weight
             self.weight = _CELL_WEIGHT
 
     def scale_time(self, factor: float) -> None:
-        """As if all its samples had taken ``factor`` times as long (z/y: the regressors shrink)."""
-        shrink = np.ones(5)
-        shrink[:4] = 1 / factor
-        self.sums *= np.outer(shrink, shrink)
+        """As if all its samples had taken ``factor`` times as long."""
+        stretch = np.array([1.0, 1.0, 1.0, 1.0, factor])
+        self.sums *= np.outer(stretch, stretch)
+
+    def mean(self) -> Array:
+        """Mean of (1, n, p, K, y)."""
+        return np.asarray(self.sums[0] / self.sums[0, 0], dtype=float)
 
 
 class StepRegression:
@@ -94,6 +102,14 @@ class StepRegression:
         cell = self._cells.get(_cell_of(composition))
         return cell.weight if cell is not None else 0.0
 
+    def misfit(self, composition: Sequence[float], fit: LawFit) -> float:
+        """Logarithm of the mean step time remembered at a load like this one over what the law says there."""
+        cell = self._cells.get(_cell_of(composition))
+        if cell is None:
+            return 0.0
+        mean = cell.mean()
+        return log(float(mean[4]) / fit.seconds(mean[1:4].tolist()))
+
     def scale_time(self, factor: float, keep_ratio: float) -> None:
         """The hardware became ``factor`` times slower: keep the law's shape, with ``keep_ratio`` of its weight."""
         for cell in self._cells.values():
@@ -112,26 +128,21 @@ class StepRegression:
         weight = sum(cell.weight for cell in self._cells.values())
         if weight < 5:
             return None
-        # a sum, so that a load that is seen often does not outvote one that is seen rarely
-        sums = sum((cell.sums for cell in self._cells.values()), np.zeros((5, 5)))
-        gram, moment = sums[:4, :4], sums[:4, 4]
-        noise = 0.05**2
-        base = self._base_guess(gram, moment)
-        for _ in range(2):
+        stacked = np.array([cell.sums for cell in self._cells.values()])
+        means = np.array([cell.mean() for cell in self._cells.values()])
+        expected, noise = means[:, 4], 0.05**2
+        base = float(expected.min())
+        for _ in range(_ROUNDS):
+            sums = (stacked / expected[:, None, None] ** 2).sum(axis=0)
+            gram, moment = sums[:4, :4], sums[:4, 4]
             precision, pull = _prior(base, np.array(full_load, dtype=float))
-            lhs = gram / (noise * _CORRELATION) + np.diag(precision)
-            rhs = moment / (noise * _CORRELATION) + pull
-            theta = _nnls(lhs, rhs)
+            theta = _nnls(gram / (noise * _CORRELATION) + np.diag(precision), moment / (noise * _CORRELATION) + pull)
             base = max(theta[0], 1e-6)
+            expected = np.maximum(means[:, :4] @ theta, 1e-6)
             residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / weight
-            noise = max(residual, 0.005**2)
+            noise = min(max(residual, 0.005**2), 0.3**2)
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
         return LawFit(tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight)  # type: ignore[arg-type]
-
-    @staticmethod
-    def _base_guess(gram: Array, moment: Array) -> float:
-        """A rough b0 to scale the prior by: half of the mean step time."""
-        return 0.5 * float(moment[0] / gram[0, 0])
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers and lists."""
@@ -172,7 +183,8 @@ def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
 def _prior(base: float, full_load: Array) -> tuple[Array, Array]:
     """Precision and precision·mean of the prior on the four coefficients."""
     precision, pull = np.zeros(4), np.zeros(4)
-    mean = base * _PRIOR_GROWTH / np.maximum(full_load, 1e-9)
+    n, _, k = np.maximum(full_load, 1e-9)
+    mean = base * np.array([_PRIOR_GROWTH[0] / n, _PRIOR_PREFILL_RATIO, _PRIOR_GROWTH[1] / k])
     precision[1:] = 1 / (_PRIOR_SPREAD * mean) ** 2
     pull[1:] = precision[1:] * mean
     return precision, pull
