@@ -157,6 +157,7 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
         first_token_count=235.0,
         first_token_seconds_sum=4288.212716817856,
         queue_seconds_sum=2252.0676506970044,
+        prefill_seconds_sum=40.81620885799566,
         client_requests=186.0,
         prefill_computed_tokens_sum=38485.0,
         prefill_computed_count=186.0,
