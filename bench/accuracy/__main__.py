@@ -24,7 +24,7 @@ def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, help="recordings to score besides the committed ones")
-    parser.add_argument("--quick", action="store_true", help="few simulated engines: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="few simulated engines")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--only", action="append", choices=PARTS, help="run this part only")
     parser.add_argument("--engines", type=int, help="simulated engines")
