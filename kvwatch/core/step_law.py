@@ -7,24 +7,27 @@ from math import exp, log
 from statistics import median
 
 from kvwatch.core.interval import Interval
-from kvwatch.core.step_rows import PrefillRows, RowJoiner, StepRow, decode_row
+from kvwatch.core.step_rows import BusyRuns, PrefillRows, StepRow
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
-_FIT_EVERY = 10
-"""Intervals between two fits."""
+_FIT_EVERY, _FIT_SECONDS = 10, 20.0
+"""Rows, and seconds, between two fits."""
 _LEAST, _LONGEST_WAIT_SECONDS = 8, 60.0
 """With rare scrapes the first fit makes do with fewer intervals once they span a minute."""
 _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
 """Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
-_PREFILL_WEIGHT = 0.5
+_PROMPTS_ENOUGH = 0.5
+"""With mean steps known for half of the intervals that computed prompts, prefill times are hardly needed: they do
+not show with whom a prefill shared its steps, and so are the poorer source."""
+_PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.05
 """A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""
-_FAMILIAR_INTERVALS = 10.0
-"""A load level seen for so many intervals can tell a change of the hardware from a gap in the law."""
+_RECENT, _SHIFT = 6, 0.18
+"""So many rows in a row that all take another time, by so much (logarithm), are a change."""
 
 
 class StepLawMemory:
@@ -38,7 +41,9 @@ class StepLawMemory:
         self._early: list[StepRow] = []
         self._early_since: float | None = None
         self._prefills = PrefillRows()
-        self._joiner = RowJoiner()
+        self._runs = BusyRuns()
+        self._misfits: deque[float] = deque(maxlen=60)
+        self._fitted_at = float("-inf")
         self._residuals: deque[float] = deque(maxlen=120)
         self._prefill_residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
@@ -48,18 +53,21 @@ class StepLawMemory:
         self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
     ) -> None:
         """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
-        row = self._joiner.add(decode_row(interval, step_seconds, kv_tokens), self._prefills.mean_seconds)
+        row = self._runs.add(interval, step_seconds, kv_tokens, self._prefills.mean_seconds)
         prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
+        enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
         if self._fit is None:
-            self._collect(interval.end, [r for r in (row, prefill) if r is not None])
+            self._collect(interval.end, [r for r in (row, None if enough else prefill) if r is not None])
             return
         if row is not None:
+            self._watch(row)
             self._learn(row, row.intervals, self._residuals)
         if prefill is not None:
-            self._learn(prefill, _PREFILL_WEIGHT, self._prefill_residuals)
+            self._learn(prefill, _SPARE_WEIGHT if enough else _PREFILL_WEIGHT, self._prefill_residuals)
         if row is not None or prefill is not None:
             self._since_fit += 1
-        if self._since_fit >= _FIT_EVERY:
+        if self._since_fit >= _FIT_EVERY or interval.end - self._fitted_at >= _FIT_SECONDS:
+            self._fitted_at = interval.end
             self.refit()
 
     def _collect(self, at: float, rows: list[StepRow]) -> None:
@@ -79,8 +87,6 @@ class StepLawMemory:
             misfit = self._regression.misfit(row.composition, self._fit)
             residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
             typical = _typical(residuals)
-            if residuals is self._residuals and self._regression.known_weight(row.composition) >= _FAMILIAR_INTERVALS:
-                self._watch(residual, typical)
             residuals.append(residual)
             weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
@@ -95,16 +101,25 @@ class StepLawMemory:
         self._early.clear()
         self.refit()
 
-    def _watch(self, residual: float, typical: float) -> None:
-        """Rescale the law when the step time at familiar loads has changed for good."""
-        # a single pause must not look like a change: what is fed is cut to what steps can do
-        if not self._change.update(min(max(residual, -20 * typical), 20 * typical)):
+    def _watch(self, row: StepRow) -> None:
+        """Rescale the law when steps take another time than the law says, and did not before, for good."""
+        if self._fit is None:
             return
-        recent = list(self._residuals)[-8:]
-        shift = median(recent) if recent else 0.0
-        if abs(shift) > max(4 * typical, 0.05) or abs(shift) > 0.15:
+        misfit = log(row.seconds / self._fit.seconds(row.composition))
+        self._misfits.append(misfit)
+        # a single pause must not look like a change: what is fed is cut to what steps can do
+        changed = self._change.update(min(max(misfit, -1.0), 1.0))
+        recent, before = list(self._misfits)[-_RECENT:], list(self._misfits)[:-_RECENT]
+        if len(before) < _RECENT:
+            return
+        usual = median(before)
+        spread = max(median(abs(m - usual) for m in before), 0.02)
+        shift = median(recent) - usual
+        together = min(abs(m - usual) for m in recent) > 3 * spread
+        if abs(shift) > _SHIFT and (changed or together):
             self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
             self._residuals.clear()
+            self._misfits.clear()
             self._change = ChangeDetector(1e-4)
             self.changes += 1
             self.refit()

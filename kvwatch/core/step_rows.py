@@ -1,4 +1,4 @@
-"""What one scrape interval says about the step law: a mean composition (n, p, K) and its step time."""
+"""What scrape intervals say about the step law: mean compositions (n, p, K) with their step times."""
 
 from __future__ import annotations
 
@@ -14,77 +14,106 @@ _CONTENTION_RATIO = 0.7
 """Share of the token budget from which prompts compete for it: a prefill then takes more steps than it has chunks."""
 _LONGEST_PREFILL_SECONDS = 600.0
 _RATE_MEMORY = 0.05
-_PREFILLS_LONG, _LONGEST_ROW_SECONDS = 10.0, 30.0
-"""A row spans ten prefills, but no more than half a minute."""
+_PREFILLS_LONG, _LONGEST_RUN_SECONDS = 10.0, 20.0
+"""A run spans ten prefills, but no more than twenty seconds."""
+_PROMPTS_MEMORY = 0.98
+_CROWDED_FACTOR = 1.3
+_SURELY_BUSY = 5.0
+"""With so many requests running in the mean the engine hardly ever idles."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """Mean composition of ``steps`` steps, their mean duration [s], and the intervals that they come from."""
+    """Mean composition of some steps, their mean duration [s], and the scrape intervals that they come from."""
 
     composition: Composition
     seconds: float
-    steps: float = 1.0
     intervals: float = 1.0
 
-    def joined(self, other: StepRow) -> StepRow:
-        """Both as one."""
-        steps = self.steps + other.steps
-        share = self.steps / steps
-        n, p, k = (share * a + (1 - share) * b for a, b in zip(self.composition, other.composition, strict=True))
-        seconds = share * self.seconds + (1 - share) * other.seconds
-        return StepRow((n, p, k), seconds, steps, self.intervals + other.intervals)
+
+@dataclass(slots=True)
+class _Run:
+    """Sums over consecutive busy intervals."""
+
+    intervals: int = 0
+    seconds: float = 0.0
+    steps: float = 0.0
+    inter_tokens: float = 0.0
+    inter_token_seconds: float = 0.0
+    computed: float = 0.0
+    resident: float = 0.0
+    running: float = 0.0
+
+    def add(self, interval: Interval, step_seconds: float, resident: float) -> None:
+        # several API servers count the same step: no engine makes more steps than fit into the interval
+        crowded = step_seconds > _CROWDED_FACTOR * interval.seconds / (interval.steps or 1.0)
+        steps = interval.seconds / step_seconds if crowded else interval.steps or 0.0
+        self.intervals += 1
+        self.seconds += interval.seconds
+        self.steps += steps
+        self.inter_tokens += interval.inter_tokens or 0.0
+        self.inter_token_seconds += interval.inter_token_seconds or 0.0
+        self.computed += computed_tokens(interval)
+        self.resident += resident * interval.seconds
+        self.running += sum(r or 0.0 for r in interval.running) / 2 * interval.seconds
+
+    def row(self) -> StepRow | None:
+        """The mean step; ``None`` where the counters do not show all that was computed.
+
+        With few requests running the engine may have idled, or made steps without output (chunks of a prompt with
+        nobody decoding). The latency between tokens then is the step time, unless prompts were computed: it leaves
+        out the very steps that computed them.
+        """
+        if not self.inter_tokens or self.steps < 3:
+            return None
+        seconds = self.seconds / self.steps
+        latency = self.inter_token_seconds / self.inter_tokens
+        if self.running < _SURELY_BUSY * self.seconds and seconds > _IDLE_FACTOR * latency:
+            if self.computed:
+                return None
+            seconds = latency
+        mean = (self.inter_tokens / self.steps, self.computed / self.steps, self.resident / self.seconds)
+        return StepRow(mean, seconds, self.intervals)
 
 
-def decode_row(interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> StepRow | None:
-    """The interval's mean step; ``None`` where the counters do not show all that its steps computed.
-
-    That is so with preemptions, as recomputed tokens are in no counter. It is also so where the engine idled, or
-    made steps without output (chunks of a prompt with nobody decoding), while prompts were computed: the latency
-    between tokens then leaves out the very steps that computed them.
-    """
-    resident = _resident(interval, kv_tokens)
-    if (
-        resident is None
-        or not step_seconds
-        or not interval.steps
-        or interval.steps < 3
-        or interval.preemptions
-        or not all(interval.running)
-        or not interval.inter_tokens
-        or not interval.inter_token_seconds
-    ):
-        return None
-    computed = _computed(interval)
-    latency = interval.inter_token_seconds / interval.inter_tokens
-    if computed and interval.seconds / interval.steps > _IDLE_FACTOR * latency:
-        return None
-    # several API servers count the same step: no engine makes more steps than fit into the interval
-    steps = min(interval.steps, interval.seconds / step_seconds)
-    return StepRow((interval.inter_tokens / steps, computed / steps, resident), step_seconds, steps)
-
-
-class RowJoiner:
-    """Joins the rows of consecutive intervals until prefills are short against them.
+class BusyRuns:
+    """Mean steps over consecutive busy intervals without preemptions, whose recomputed tokens no counter shows.
 
     A prompt is counted when its last chunk is done. Where that takes a good part of a scrape interval, the steps
-    that computed it are in one interval and its tokens in the next; over several intervals this evens out.
+    that computed it are in one interval and its tokens in the next; over ten prefills this evens out.
     """
 
     def __init__(self) -> None:
-        self._joined: StepRow | None = None
+        self._run = _Run()
+        self._prompts, self._prompts_in_rows = 1.0, 0.5
 
-    def add(self, row: StepRow | None, prefill_seconds: float) -> StepRow | None:
-        """A joined row, or ``None`` while it is too short, or where ``row`` is missing and breaks the sequence."""
-        if row is None:
-            self._joined = None
+    def add(
+        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, prefill_seconds: float
+    ) -> StepRow | None:
+        """The row of a run that is now long enough, or that this interval ends."""
+        resident = _resident(interval, kv_tokens)
+        self._prompts = _PROMPTS_MEMORY * self._prompts + computed_tokens(interval)
+        self._prompts_in_rows *= _PROMPTS_MEMORY
+        enough = min(_PREFILLS_LONG * prefill_seconds, _LONGEST_RUN_SECONDS)
+        if resident is None or not step_seconds or interval.preemptions or not all(interval.running):
+            ended, self._run = self._run, _Run()
+            return self._told(ended) if ended.seconds >= enough / 2 and ended.intervals else None
+        self._run.add(interval, step_seconds, resident)
+        if self._run.seconds < enough:
             return None
-        joined = row if self._joined is None else self._joined.joined(row)
-        if joined.steps * joined.seconds < min(_PREFILLS_LONG * prefill_seconds, _LONGEST_ROW_SECONDS):
-            self._joined = joined
-            return None
-        self._joined = None
-        return joined
+        ended, self._run = self._run, _Run()
+        return self._told(ended)
+
+    def _told(self, run: _Run) -> StepRow | None:
+        row = run.row()
+        if row is not None:
+            self._prompts_in_rows += run.computed
+        return row
+
+    @property
+    def prompts_ratio(self) -> float:
+        """Share of the prompt tokens of late that rows have shown."""
+        return min(self._prompts_in_rows / self._prompts, 1.0)
 
 
 class PrefillRows:
@@ -102,7 +131,7 @@ class PrefillRows:
 
     def read(self, interval: Interval, kv_tokens: float | None, budget_tokens: int) -> StepRow | None:
         """The mean prefill step of the requests that finished in the interval, if they say something sure."""
-        computed = _computed(interval)
+        computed = computed_tokens(interval)
         rate = computed / interval.seconds
         before = rate if self._prompt_rate is None else self._prompt_rate
         self._prompt_rate = before + _RATE_MEMORY * (rate - before)
@@ -131,7 +160,7 @@ class PrefillRows:
         return StepRow((max(running - 1, 0.0), tokens, resident), seconds)
 
 
-def _computed(interval: Interval) -> float:
+def computed_tokens(interval: Interval) -> float:
     """Prompt tokens computed in the interval; all of them where vLLM does not tell the cached ones."""
     if interval.prompt_tokens_computed is not None:
         return interval.prompt_tokens_computed

@@ -22,8 +22,8 @@ Array = npt.NDArray[np.float64]
 
 _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
-_ROUNDS = 4
-"""Fits, each weighted by the one before."""
+_PLAIN_ROUNDS, _ROUNDS = 3, 6
+"""Fits, each weighted by the one before; the last ones distrust cells that do not fit in with the others."""
 _CORRELATION = 2.0
 """Neighbouring intervals resemble each other: as many of them say as much as one independent one."""
 _PRIOR_GROWTH = np.array([1.0, 1.0])
@@ -130,16 +130,19 @@ class StepRegression:
             return None
         stacked = np.array([cell.sums for cell in self._cells.values()])
         means = np.array([cell.mean() for cell in self._cells.values()])
-        expected, noise = means[:, 4], 0.05**2
+        weights = np.array([cell.weight for cell in self._cells.values()])
+        expected, noise, trust = means[:, 4], 0.05**2, np.ones(len(means))
         base = float(expected.min())
-        for _ in range(_ROUNDS):
-            sums = (stacked / expected[:, None, None] ** 2).sum(axis=0)
+        for turn in range(_ROUNDS):
+            if turn >= _PLAIN_ROUNDS:
+                trust = _trust(np.log(means[:, 4] / expected), weights)
+            sums = (stacked * (trust / expected**2)[:, None, None]).sum(axis=0)
             gram, moment = sums[:4, :4], sums[:4, 4]
             precision, pull = _prior(base, np.array(full_load, dtype=float))
             theta = _nnls(gram / (noise * _CORRELATION) + np.diag(precision), moment / (noise * _CORRELATION) + pull)
             base = max(theta[0], 1e-6)
             expected = np.maximum(means[:, :4] @ theta, 1e-6)
-            residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / weight
+            residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
         return LawFit(tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight)  # type: ignore[arg-type]
@@ -172,6 +175,14 @@ def _finite(value: object) -> float:
     if not 0 <= number < 1e30:
         raise ValueError(f"{number} is no sum of positive numbers")
     return number
+
+
+def _trust(misfits: Array, weights: Array) -> Array:
+    """Weight of each cell by how far it lies from the law (Huber): a lone pause of the host makes a cell of its own."""
+    order = np.argsort(np.abs(misfits))
+    cumulative = np.cumsum(weights[order])
+    typical = float(np.abs(misfits)[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+    return np.minimum(1.0, 3 * max(typical, 0.02) / np.maximum(np.abs(misfits), 1e-9))
 
 
 def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
