@@ -14,7 +14,8 @@ from kvwatch.stats.group_moments import PairMoments, pair_moments
 class DemandEstimates:
     """E[g] by method [token·steps] over one window, and the means that the other limits need.
 
-    ``steps`` is E[T], ``compute_tokens`` E[w]; ``cached_ratio`` the share of prompt tokens found in the cache.
+    ``steps`` is E[T], ``compute_tokens`` E[w]; ``cached_ratio`` the share of prompt tokens found in the cache,
+    ``decoding`` the requests that decoded together in the mean step.
     """
 
     by_method: dict[str, float]
@@ -23,6 +24,7 @@ class DemandEstimates:
     steps: float | None = None
     compute_tokens: float | None = None
     cached_ratio: float | None = None
+    decoding: float | None = None
 
     @property
     def residual_ratio(self) -> float | None:
@@ -51,6 +53,7 @@ def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint:
         steps=mean_steps(moments, chunk_tokens),
         compute_tokens=moments.mean_s * (1 - (cached or 0.0)) + moments.mean_o - 1,
         cached_ratio=cached,
+        decoding=_ratio(sum(s.generation_tokens for s in spans), sum(s.steps for s in spans)),
     )
 
 
@@ -65,6 +68,10 @@ def _occupancy(spans: Sequence[Span], mean_output_tokens: float) -> float | None
     if generated <= 0 or len(known) < len(spans) / 2:
         return None
     return total / (generated / mean_output_tokens) if total > 0 else None
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
 
 
 def _cached_ratio(spans: Sequence[Span]) -> float | None:

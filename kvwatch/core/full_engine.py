@@ -42,7 +42,7 @@ class FullEngineInputs:
     def demand(self) -> Demand:
         """E[g], E[T] and E[w] of the mix; under prefix sharing E[g] is what is really held."""
         d = self.mix.demand
-        g = d.by_method["moments"]
+        g = self.mix.held
         if d.moments is not None and d.steps is not None:
             g -= self.mix.sharing * (d.cached_ratio or 0.0) * d.moments.mean_s * d.steps
         return Demand(max(g, 1.0), d.steps, d.compute_tokens)

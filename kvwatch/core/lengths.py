@@ -21,6 +21,7 @@ class Span:
     output_tokens: float
     generation_tokens: float
     held_token_steps: float | None
+    steps: float
     prompt_all: float
     prompt_computed: float | None
 
@@ -34,6 +35,7 @@ class Span:
             output_tokens=self.output_tokens + other.output_tokens,
             generation_tokens=self.generation_tokens + other.generation_tokens,
             held_token_steps=None if held is None or other.held_token_steps is None else held + other.held_token_steps,
+            steps=self.steps + other.steps,
             prompt_all=self.prompt_all + other.prompt_all,
             prompt_computed=None
             if computed is None or other.prompt_computed is None
@@ -108,6 +110,7 @@ def _span(interval: Interval, step_seconds: float | None, kv_tokens: float | Non
         output_tokens=interval.lengths_output_tokens,
         generation_tokens=interval.generation_tokens or 0.0,
         held_token_steps=held,
+        steps=interval.steps or 0.0,
         prompt_all=interval.prompt_tokens or 0.0,
         prompt_computed=interval.prompt_tokens_computed,
     )

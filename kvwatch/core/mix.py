@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from math import inf
 
 import numpy as np
@@ -23,6 +23,8 @@ from kvwatch.stats.group_moments import PairMoments
 Array = npt.NDArray[np.float64]
 
 _MOVED_RATIO = 0.01
+_TELLING_RATIO = 0.05
+"""Sharing that would save less of the memory held cannot be told from noise; a prefix in the cache is then shared."""
 _TARGET_REQUESTS = 1000
 """Requests after which a mean of g is sure to about 3%; more would only make it slower."""
 
@@ -32,7 +34,8 @@ class Mix:
     """The traffic as the model takes it.
 
     ``demand`` are the estimates over the stationary window, ``prompt_tokens`` and ``output_tokens`` the lengths of
-    equally likely requests with these moments, ``prefix_tokens`` the prompt's part that all share. ``deviation`` is
+    equally likely requests with these moments, ``prefix_tokens`` the prompt's part that all share. ``held`` is
+    their mean g [token·steps] if nothing were shared, ``deviation``
     the relative standard deviation of E[g] that comes from having seen so many requests only, ``sharing`` the part
     of the prefix-cache hits whose memory was held by another request at the time.
     """
@@ -41,6 +44,7 @@ class Mix:
     prompt_tokens: Array
     output_tokens: Array
     prefix_tokens: int
+    held: float
     deviation: float
     sharing: float
 
@@ -94,7 +98,8 @@ class LengthMix:
         demand = estimate(spans, block_tokens, chunk_tokens, None)
         if demand.moments is None or demand.steps is None:
             return None
-        s, o = self._lengths(demand.moments, max_tokens or inf)
+        moments = _as_held(demand)
+        s, o = self._lengths(moments, max_tokens or inf)
         g = block_demand(s, o, block_tokens, chunk_tokens)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
@@ -102,7 +107,7 @@ class LengthMix:
         sharing = _sharing(demand)
         prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
         prefix_tokens = round(prefix / block_tokens) * block_tokens
-        return Mix(demand, s, o, prefix_tokens, deviation, sharing)
+        return Mix(demand, s, o, prefix_tokens, float(g.mean()), deviation, sharing)
 
     def _lengths(self, moments: PairMoments, max_tokens: float) -> tuple[Array, Array]:
         """Lengths with these moments, made anew only when one of them has moved."""
@@ -110,6 +115,24 @@ class LengthMix:
         if self._made is None or not np.allclose(self._made[0], key, rtol=_MOVED_RATIO):
             self._made = (key, *synthesize(moments, self._shape.prompt, self._shape.output, max_tokens))
         return self._made[1], self._made[2]
+
+
+def _as_held(demand: DemandEstimates) -> PairMoments:
+    """The moments, their second ones moved so that the lengths hold as much memory as the engine did.
+
+    Where requests that finish together are alike (bursts of one class), sums over scrape intervals scatter in
+    another way than single requests do, and the second moments are off; occupancy does not depend on that. Under
+    prefix sharing it is lower for another reason, and the moments stay.
+    """
+    moments, lengths = demand.moments, demand.by_method.get("moments")
+    occupancy = demand.by_method.get("occupancy")
+    if moments is None:
+        raise ValueError("no moments to begin with")
+    if demand.cached_ratio or lengths is None or occupancy is None or moments.var_o <= 0:
+        return moments
+    # E[g] holds Cov(s, o) once and Var(o) half: each takes half of what is missing
+    missing = occupancy - lengths
+    return replace(moments, var_o=max(moments.var_o + missing, 0.0), cov=moments.cov + missing / 2)
 
 
 def _sharing(demand: DemandEstimates) -> float:
@@ -121,5 +144,9 @@ def _sharing(demand: DemandEstimates) -> float:
     lengths, occupancy = demand.by_method.get("moments"), demand.by_method.get("occupancy")
     if not demand.cached_ratio or demand.moments is None or demand.steps is None or not lengths or not occupancy:
         return 1.0 if demand.cached_ratio else 0.0
-    saved_if_shared = demand.cached_ratio * demand.moments.mean_s * demand.steps
-    return min(max((lengths - occupancy) / saved_if_shared, 0.0), 1.0) if saved_if_shared > 0 else 0.0
+    # what all share is held once by all that run, so a request that runs alone saves nothing
+    together = max(demand.decoding or 1.0, 1.0)
+    saved_if_shared = demand.cached_ratio * demand.moments.mean_s * demand.steps * (1 - 1 / together)
+    if saved_if_shared < _TELLING_RATIO * lengths:
+        return 1.0
+    return min(max((lengths - occupancy) / saved_if_shared, 0.0), 1.0)

@@ -22,7 +22,7 @@ _KEEP_AFTER_CHANGE = 0.2
 _PROMPTS_ENOUGH = 0.5
 """With mean steps known for half of the intervals that computed prompts, prefill times are hardly needed: they do
 not show with whom a prefill shared its steps, and so are the poorer source."""
-_PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.05
+_PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.03
 """A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""

@@ -30,8 +30,9 @@ _PRIOR_GROWTH = np.array([1.0, 1.0])
 """Growth of the step from empty to full by sequences and by resident tokens, as shares of b0: reading a full KV cache
 takes as long as reading the weights where the two are of a size."""
 _PRIOR_PREFILL_RATIO = 0.01
-"""Time of one prefill token as a share of b0: reading the weights once takes as long as computing a hundred tokens."""
-_PRIOR_SPREAD = 3.0
+"""Time of one prefill token as a share of b0: reading the weights once takes as long as computing a hundred
+tokens. That is the machine's balance of arithmetic and bandwidth: 60 to 300 tokens on anything that vLLM runs on."""
+_PRIOR_SPREAD = np.array([3.0, 1.0, 3.0])
 """Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200."""
 
 
