@@ -10,7 +10,7 @@ Composition = tuple[float, float, float]
 
 _IDLE_FACTOR = 1.08
 """A cadence this much above the inter-token latency means idle time, or steps that made no output."""
-_CONTENTION_RATIO = 0.7
+_CONTENTION_RATIO = 0.5
 """Share of the token budget from which prompts compete for it: a prefill then takes more steps than it has chunks."""
 _LONGEST_PREFILL_SECONDS = 600.0
 _RATE_MEMORY = 0.05
@@ -151,11 +151,11 @@ class PrefillRows:
         # of many prompts the last chunk is half full in the mean
         chunks = 1.0 if prompt <= budget_tokens else prompt / budget_tokens + 0.5
         seconds = interval.prefill_seconds / count / chunks
-        tokens = prompt / chunks + self._prompt_rate * seconds
-        if tokens > _CONTENTION_RATIO * budget_tokens and chunks == 1.0:
+        # judged by means: to pass over the rows that were long themselves would make steps look short
+        others = self._prompt_rate * self.mean_seconds / chunks
+        if others > _CONTENTION_RATIO * budget_tokens:
             return None
-        if self._prompt_rate * seconds > (1 - _CONTENTION_RATIO) * budget_tokens:
-            return None
+        tokens = min(prompt / chunks + others, float(budget_tokens))
         running = sum(r or 0.0 for r in interval.running) / 2
         return StepRow((max(running - 1, 0.0), tokens, resident), seconds)
 
