@@ -118,8 +118,15 @@ def _observed_only(e: Estimates, plain: float | None) -> CapacityEstimate:
 
 def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
     """Relative sd of the step time at full load: of the fit, and of the law's straightness beyond what was seen."""
-    far = max(log(load.step_seconds / full.law.largest), 0.0) if full.law.largest > 0 else 1.0
-    return hypot(full.law.relative_deviation(load.composition), _CURVATURE_DEVIATION * far)
+    return hypot(full.law.relative_deviation(load.composition), _CURVATURE_DEVIATION * extrapolation(full, load))
+
+
+def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
+    """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
+    (n, _, k), (seen_n, _, seen_k) = load.composition, full.law.seen
+    if seen_n <= 0 or seen_k <= 0:
+        return 1.0
+    return max(log(max(n / seen_n, k / seen_k)), 0.0)
 
 
 def _deviation(full: FullEngineInputs, load: FullLoad, corrected: bool) -> float:

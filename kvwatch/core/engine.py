@@ -27,6 +27,8 @@ _STEP_WINDOW_SECONDS = 60.0
 _QUEUE_WINDOW_SECONDS = 120.0
 _BACKLOG_WINDOW_SECONDS = 60.0
 _LEARN_EVERY_SECONDS = 10.0
+_LONG_BACKLOG_LIFETIMES = 4.0
+_FULL_RATIO = 0.9
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
 MIN_REQUESTS = 20
@@ -180,7 +182,16 @@ class EngineEstimator:
         spans = self._lengths.spans()
         finished = sum(s.count for s in spans)
         lifetime = sum(s.output_tokens for s in spans) / finished * step.trimmed_mean if finished else 0.0
-        return self._backlog.get(lifetime)
+        # the batch of a short backlog is not yet that of a full engine, unless memory or seats show that it is
+        return self._backlog.get(lifetime if self._is_full() else _LONG_BACKLOG_LIFETIMES * lifetime)
+
+    def _is_full(self) -> bool:
+        """Whether memory or seats are all but used up."""
+        sample, seats = self._sample, self._settings.max_num_seqs
+        if sample is None:
+            return False
+        seated = seats is not None and (sample.running or 0.0) >= _FULL_RATIO * seats
+        return seated or (sample.kv_usage_ratio or 0.0) >= _FULL_RATIO
 
     def estimates(self) -> Estimates | None:
         """Estimates up to the newest sample; ``None`` before the first."""

@@ -59,7 +59,18 @@ class FullEngineInputs:
             return {}
         prompt = d.moments.mean_s * (1 - (d.cached_ratio or 0.0))
         chunks = max(d.steps - d.moments.mean_o + 1, 1.0)
-        return full_loads(self.demand, self.limits, prompt, chunks, lambda n, p, k: self.law.seconds((n, p, k)))
+        return full_loads(self.demand, self.limits, prompt, chunks, self.step_seconds)
+
+    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float) -> float:
+        """Step time at full load [s]: the law's, but no less than the arithmetic takes.
+
+        A decoding sequence needs as much arithmetic a step as a prompt token does. In a small batch it hides behind
+        reading the weights, so that the law does not show it; in a batch of hundreds it does not (roofline: Williams,
+        Waterman and Patterson, CACM 52, 2009).
+        """
+        _, _, per_token, per_resident = self.law.coefficients
+        arithmetic = per_token * (decoding + prefill_tokens) + per_resident * resident_tokens
+        return max(self.law.seconds((decoding, prefill_tokens, resident_tokens)), arithmetic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +106,17 @@ class FullEngineRun:
         )
         lifetime, running = i.demand.steps, loads[limit].running
         steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
-        result = saturate(pool, settings, self._law(), steps=steps, seed=_SEED)
+        result = saturate(pool, settings, self._law(loads[limit]), steps=steps, seed=_SEED)
         return Correction(result.throughput_rps / loads[limit].rate, result, limit)
 
-    def _law(self) -> StepLaw:
-        """The fitted law. Hits that are not shared are computed by the embedded engine but not by the real one."""
+    def _law(self, load: FullLoad) -> StepLaw:
+        """The fitted law, at full load as long as arithmetic takes.
+
+        Hits that are not shared are computed by the embedded engine but not by the real one.
+        """
         i = self.inputs
         b0, b1, b2, b3 = i.law.coefficients
+        b1 += (load.step_seconds - i.law.seconds(load.composition)) / max(load.composition[0], 1.0)
         cached = i.mix.demand.cached_ratio or 0.0
         private = cached * (1 - i.mix.sharing)
         shared = cached * i.mix.sharing

@@ -16,13 +16,17 @@ from kvwatch.core.lengths import LengthWindow
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import EngineSample
 from kvwatch.queueing.demand import block_demand
-from kvwatch.queueing.length_mix import synthesize
+from kvwatch.queueing.length_mix import bucket_variance, synthesize
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
 
 _MOVED_RATIO = 0.01
+_ROUNDS, _CLOSE_RATIO = 4, 0.01
+_BUCKETS_COARSE = 1.25
+"""Buckets are wide: evenly filled ones may have so much less variance than the lengths."""
+_MOST_CORRELATED = 0.9
 _TELLING_RATIO = 0.05
 """Sharing that would save less of the memory held cannot be told from noise; a prefix in the cache is then shared."""
 _TARGET_REQUESTS = 1000
@@ -63,7 +67,7 @@ class LengthMix:
         self._watch = (ChangeDetector(), ChangeDetector())
         self._ends: deque[float] = deque(maxlen=4096)
         self.changes = 0
-        self._made: tuple[Array, Array, Array] | None = None
+        self._made: tuple[Array, Array, Array, Array] | None = None
 
     def update(
         self, interval: Interval, sample: EngineSample, step_seconds: float | None, kv_tokens: float | None
@@ -98,41 +102,75 @@ class LengthMix:
         demand = estimate(spans, block_tokens, chunk_tokens, None)
         if demand.moments is None or demand.steps is None:
             return None
-        moments = _as_held(demand)
-        s, o = self._lengths(moments, max_tokens or inf)
-        g = block_demand(s, o, block_tokens, chunk_tokens)
+        sharing = _sharing(demand)
+        held = _held_unshared(demand, sharing)
+        s, o, g = self._lengths(demand.moments, held, (block_tokens, chunk_tokens), max_tokens or inf)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
         deviation = spread / demand.requests**0.5 * (1 + 2 / demand.moments.groups**0.5)
-        sharing = _sharing(demand)
         prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
         prefix_tokens = round(prefix / block_tokens) * block_tokens
-        return Mix(demand, s, o, prefix_tokens, float(g.mean()), deviation, sharing)
+        return Mix(demand, s, o, prefix_tokens, held if held is not None else float(g.mean()), deviation, sharing)
 
-    def _lengths(self, moments: PairMoments, max_tokens: float) -> tuple[Array, Array]:
-        """Lengths with these moments, made anew only when one of them has moved."""
-        key = np.array([*astuple(moments)[2:], max_tokens])
-        if self._made is None or not np.allclose(self._made[0], key, rtol=_MOVED_RATIO):
-            self._made = (key, *synthesize(moments, self._shape.prompt, self._shape.output, max_tokens))
-        return self._made[1], self._made[2]
+    def _lengths(
+        self, moments: PairMoments, held: float | None, sizes: tuple[int, int], max_tokens: float
+    ) -> tuple[Array, Array, Array]:
+        """Prompts, outputs and their g, with these moments, made anew only when one of them has moved.
+
+        Their second moments are moved so that the requests hold as much memory as the engine showed. Where requests
+        that finish together are alike (bursts of one class), sums over scrape intervals scatter in another way than
+        single requests do, and the second moments that follow are off; occupancy does not depend on that.
+        """
+        key = np.array([*astuple(moments)[2:], held or 0.0, max_tokens])
+        if self._made is not None and np.allclose(self._made[0], key, rtol=_MOVED_RATIO):
+            return self._made[1:]
+        moments = self._unclustered(moments, max_tokens)
+        s, o = synthesize(moments, self._shape.prompt, self._shape.output, max_tokens)
+        g = block_demand(s, o, *sizes)
+        for _ in range(_ROUNDS):
+            missing = 0.0 if held is None else held - float(g.mean())
+            if moments.var_o <= 0 or abs(missing) < _CLOSE_RATIO * float(g.mean()):
+                break
+            moments = _moved(moments, missing)
+            s, o = synthesize(moments, self._shape.prompt, self._shape.output, max_tokens)
+            g = block_demand(s, o, *sizes)
+        self._made = (key, s, o, g)
+        return s, o, g
+
+    def _unclustered(self, moments: PairMoments, max_tokens: float) -> PairMoments:
+        """Variances no larger than the histograms allow, and the covariance in proportion."""
+        scales = []
+        for variance, buckets in ((moments.var_s, self._shape.prompt), (moments.var_o, self._shape.output)):
+            spread = bucket_variance(buckets, max_tokens)
+            small = spread is None or variance <= _BUCKETS_COARSE * spread
+            scales.append(1.0 if small or spread is None else _BUCKETS_COARSE * spread / variance)
+        return replace(
+            moments,
+            var_s=moments.var_s * scales[0],
+            var_o=moments.var_o * scales[1],
+            cov=moments.cov * (scales[0] * scales[1]) ** 0.5,
+        )
 
 
-def _as_held(demand: DemandEstimates) -> PairMoments:
-    """The moments, their second ones moved so that the lengths hold as much memory as the engine did.
-
-    Where requests that finish together are alike (bursts of one class), sums over scrape intervals scatter in
-    another way than single requests do, and the second moments are off; occupancy does not depend on that. Under
-    prefix sharing it is lower for another reason, and the moments stay.
-    """
-    moments, lengths = demand.moments, demand.by_method.get("moments")
+def _held_unshared(demand: DemandEstimates, sharing: float) -> float | None:
+    """What a mean request would hold if it shared nothing, from what is held: E[g] by occupancy, and what it saved."""
     occupancy = demand.by_method.get("occupancy")
-    if moments is None:
-        raise ValueError("no moments to begin with")
-    if demand.cached_ratio or lengths is None or occupancy is None or moments.var_o <= 0:
-        return moments
-    # E[g] holds Cov(s, o) once and Var(o) half: each takes half of what is missing
-    missing = occupancy - lengths
-    return replace(moments, var_o=max(moments.var_o + missing, 0.0), cov=moments.cov + missing / 2)
+    if occupancy is None or demand.moments is None or demand.steps is None:
+        return None
+    together = max(demand.decoding or 1.0, 1.0)
+    prefix = sharing * (demand.cached_ratio or 0.0) * demand.moments.mean_s
+    return occupancy + prefix * demand.steps * (1 - 1 / together)
+
+
+def _moved(moments: PairMoments, missing: float) -> PairMoments:
+    """Second moments with which E[g], that holds Cov(s, o) once and Var(o) half, changes by ``missing``.
+
+    The covariance is the least sure and takes what it can; the variance of the outputs takes the rest.
+    """
+    most = _MOST_CORRELATED * (moments.var_s * moments.var_o) ** 0.5
+    cov = min(max(moments.cov + missing, -most), most)
+    rest = missing - (cov - moments.cov)
+    return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, 0.1 * moments.var_o))
 
 
 def _sharing(demand: DemandEstimates) -> float:

@@ -26,6 +26,7 @@ _PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.03
 """A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""
+_FAMILIAR_INTERVALS = 10.0
 _RECENT, _SHIFT = 6, 0.18
 """So many rows in a row that all take another time, by so much (logarithm), are a change."""
 
@@ -103,8 +104,8 @@ class StepLawMemory:
 
     def _watch(self, row: StepRow) -> None:
         """Rescale the law when steps take another time than the law says, and did not before, for good."""
-        if self._fit is None:
-            return
+        if self._fit is None or self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
+            return  # at a load not seen before it is the law that may be wrong
         misfit = log(row.seconds / self._fit.seconds(row.composition))
         self._misfits.append(misfit)
         # a single pause must not look like a change: what is fed is cut to what steps can do

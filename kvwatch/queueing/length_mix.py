@@ -93,6 +93,14 @@ def _quantiles(buckets: BucketCounts | None, u: Array, max_tokens: float) -> Arr
     return np.asarray(np.interp(u, ranks, values), dtype=float)
 
 
+def bucket_variance(buckets: BucketCounts | None, max_tokens: float) -> float | None:
+    """Variance of the lengths if they lie evenly within their buckets [tokens²]; ``None`` without observations."""
+    if buckets is None or sum(buckets.counts) <= 0:
+        return None
+    ranks = (np.arange(512) + 0.5) / 512
+    return float(_quantiles(buckets, ranks, max_tokens).var())
+
+
 def _with_moments(values: Array, mean: float, variance: float, max_tokens: float) -> Array:
     """``values`` stretched to this mean and variance, each kept within [1, max_tokens]."""
     spread = sqrt(max(variance, 0.0))

@@ -24,6 +24,7 @@ _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
 _PLAIN_ROUNDS, _ROUNDS = 3, 6
 """Fits, each weighted by the one before; the last ones distrust cells that do not fit in with the others."""
+_COMMON_INTERVALS = 3.0
 _CORRELATION = 2.0
 """Neighbouring intervals resemble each other: as many of them say as much as one independent one."""
 _PRIOR_GROWTH = np.array([1.0, 1.0])
@@ -40,7 +41,8 @@ _PRIOR_SPREAD = np.array([3.0, 1.0, 3.0])
 class LawFit:
     """Coefficients (b0 [s], b1 [s], b2 [s/token], b3 [s/token]), their covariance and the residual's relative sd.
 
-    ``largest`` is the longest step time that the fit has seen [s], ``weight`` its intervals.
+    ``largest`` is the longest step time that the fit has seen [s], ``weight`` its intervals, ``seen`` the largest
+    n, p and K of load levels seen more than in passing.
     """
 
     coefficients: tuple[float, float, float, float]
@@ -48,6 +50,7 @@ class LawFit:
     residual_ratio: float
     largest: float
     weight: float
+    seen: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def seconds(self, composition: Sequence[float]) -> float:
         """Step time at (n, p, K) [s]."""
@@ -146,7 +149,9 @@ class StepRegression:
             residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
-        return LawFit(tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight)  # type: ignore[arg-type]
+        return LawFit(
+            tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight, _seen(means, weights)
+        )  # type: ignore[arg-type]
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers and lists."""
@@ -176,6 +181,12 @@ def _finite(value: object) -> float:
     if not 0 <= number < 1e30:
         raise ValueError(f"{number} is no sum of positive numbers")
     return number
+
+
+def _seen(means: Array, weights: Array) -> tuple[float, float, float]:
+    common = means[weights >= min(_COMMON_INTERVALS, float(weights.max()))]
+    n, p, k = common[:, 1:4].max(axis=0)
+    return float(n), float(p), float(k)
 
 
 def _trust(misfits: Array, weights: Array) -> Array:
