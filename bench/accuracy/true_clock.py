@@ -81,4 +81,5 @@ class TrueClock(StepClock):
                 seconds = b0 - truth.weight_seconds + hidden + host * decoding + b3 * resident_tokens
             case _:
                 seconds = self.law.seconds(decoding, prefill_tokens, resident_tokens)
-        return seconds * self.factor
+        # no step is shorter than its arithmetic takes, of which a decoding sequence needs as much as a prompt token
+        return max(seconds, b2 * (decoding + prefill_tokens) + b3 * resident_tokens) * self.factor

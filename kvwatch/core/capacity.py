@@ -54,15 +54,15 @@ def estimate_capacity(e: Estimates) -> CapacityEstimate:
     """μ as the model has it, drawn towards what a backlog shows."""
     plain = _plain_rate(e)
     loads = e.full.closed_form() if e.full is not None else {}
-    limit = binding({name: load.rate for name, load in loads.items()})
+    # the limit that is reached first, with the fewest requests running, binds
+    limit = binding({name: load.running for name, load in loads.items()})
     if e.full is None or limit is None:
         return _observed_only(e, plain)
     corrected = e.correction is not None and e.correction.limit == limit
     factor = (e.correction.factor if corrected and e.correction is not None else 1.0) * e.calibration
     model_rate = loads[limit].rate * factor
     rate, deviation = _blend(e, model_rate, _deviation(e.full, loads[limit], corrected))
-    rates = {name: load.rate for name, load in loads.items()}
-    rates[limit] = min([rate, *(r for name, r in rates.items() if name != limit)])
+    rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
     step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
     law_deviation = Z90 * _law_deviation(e.full, loads[limit])
     return CapacityEstimate(

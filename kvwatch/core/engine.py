@@ -122,9 +122,9 @@ class EngineEstimator:
         full = self._full_engine(at) if observed is not None else None
         if observed is None or full is None or self._refresh.correction is None:
             return
-        rates = [load.rate for load in full.closed_form().values()]
-        if rates:
-            self._calibration.learn(at, seconds, min(rates) * self._refresh.correction.factor, observed.rate)
+        load = full.closed_form().get(self._refresh.correction.limit)
+        if load is not None:
+            self._calibration.learn(at, seconds, load.rate * self._refresh.correction.factor, observed.rate)
 
     def observe_request(self, record: RequestRecord) -> None:
         """Take one request of a log; those that ended before the first scrape belong to no window."""

@@ -92,7 +92,7 @@ class FullEngineRun:
         """The correction; ``None`` where no request fits or the inputs allow no closed form."""
         i = self.inputs
         loads = i.closed_form()
-        limit = binding({name: load.rate for name, load in loads.items()})
+        limit = binding({name: load.running for name, load in loads.items()})
         pool = [shape for shape in i.mix.pool() if _fits(shape, i)]
         if limit is None or not pool or i.demand.steps is None:
             return None

@@ -149,9 +149,9 @@ class StepRegression:
             residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
-        return LawFit(
-            tuple(float(c) for c in theta), covariance, sqrt(noise), self._largest, weight, _seen(means, weights)
-        )  # type: ignore[arg-type]
+        b0, b1, b2, b3 = (float(c) for c in theta)
+        seen = _seen(means, weights)
+        return LawFit((b0, b1, b2, b3), covariance, sqrt(noise), self._largest, weight, seen)
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers and lists."""
