@@ -1,6 +1,8 @@
 """How faithful the embedded engine is: each saturated phase of recorded runs, real against emulated.
 
-The engine gets the recorded arrivals and a step law fitted on that phase's own iteration log, nothing else.
+The engine gets the recorded arrivals with their shared prefixes, and a step law fitted on that phase's own iteration
+log. The log's times leave out what passes between two steps, so the law is scaled to the mean step that the scrapes
+of the same phase show: the step times in the table agree by construction, the other figures do not.
 
     python -m bench.fidelity [RECORDING_FOLDER …]
 """

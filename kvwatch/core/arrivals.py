@@ -7,6 +7,7 @@ Requests that the client aborts leave no trace in it; those that had a first tok
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
@@ -17,6 +18,9 @@ from kvwatch.stats.dispersion import index_of_dispersion
 from kvwatch.stats.flow import WindowedCount
 from kvwatch.stats.trend import Z90, Trend, theil_sen
 
+_MASS_REQUESTS, _MASS_RATIO = 20.0, 0.3
+"""So many requests, and such a share of those inside, vanishing at once leave other ones than there were."""
+_TOLERATED_RATIO = 0.1
 _BINS = 20
 """Parts of the longest window in which arrivals are counted for burstiness and trend."""
 
@@ -40,18 +44,19 @@ class Arrivals:
         self._served = WindowedCount(self._longest)
         self._started = WindowedCount(self._longest)
         self._spoiled: dict[str, float] = {}
-        self._suspect: float | None = None
+        self._drops: deque[tuple[float, float]] = deque(maxlen=256)
+        self._preempted: float | None = None
 
     def update(self, at: float, sample: EngineSample, interval: Interval | None, reset: bool) -> bool:
         """Take a sample, the interval it ends, and whether the counters were reset inside it.
 
-        Returns whether the interval looks like a mass abort.
+        Returns whether a large share of the requests inside vanished in the interval.
         """
         if reset:
             self._served.clear()
             self._started.clear()
             self._spoiled = {"restart": at}
-            self._suspect = None
+            self._drops.clear()
         if sample.asleep:
             self._spoiled["asleep"] = at
         if sample.running is None or sample.waiting is None:
@@ -61,29 +66,30 @@ class Arrivals:
             self._served.update(at, sample.finished + inside)
         if sample.first_token_count is not None:
             self._started.update(at, sample.first_token_count + sample.waiting)
-        if interval is not None:
-            self._look_for_aborts(at, interval)
-        return self._suspect is not None
+        if interval is None:
+            return False
+        if interval.preemptions:
+            self._preempted = at
+        return self._look_for_aborts(at, interval)
 
-    def _look_for_aborts(self, at: float, interval: Interval) -> None:
-        """A drop of running + waiting that finished requests do not explain spoils every window that holds it.
+    def _look_for_aborts(self, at: float, interval: Interval) -> bool:
+        """Note a drop of running + waiting that finished requests do not explain; whether it took a large share.
 
         A scrape is no snapshot: a step that ends many requests can show in the gauges one scrape before it shows
-        in the counters. The next interval then gives the drop back, and the suspicion is dropped.
+        in the counters. The next interval then gives the drop back, and it is forgotten.
         """
         (run0, run1), (wait0, wait1) = interval.running, interval.waiting
         if interval.finished is None or run0 is None or run1 is None or wait0 is None or wait1 is None:
-            return
+            return False
         flow = interval.finished + (run1 + wait1) - (run0 + wait0)
         noise = max(3.0, 3 * sqrt(interval.finished + 1))
-        if self._suspect is not None and flow + self._suspect > -noise:
-            self._spoiled.pop("aborts", None)
-            self._suspect = None
-        elif flow < -noise:
-            self._suspect = flow
-            self._spoiled["aborts"] = at
-        else:
-            self._suspect = None
+        if self._drops and self._drops[-1][0] == interval.start and flow - self._drops[-1][1] > -noise:
+            self._drops.pop()
+            return False
+        if flow >= -noise:
+            return False
+        self._drops.append((at, -flow))
+        return -flow >= max(_MASS_REQUESTS, _MASS_RATIO * (run0 + wait0))
 
     def get(self, window: str, now: float) -> ArrivalRate:
         """λ over the window of that name, up to the newest sample."""
@@ -93,18 +99,35 @@ class Arrivals:
             return ArrivalRate(None, reason=spoiled)
         count = self._served.rise(seconds)
         if count is None:
-            return ArrivalRate(None, reason="warming_up" if self._served.span_seconds() else "metric_missing")
-        reason = "ok"
+            return ArrivalRate(None, reason="warming_up" if self._served.seen else "metric_missing")
+        dropped = self._dropped(seconds, now)
+        count, reason = count + dropped, "abort_biased" if dropped else "ok"
         started = self._started.rise(seconds)
-        if started is not None and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
+        # a preempted request waits again, and would be counted twice
+        preempted = self._preempted is not None and now - self._preempted <= seconds
+        if started is not None and not preempted and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
             count, reason = started, "abort_biased"
         count = max(count, 0.0)
         low, high = count_interval(count, self._dispersion(now))
         return ArrivalRate(count / seconds, low / seconds, high / seconds, reason)
 
+    def _dropped(self, seconds: float, now: float) -> float:
+        """Requests that vanished without finishing in the last ``seconds``."""
+        return sum(count for at, count in self._drops if now - at <= seconds)
+
     def _spoiled_by(self, seconds: float, now: float) -> str | None:
-        """Why the last ``seconds`` cannot be balanced; a window that a restart emptied says so until it is full."""
-        return next((reason for reason, at in self._spoiled.items() if now - at <= seconds), None)
+        """Why the last ``seconds`` cannot be balanced; a window that a restart emptied says so until it is full.
+
+        A few requests that vanished are added back: they had arrived. Where they are many, those that arrived in
+        the same instant and cannot be told from them are many too.
+        """
+        for reason, at in self._spoiled.items():
+            if now - at <= seconds:
+                return reason
+        dropped = self._dropped(seconds, now)
+        if dropped and dropped > _TOLERATED_RATIO * ((self._served.rise(seconds) or 0.0) + dropped):
+            return "aborts"
+        return None
 
     def _dispersion(self, now: float) -> float:
         """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""

@@ -179,7 +179,9 @@ class Engine:
         gone, self._abort_asked = self._abort_asked, []
         while self._abort_times and self._abort_times[0][0] <= at:
             gone.append(heappop(self._abort_times)[2])
-        gone = [request for request in gone if request.state not in {FINISHED, ABORTED}]
+        # a client may have left by itself in the instant when all were sent away
+        left = {request.identity: request for request in gone}
+        gone = [request for request in left.values() if request.state not in {FINISHED, ABORTED}]
         if not gone:
             return
         self.scheduler.abort(gone)

@@ -279,7 +279,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_model_gap_ratio",
         _E,
         "ratio",
-        "Distance between the service rate and the observed one, over the observed one.",
+        "Distance between the observed service rate and what the model alone says, before it is drawn to it, over the "
+        "observed one.",
     ),
     Metric(
         "kvwatch_occupancy_residual_ratio",

@@ -32,6 +32,11 @@ class WindowedCount:
         """Forget everything, as after a counter reset."""
         self._points.clear()
 
+    @property
+    def seen(self) -> bool:
+        """Whether there is any sample."""
+        return bool(self._points)
+
     def span_seconds(self) -> float:
         """Time between the oldest and the newest sample."""
         return self._points[-1][0] - self._points[0][0] if self._points else 0.0
