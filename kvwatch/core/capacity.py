@@ -72,11 +72,16 @@ def estimate_capacity(e: Estimates) -> CapacityEstimate:
         upper=rates[limit] * exp(Z90 * deviation),
         model_rate=model_rate,
         step_seconds=(step, step * exp(-law_deviation), step * exp(law_deviation)),
-        method="occupancy" if e.full.mix.sharing * (e.full.mix.demand.cached_ratio or 0.0) > 0 else "moments",
+        method=_method(e),
         plain_rate=plain,
         stable_limit=_stable_limit(e, limit),
         reason=_reason(e, loads[limit]),
     )
+
+
+def _method(e: Estimates) -> str:
+    """Which E[g] fed μ: a log's where there is one; else what is held, which the moments only give a shape."""
+    return next(m for m in ("joint", "occupancy", "moments") if m in e.demand.by_method or m == "moments")
 
 
 def _blend(e: Estimates, model_rate: float, deviation: float) -> tuple[float, float]:

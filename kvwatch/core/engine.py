@@ -160,7 +160,8 @@ class EngineEstimator:
         law, capacity = self._law.get(), self._capacity
         if law is None or capacity is None:
             return None
-        mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
+        joint = self._requests.mean(at, MIN_REQUESTS)
+        mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len, joint)
         if mix is None or mix.demand.requests < MIN_REQUESTS:
             return None
         self._full = FullEngineInputs(
@@ -198,7 +199,7 @@ class EngineEstimator:
         if self._sample is None:
             return None
         now = self.last_at
-        joint = self._requests.mean(now, min_requests=10)
+        joint = self._requests.mean(now, MIN_REQUESTS)
         return Estimates(
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},

@@ -96,14 +96,16 @@ class LengthMix:
         self._made = None
         self._shape.update(sample, reset=True)
 
-    def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
-        """The mix; ``None`` before second moments are known."""
+    def get(
+        self, block_tokens: int, chunk_tokens: int, max_tokens: float | None, joint: float | None = None
+    ) -> Mix | None:
+        """The mix; ``None`` before second moments are known. ``joint`` is E[g] of a request log, where there is one."""
         spans = self._window.spans()
         demand = estimate(spans, block_tokens, chunk_tokens, None)
         if demand.moments is None or demand.steps is None:
             return None
         sharing = _sharing(demand)
-        held = _held_unshared(demand, sharing)
+        held = joint if joint is not None else _held_unshared(demand, sharing)
         s, o, g = self._lengths(demand.moments, held, (block_tokens, chunk_tokens), max_tokens or inf)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
