@@ -14,7 +14,8 @@ from kvwatch.shell.recorder import RecordingExistsError
 from kvwatch.shell.virtual_recording import record_virtual
 
 _HELP = "run an embedded engine that serves vLLM's metrics"
-_DEFAULT_SECONDS = 600.0
+_DEFAULT_SECONDS, _DEFAULT_INTERVAL_SECONDS = 600.0, 1.0
+_DEFAULT_PORT = 8000
 
 
 def add(commands: SubParsers) -> None:
@@ -34,13 +35,10 @@ def add(commands: SubParsers) -> None:
     parser.add_argument("--model-name", default="emulated", metavar="NAME", help="name of the model (default emulated)")
     live = parser.add_argument_group("live, in wall-clock time")
     live.add_argument("--host", default="127.0.0.1", help="address to serve on (default 127.0.0.1)")
-    live.add_argument(
-        "--port", type=flag(integer(0, 65535)), default=8000, help="port to serve on, 0 for a free one (default 8000)"
-    )
+    live.add_argument("--port", type=flag(integer(0, 65535)), help="port to serve on, 0 for a free one (default 8000)")
     live.add_argument(
         "--speed",
         type=flag(number(0.01, 100.0)),
-        default=1.0,
         metavar="FACTOR",
         help="hardware and load this many times faster (default 1)",
     )
@@ -50,26 +48,23 @@ def add(commands: SubParsers) -> None:
     )
     virtual = parser.add_argument_group("as a recording, in virtual time")
     virtual.add_argument("--output", type=Path, metavar="DIR", help="folder to write a recording to")
-    virtual.add_argument(
-        "--duration", type=flag(duration(1.0, 1e6)), default=_DEFAULT_SECONDS, help='its length (default "10m")'
-    )
-    virtual.add_argument(
-        "--interval", type=flag(duration(0.1, 60.0)), default=1.0, help='time between its scrapes (default "1s")'
-    )
+    virtual.add_argument("--duration", type=flag(duration(1.0, 1e6)), help='its length (default "10m")')
+    virtual.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between its scrapes (default "1s")')
     parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> None:
     """Serve until a signal, or write a recording."""
+    _check(args)
     if args.output is not None:
         _record(args)
         return
     options = ServeOptions(
         scenario=SCENARIOS[args.scenario],
         host=args.host,
-        port=args.port,
+        port=_DEFAULT_PORT if args.port is None else args.port,
         seed=args.seed,
-        speed=args.speed,
+        speed=args.speed or 1.0,
         model_name=args.model_name,
         request_log=args.request_log,
         traffic=not args.no_load,
@@ -84,13 +79,23 @@ def execute(args: argparse.Namespace) -> None:
         raise CommandError(f"cannot serve: {error.strerror or error}") from None
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuse flags of the other mode, which would do nothing."""
+    live = {"--port": args.port, "--speed": args.speed, "--request-log": args.request_log, "--no-load": args.no_load}
+    virtual = {"--duration": args.duration, "--interval": args.interval}
+    for flag_name, value in (live if args.output is not None else virtual).items():
+        if value is not None and value is not False:
+            wanted = "without --output" if args.output is not None else "together with --output"
+            raise CommandError(f"{flag_name} works only {wanted}")
+
+
 def _record(args: argparse.Namespace) -> None:
     try:
         done = record_virtual(
             SCENARIOS[args.scenario],
             args.output,
-            seconds=args.duration,
-            scrape_interval_seconds=args.interval,
+            seconds=args.duration or _DEFAULT_SECONDS,
+            scrape_interval_seconds=args.interval or _DEFAULT_INTERVAL_SECONDS,
             seed=args.seed,
             model_name=args.model_name,
         )

@@ -46,6 +46,7 @@ class Arrivals:
         self._spoiled: dict[str, float] = {}
         self._drops: deque[tuple[float, float]] = deque(maxlen=256)
         self._preempted: float | None = None
+        self._usual_rate: float | None = None
 
     def update(self, at: float, sample: EngineSample, interval: Interval | None, reset: bool) -> bool:
         """Take a sample, the interval it ends, and whether the counters were reset inside it.
@@ -83,12 +84,16 @@ class Arrivals:
             return False
         flow = interval.finished + (run1 + wait1) - (run0 + wait0)
         noise = max(3.0, 3 * sqrt(interval.finished + 1))
-        if self._drops and self._drops[-1][0] == interval.start and flow - self._drops[-1][1] > -noise:
+        usual = (self._usual_rate or 0.0) * interval.seconds
+        if self._drops and self._drops[-1][0] == interval.start and flow - usual >= self._drops[-1][1] / 2:
             self._drops.pop()
             return False
         if flow >= -noise:
+            rate = flow / interval.seconds
+            self._usual_rate = rate if self._usual_rate is None else 0.9 * self._usual_rate + 0.1 * rate
             return False
-        self._drops.append((at, -flow))
+        # those that arrived meanwhile hide as many of those that vanished
+        self._drops.append((at, usual - flow))
         return -flow >= max(_MASS_REQUESTS, _MASS_RATIO * (run0 + wait0))
 
     def get(self, window: str, now: float) -> ArrivalRate:

@@ -203,3 +203,19 @@ def test_commands_are_those_that_work() -> None:
     with pytest.raises(SystemExit) as caught:
         make_parser().parse_args(["no-such-command"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--speed", "2", "--output", "folder"], "--speed works only without --output"),
+        (["--no-load", "--output", "folder"], "--no-load works only without --output"),
+        (["--duration", "5m"], "--duration works only together with --output"),
+    ],
+)
+def test_simulate_refuses_flags_that_would_do_nothing(
+    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flag of the other mode is an error, not silence."""
+    assert main(["simulate", *arguments]) == 1
+    assert fault in capsys.readouterr().err
