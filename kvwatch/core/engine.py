@@ -15,6 +15,7 @@ from kvwatch.core.largest import Largest, LargestRequest
 from kvwatch.core.lengths import LengthWindow
 from kvwatch.core.mix import LengthMix
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.pauses import Pauses
 from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_window import RequestWindow
@@ -68,6 +69,7 @@ class EngineEstimator:
         self._steps = StepTimes(options.span_seconds(_STEP_WINDOW_SECONDS, 10), options.trim_ratio)
         self._lengths = LengthWindow(options.span_seconds(options.demand_window_seconds, 8))
         self._requests = RequestWindow(options.demand_window_seconds)
+        self._pauses = Pauses(options.span_seconds(options.demand_window_seconds, 8))
         self._mix = LengthMix(options.span_seconds(options.demand_window_seconds, 8))
         self._law = StepLawMemory()
         self._calibration = Calibration()
@@ -96,6 +98,8 @@ class EngineEstimator:
         interval, reset = self._reader.read(at, sample)
         aborted = self._arrivals.update(at, sample, interval, reset)
         self._largest.update(at, sample, interval)
+        if sample.running is not None and sample.waiting is not None:
+            self._pauses.update(at, sample.running + sample.waiting)
         if reset or aborted or self._sample is None:
             # who finished before is no fair sample of who is inside now
             self._lengths.clear()
@@ -160,7 +164,7 @@ class EngineEstimator:
         law, capacity = self._law.get(), self._capacity
         if law is None or capacity is None:
             return None
-        joint = self._requests.mean(at, MIN_REQUESTS)
+        joint = self._requests.mean(at, MIN_REQUESTS, self._pauses.since(at))
         mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len, joint)
         if mix is None or mix.demand.requests < MIN_REQUESTS:
             return None
@@ -199,14 +203,15 @@ class EngineEstimator:
         if self._sample is None:
             return None
         now = self.last_at
-        joint = self._requests.mean(now, MIN_REQUESTS)
+        since = self._pauses.since(now)
+        joint = self._requests.mean(now, MIN_REQUESTS, since)
         return Estimates(
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),
             step_time=self._steps.get(),
-            demand=estimate(self._lengths.spans(), self._block_tokens, self._chunk_tokens, joint),
+            demand=estimate(self._lengths.spans(since, MIN_REQUESTS), self._block_tokens, self._chunk_tokens, joint),
             capacity=self._capacity,
             largest=self._largest.get(now, self._settings.max_model_len),
             queue=self._queue.get(),

@@ -83,8 +83,15 @@ class LengthWindow:
             while kept and kept[0].end < before:
                 kept.popleft()
 
-    def spans(self) -> list[Span]:
-        """The window's spans, oldest first, and as many older ones as are needed to have enough requests."""
+    def spans(self, since: float | None = None, enough: float = 0.0) -> list[Span]:
+        """The window's spans, oldest first, and as many older ones as are needed to have enough requests.
+
+        Only those after ``since``, if they hold ``enough`` requests.
+        """
+        if since is not None:
+            later = [s for s in self._recent if s.end > since]
+            if sum(s.count for s in later) >= enough:
+                return later
         chosen = list(self._recent)
         count = sum(s.count for s in chosen)
         for span in reversed(self._old):

@@ -32,8 +32,15 @@ class RequestWindow:
         while self._sums and self._sums[0][0] <= index - _SLICES:
             self._sums.popleft()
 
-    def mean(self, now: float, min_requests: int = 1) -> float | None:
-        """E[g] over requests that finished in the window before ``now``; ``None`` with too few."""
+    def mean(self, now: float, min_requests: int = 1, since: float | None = None) -> float | None:
+        """E[g] over requests that finished in the window before ``now``; ``None`` with too few.
+
+        Only over those after ``since``, if they are enough.
+        """
+        if since is not None:
+            later = [(count, total) for index, count, total in self._sums if index > int(since // self._slice)]
+            if sum(c for c, _ in later) >= max(min_requests, 1):
+                return sum(t for _, t in later) / sum(c for c, _ in later)
         first = int(now // self._slice) - _SLICES
         kept = [(count, total) for index, count, total in self._sums if index > first]
         count = sum(c for c, _ in kept)
