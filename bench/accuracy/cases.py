@@ -9,6 +9,7 @@ from time import process_time
 from bench.accuracy.drive import Drive, Model
 from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import FullEngine
+from bench.accuracy.scored import Scored
 from bench.accuracy.workloads import Composition, Drawn, composition
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.step_law import StepLaw
@@ -24,7 +25,7 @@ _FINISHED = 800
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Scored):
     """One case. Rates in requests/s; errors are ratios to the truth, less one.
 
     ``truth`` is the saturated rate for the traffic that came in the phase: the long run's, times the pool's mean demand
@@ -67,19 +68,9 @@ class Outcome:
     cpu_seconds: float
 
     @property
-    def error(self) -> float | None:
-        """Relative error of μ."""
-        return None if self.rate is None else self.rate / self.truth - 1
-
-    @property
     def pool_error(self) -> float | None:
         """Relative error of μ against the rate for the whole pool."""
         return None if self.rate is None else self.rate / self.truth_pool - 1
-
-    @property
-    def covered(self) -> bool | None:
-        """Whether the 90% interval holds the truth."""
-        return None if self.lower is None or self.upper is None else self.lower <= self.truth <= self.upper
 
     @property
     def pool_covered(self) -> bool | None:

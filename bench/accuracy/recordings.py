@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.accuracy.drive import OPTIONS
+from bench.accuracy.scored import Scored
 from bench.accuracy.workloads import composition
 from kvwatch.core.fleet import Fleet
 from kvwatch.embedded.settings import RequestShape
@@ -22,7 +23,7 @@ _LEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class PhaseOutcome:
+class PhaseOutcome(Scored):
     """What was said at a time in a phase. Rates in requests/s.
 
     ``whole`` tells whether the replay began with the recording, saturated phase and all, or only before the first
@@ -46,19 +47,9 @@ class PhaseOutcome:
     utilization_lower: dict[str, float]
 
     @property
-    def error(self) -> float | None:
-        """Relative error of μ."""
-        return None if self.rate is None else self.rate / self.truth - 1
-
-    @property
     def plain_error(self) -> float | None:
         """The same of the formula with today's step time."""
         return None if self.plain is None else self.plain / self.truth - 1
-
-    @property
-    def covered(self) -> bool | None:
-        """Whether the 90% interval holds the truth."""
-        return None if self.lower is None or self.upper is None else self.lower <= self.truth <= self.upper
 
 
 class RecordedTruth:

@@ -76,7 +76,7 @@ def step_seconds(e: Estimates, capacity: CapacityEstimate) -> dict[str, float]:
     if e.step_time is not None:
         seconds |= {"trimmed_mean": e.step_time.trimmed_mean, "median": e.step_time.median}
     if capacity.step_seconds is not None:
-        seconds["saturated"] = capacity.step_seconds[0]
+        seconds["saturated"] = capacity.step_seconds
     return seconds
 
 

@@ -38,7 +38,7 @@ class CapacityEstimate:
     lower: float | None = None
     upper: float | None = None
     model_rate: float | None = None
-    step_seconds: tuple[float, float, float] | None = None
+    step_seconds: float | None = None
     method: str | None = None
     plain_rate: float | None = None
     stable_limit: float | None = None
@@ -64,14 +64,13 @@ def estimate_capacity(e: Estimates) -> CapacityEstimate:
     rate, deviation = _blend(e, model_rate, _deviation(e.full, loads[limit], corrected))
     rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
     step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
-    law_deviation = Z90 * _law_deviation(e.full, loads[limit])
     return CapacityEstimate(
         rates=rates,
         limit=limit,
         lower=rates[limit] * exp(-Z90 * deviation),
         upper=rates[limit] * exp(Z90 * deviation),
         model_rate=model_rate,
-        step_seconds=(step, step * exp(-law_deviation), step * exp(law_deviation)),
+        step_seconds=step,
         method=_method(e),
         plain_rate=plain,
         stable_limit=_stable_limit(e, limit),

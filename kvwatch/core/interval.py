@@ -23,14 +23,10 @@ class Interval:
     generation_tokens: float | None
     prompt_tokens: float | None
     prompt_tokens_computed: float | None
-    first_tokens: float | None
     preemptions: float | None
     inter_token_seconds: float | None
     inter_tokens: float | None
     prefill_seconds: float | None
-    prefix_queries: float | None
-    prefix_hits: float | None
-    drafts: float | None
     lengths_count: float
     lengths_prompt_tokens: float
     lengths_output_tokens: float
@@ -83,14 +79,10 @@ class IntervalReader:
             generation_tokens=rise(lambda s: s.generation_tokens),
             prompt_tokens=rise(lambda s: s.prompt_tokens),
             prompt_tokens_computed=rise(lambda s: s.prompt_tokens_computed),
-            first_tokens=rise(lambda s: s.first_token_count),
             preemptions=rise(lambda s: s.preemptions),
             inter_token_seconds=itl_seconds,
             inter_tokens=itl_count,
             prefill_seconds=rise(lambda s: s.prefill_seconds_sum),
-            prefix_queries=rise(lambda s: s.prefix_cache_queries),
-            prefix_hits=rise(lambda s: s.prefix_cache_hits),
-            drafts=rise(lambda s: s.spec_decode_drafts),
             lengths_count=count,
             lengths_prompt_tokens=prompt,
             lengths_output_tokens=output,

@@ -66,7 +66,6 @@ class LengthMix:
         self._shape = LengthShape()
         self._watch = (ChangeDetector(), ChangeDetector())
         self._ends: deque[float] = deque(maxlen=4096)
-        self.changes = 0
         self._made: tuple[Array, Array, Array, Array] | None = None
 
     def update(
@@ -88,7 +87,6 @@ class LengthMix:
         if kept < len(self._ends):
             self._window.cut(self._ends[len(self._ends) - kept])
             self._shape.clear()
-            self.changes += 1
 
     def clear(self, sample: EngineSample) -> None:
         """The counters were reset, or requests were aborted in a mass: start anew from this sample."""

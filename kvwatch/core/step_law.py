@@ -48,7 +48,6 @@ class StepLawMemory:
         self._residuals: deque[float] = deque(maxlen=120)
         self._prefill_residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
-        self.changes = 0
 
     def update(
         self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
@@ -67,7 +66,8 @@ class StepLawMemory:
             self._learn(prefill, _SPARE_WEIGHT if enough else _PREFILL_WEIGHT, self._prefill_residuals)
         if row is not None or prefill is not None:
             self._since_fit += 1
-        if self._since_fit >= _FIT_EVERY or interval.end - self._fitted_at >= _FIT_SECONDS:
+        waited = self._since_fit > 0 and interval.end - self._fitted_at >= _FIT_SECONDS
+        if waited or self._since_fit >= _FIT_EVERY:
             self._fitted_at = interval.end
             self.refit()
 
@@ -122,7 +122,6 @@ class StepLawMemory:
             self._residuals.clear()
             self._misfits.clear()
             self._change = ChangeDetector(1e-4)
-            self.changes += 1
             self.refit()
 
     def expect(self, full_load: tuple[float, float, float]) -> None:

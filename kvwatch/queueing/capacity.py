@@ -54,19 +54,9 @@ def full_load_concurrency(demand: Demand, limits: Limits) -> dict[str, float]:
     return running
 
 
-def service_rates(demand: Demand, limits: Limits, step_seconds: Mapping[str, float]) -> dict[str, float]:
-    """μ under each known limit [requests/s], ``step_seconds`` being the step time when that limit is reached."""
-    if demand.steps is None:
-        if limits.kv_tokens is None or KV not in step_seconds:
-            return {}
-        return {KV: paper_service_rate(limits.kv_tokens, step_seconds[KV], demand.memory_token_steps)}
-    running = full_load_concurrency(demand, limits)
-    return {limit: n / (step_seconds[limit] * demand.steps) for limit, n in running.items() if limit in step_seconds}
-
-
-def binding(rates: Mapping[str, float]) -> str | None:
-    """The limit with the smallest rate."""
-    return min(rates, key=lambda limit: rates[limit]) if rates else None
+def binding(by_limit: Mapping[str, float]) -> str | None:
+    """The limit with the smallest value, of concurrency or rate."""
+    return min(by_limit, key=lambda limit: by_limit[limit]) if by_limit else None
 
 
 def mixture_rate(shares: Iterable[float], rates: Iterable[float]) -> float:

@@ -18,10 +18,10 @@ from kvwatch.queueing.capacity import (
     mixture_rate,
     paper_service_rate,
     replicas_required,
-    service_rates,
     stable_limit,
 )
 from kvwatch.queueing.demand import closed_form
+from kvwatch.queueing.full_load import composition, full_loads
 
 KV_TOKENS = 131_000
 CHUNK_TOKENS = 512
@@ -78,14 +78,19 @@ def test_a_mixture_needs_a_rate_for_every_share() -> None:
         mixture_rate([0.5, 0.5], [3.0])
 
 
-STEP = {KV: 0.05, SEQS: 0.05, TOKENS: 0.05}
+def rates_of(demand: Demand, limits: Limits) -> dict[str, float]:
+    """μ under each limit with a step of 50 ms whatever is in it."""
+    loads = full_loads(demand, limits, 100.0, 1.0, lambda _n, _p, _k: 0.05)
+    return {limit: load.rate for limit, load in loads.items()}
+
+
 positive = st.floats(1.0, 1e6)
 
 
 @given(positive, positive, positive, positive)
 def test_the_kv_limit_is_the_papers_formula(memory: float, steps: float, kv_tokens: float, seats: float) -> None:
     """E[T] cancels: how long a request runs does not matter where memory binds."""
-    rates = service_rates(Demand(memory, steps), Limits(kv_tokens, seats), STEP)
+    rates = rates_of(Demand(memory, steps), Limits(kv_tokens, seats))
     assert rates[KV] == pytest.approx(paper_service_rate(kv_tokens, 0.05, memory))
     assert rates[SEQS] == pytest.approx(seats / (0.05 * steps))
 
@@ -95,7 +100,7 @@ def test_the_smallest_rate_binds_and_with_one_step_time_so_does_the_smallest_con
     demand: Demand, limits: Limits
 ) -> None:
     """μ is the minimum over the limits."""
-    rates = service_rates(demand, limits, STEP)
+    rates = rates_of(demand, limits)
     running = full_load_concurrency(demand, limits)
     assert set(rates) == set(running) == {KV, SEQS, TOKENS}
     limit = binding(rates)
@@ -107,24 +112,19 @@ def test_the_smallest_rate_binds_and_with_one_step_time_so_does_the_smallest_con
 def test_each_limit_can_bind() -> None:
     """Few seats, little memory, and a small budget with long prompts."""
     demand = Demand(memory_token_steps=100_000, steps=200, compute_tokens=1000)
-    assert binding(service_rates(demand, Limits(16_352, 12, 2048), STEP)) == SEQS
-    assert binding(service_rates(demand, Limits(16_352, 256, 2048), STEP)) == KV
-    assert binding(service_rates(demand, Limits(1_000_000, 256, 512), STEP)) == TOKENS
-    # a limit reached with longer steps can bind with more requests running
-    assert binding(service_rates(demand, Limits(16_352, 30), {KV: 0.03, SEQS: 0.05})) == SEQS
+    assert binding(rates_of(demand, Limits(16_352, 12, 2048))) == SEQS
+    assert binding(rates_of(demand, Limits(16_352, 256, 2048))) == KV
+    assert binding(rates_of(demand, Limits(1_000_000, 256, 512))) == TOKENS
 
 
 def test_what_is_not_known_limits_nothing() -> None:
-    """A missing M, seats, budget, E[T], E[w] or step time leaves its limit out, and no limit binds nothing."""
+    """A missing M, seats, budget or E[w] leaves its limit out, a missing E[T] all; no limit binds nothing."""
     demand = Demand(memory_token_steps=100_000, steps=200, compute_tokens=1000)
-    assert set(service_rates(demand, Limits(seqs=12), STEP)) == {SEQS}
-    assert set(service_rates(demand, Limits(16_352, None, 512), STEP)) == {KV, TOKENS}
-    assert set(service_rates(Demand(100_000, 200), Limits(16_352, 12, 512), STEP)) == {KV, SEQS}
-    assert set(service_rates(Demand(100_000), Limits(16_352, 12, 512), STEP)) == {KV}
-    assert service_rates(Demand(100_000), Limits(None, 12, 512), STEP) == {}
-    assert service_rates(Demand(100_000), Limits(16_352), {SEQS: 0.05}) == {}
-    assert set(service_rates(demand, Limits(16_352, 12), {KV: 0.05})) == {KV}
-    assert service_rates(demand, Limits(), STEP) == {}
+    assert set(rates_of(demand, Limits(seqs=12))) == {SEQS}
+    assert set(rates_of(demand, Limits(16_352, None, 512))) == {KV, TOKENS}
+    assert set(rates_of(Demand(100_000, 200), Limits(16_352, 12, 512))) == {KV, SEQS}
+    assert rates_of(Demand(100_000), Limits(16_352, 12, 512)) == {}
+    assert rates_of(demand, Limits()) == {}
     assert binding({}) is None
 
 
@@ -162,3 +162,19 @@ def test_one_replica_fewer_would_exceed_the_target(arrivals: float, rate: float,
     n = replicas_required(arrivals, rate, target)
     assert n * rate * target >= arrivals * (1 - 1e-8) - 1e-8
     assert n == 0 or (n - 1) * rate * target < arrivals
+
+
+def test_a_full_engines_step_holds_what_flows_through_it() -> None:
+    """Fifty running for 200 steps each: a quarter finishes a step, and brings its prompt, its memory and its chunk."""
+    demand = Demand(memory_token_steps=60_000, steps=200, compute_tokens=500)
+    assert composition(50, demand, 300.0, 2.0) == pytest.approx((49.5, 75.0, 15_000.0))
+
+
+def test_the_rate_under_a_limit_is_that_of_the_step_which_it_fills() -> None:
+    """Seats for 10 and memory for 50: the step time is evaluated at each limit's own composition."""
+    demand = Demand(memory_token_steps=60_000, steps=200, compute_tokens=500)
+    loads = full_loads(demand, Limits(15_000, 10), 300.0, 2.0, lambda n, p, k: 0.01 + 0.001 * n + 1e-4 * p + 1e-6 * k)
+    assert loads[SEQS].step_seconds == pytest.approx(0.01 + 0.0099 + 0.0015 + 0.003)
+    assert loads[KV].step_seconds == pytest.approx(0.01 + 0.0495 + 0.0075 + 0.015)
+    assert loads[SEQS].rate == pytest.approx(10 / (0.0244 * 200))
+    assert binding({limit: load.running for limit, load in loads.items()}) == SEQS
