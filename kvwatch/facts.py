@@ -150,9 +150,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request that ended, from a request log: lengths in tokens, times in unix seconds.
+    """One request that ended, from a request log or a trace: lengths in tokens, times in unix seconds.
 
-    ``completed`` is false for a request that failed or was abandoned; its arrival still counts.
+    ``completed`` is false for a request that failed or was abandoned; its arrival still counts. ``source`` names
+    the kind of input; ``tenant`` is whoever the request is charged to, already hashed where that is configured.
+    ``model_name`` and ``engine`` are ``None`` where the source does not tell.
     """
 
     arrival: float
@@ -161,6 +163,45 @@ class RequestRecord:
     completion_tokens: int
     completed: bool = True
     cached_tokens: int = 0
+    source: str = "requests"
+    tenant: str | None = None
+    model_name: str | None = None
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request that reached the server, from vLLM's own log; lengths are not known yet."""
+
+    at: float
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAborted:
+    """A request that the client gave up or that failed before it finished, from vLLM's own log."""
+
+    at: float
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One engine step, from vLLM's iteration log: who was in the batch and how long it computed.
+
+    ``index`` counts the engine's steps; a gap shows lost lines. ``elapsed_seconds`` leaves out what happens between
+    two steps. ``at`` has the resolution of the log's time stamps. ``kv_usage_ratio`` is of vLLM ≥ 0.26 only.
+    """
+
+    at: float
+    index: int
+    context_requests: int
+    context_tokens: int
+    generation_requests: int
+    generation_tokens: int
+    elapsed_seconds: float
+    kv_usage_ratio: float | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +212,4 @@ class Rejected:
     where: str = ""
 
 
-Fact = Scrape | ScrapeFailed | Settings | RequestRecord
+Fact = Scrape | ScrapeFailed | Settings | RequestRecord | RequestStarted | RequestAborted | Iteration
