@@ -83,6 +83,18 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """A saturated embedded engine: its requests, settings and step law, how many steps, and the closed form's load."""
+
+    pool: list[RequestShape]
+    settings: SchedulerSettings
+    law: StepLaw
+    steps: int
+    load: FullLoad
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
 class FullEngineRun:
     """A run of the embedded engine, ready to be made anywhere: pure, seeded, a fraction of a second of CPU."""
 
@@ -90,6 +102,14 @@ class FullEngineRun:
 
     def run(self) -> Correction | None:
         """The correction; ``None`` where no request fits or the inputs allow no closed form."""
+        x = self.experiment()
+        if x is None:
+            return None
+        result = saturate(x.pool, x.settings, x.law, steps=x.steps, seed=_SEED)
+        return Correction(result.throughput_rps / x.load.rate, result, x.limit)
+
+    def experiment(self) -> Experiment | None:
+        """What the embedded engine is run on; ``None`` where no request fits or the inputs allow no closed form."""
         i = self.inputs
         loads = i.closed_form()
         limit = binding({name: load.running for name, load in loads.items()})
@@ -106,8 +126,7 @@ class FullEngineRun:
         )
         lifetime, running = i.demand.steps, loads[limit].running
         steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
-        result = saturate(pool, settings, self._law(loads[limit]), steps=steps, seed=_SEED)
-        return Correction(result.throughput_rps / loads[limit].rate, result, limit)
+        return Experiment(pool, settings, self._law(loads[limit]), steps, loads[limit], limit)
 
     def _law(self, load: FullLoad) -> StepLaw:
         """The fitted law, at full load as long as arithmetic takes.
