@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
@@ -148,9 +150,11 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One request that ended, from a request log or a trace: lengths in tokens, times in unix seconds.
+
+    A struct where the other facts are dataclasses: it is made a hundred thousand times a second while a log is caught
+    up, and costs a tenth so. ``msgspec.structs.replace`` is what changes a field.
 
     ``completed`` is false for a request that failed or was abandoned; its arrival still counts. ``source`` names
     the kind of input; ``tenant`` is whoever the request is charged to, already hashed where that is configured.
