@@ -234,6 +234,7 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
         windows_seconds=estimates.windows_seconds,
         trim_ratio=estimates.trim_ratio,
         target_utilization=estimates.target_utilization,
+        scale_up_seconds=estimates.scale_up_seconds,
         scrape_interval_seconds=config.scrape.interval_seconds,
         demand_window_seconds=estimates.demand_window_seconds,
     )

@@ -59,6 +59,8 @@ class EngineView:
     model_gap_ratio: float | None = None
     occupancy_residual_ratio: float | None = None
     replicas_required: float | None = None
+    scale_up_seconds: float | None = None
+    target_utilization: float | None = None
     estimate_valid: Mapping[str, Validity] = field(default_factory=dict)
 
 

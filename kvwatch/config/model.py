@@ -46,6 +46,7 @@ class EstimatesConfig:
     trim_ratio: float = 0.05
     target_utilization: float = 0.8
     demand_window_seconds: float = 120.0
+    scale_up_seconds: float = 600.0
     state_file: Path | None = None
 
 

@@ -136,6 +136,15 @@ ESTIMATES = Section(
             "0.8",
         ),
         Option(
+            "scale_up",
+            reader.duration(1.0, 86400.0),
+            "duration",
+            "From the decision for one more replica until it serves: machine, image, weights, warm-up. Exported as "
+            "`kvwatch_scale_up_seconds`; the alerts page when saturation is nearer than this.",
+            "10m",
+            "scale_up_seconds",
+        ),
+        Option(
             "demand_window",
             reader.duration(30.0, 3600.0),
             "duration",

@@ -60,6 +60,8 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         model_gap_ratio=abs(model - observed) / observed if model is not None and observed else None,
         occupancy_residual_ratio=e.demand.residual_ratio,
         replicas_required=_replicas(arrival, mu, options.target_utilization),
+        scale_up_seconds=options.scale_up_seconds,
+        target_utilization=options.target_utilization,
         estimate_valid=validity(e, capacity),
     )
 

@@ -16,6 +16,7 @@ class CoreOptions:
     ``windows_seconds``: λ's windows, by the value of their label, shortest first.
     ``trim_ratio``: share of busy intervals cut at each end for b̄.
     ``target_utilization``: ρ at which a replica is to run; sizes ``replicas_required``.
+    ``scale_up_seconds``: how long a new replica takes to serve; passed on to those who alert or scale.
     ``scrape_interval_seconds``: a target whose last good scrape is older than three of these is stale.
     ``demand_window_seconds``: how far back requests count for E[g]; reaches further while they are few.
     ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
@@ -24,6 +25,7 @@ class CoreOptions:
     windows_seconds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WINDOWS_SECONDS)
     trim_ratio: float = 0.05
     target_utilization: float = 0.8
+    scale_up_seconds: float = 600.0
     scrape_interval_seconds: float = 1.0
     demand_window_seconds: float = 120.0
     model_max_age_seconds: float = 180.0

@@ -290,6 +290,19 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "the model does not fit.",
         estimate="request_demand_token_steps",
     ),
+    Metric(
+        "kvwatch_scale_up_seconds",
+        _E,
+        "s",
+        "How long a new replica takes until it serves, as configured (estimates.scale_up): the lead that alerts and "
+        "autoscaling need.",
+    ),
+    Metric(
+        "kvwatch_target_utilization",
+        _E,
+        "ratio",
+        "Utilization to size replicas for, as configured (estimates.target_utilization).",
+    ),
 )
 
 MODEL_METRICS: tuple[Metric, ...] = (

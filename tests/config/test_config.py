@@ -56,7 +56,7 @@ def test_every_key_reaches_the_validated_config() -> None:
     assert (config.server.host, config.server.port) == ("::1", 9719)
     assert config.server.tls == ServerTls(Path("/etc/kvwatch/tls.crt"), Path("/etc/kvwatch/tls.key"))
     assert config.scrape == ScrapeConfig(0.5, 1.5, 1048576, 3600.0)
-    assert config.estimates == EstimatesConfig({"30s": 30.0, "2m": 120.0, "10m": 600.0}, 0.10, 0.7, 300.0)
+    assert config.estimates == EstimatesConfig({"30s": 30.0, "2m": 120.0, "10m": 600.0}, 0.10, 0.7, 300.0, 240.0)
     assert (config.log.level, config.log.format) == ("debug", "json")
     eu, us, local = config.targets
     tls = TargetTls(Path("/etc/ca.pem"), Path("/etc/client.crt"), Path("/etc/client.key"))
