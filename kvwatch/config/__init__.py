@@ -13,6 +13,7 @@ from kvwatch.config.model import (
     ServerTls,
     TargetConfig,
     TargetTls,
+    TracesConfig,
     ValidatedConfig,
 )
 from kvwatch.config.reader import ConfigError, Fault
@@ -30,6 +31,7 @@ __all__ = [
     "TargetConfig",
     "TargetTls",
     "TargetUrl",
+    "TracesConfig",
     "ValidatedConfig",
     "load_config",
     "merge_targets",

@@ -16,6 +16,7 @@ from kvwatch.config.model import (
     ServerTls,
     TargetConfig,
     TargetTls,
+    TracesConfig,
     ValidatedConfig,
 )
 from kvwatch.config.options import ROOT, SECRETS, Section
@@ -56,6 +57,12 @@ def read_config(content: bytes) -> ValidatedConfig:
             server["host"], server["port"] = parse_listen(server.pop("listen"))
         except ValueError as error:
             faults.append(Fault("server.listen", str(error)))
+    traces = values.get("traces", {})
+    if "grpc_listen" in traces:
+        try:
+            traces["grpc"] = parse_listen(traces.pop("grpc_listen"))
+        except ValueError as error:
+            faults.append(Fault("traces.grpc_listen", str(error)))
     targets = [_target(target, path, faults) for path, target in values.get("targets", ())]
     known = [(path, target) for path, target in targets if target is not None]
     _refuse_duplicates(known, faults)
@@ -65,6 +72,7 @@ def read_config(content: bytes) -> ValidatedConfig:
         server=ServerConfig(**{**server, "tls": _build(ServerTls, server.get("tls"))}),
         scrape=ScrapeConfig(**values.get("scrape", {})),
         estimates=EstimatesConfig(**values.get("estimates", {})),
+        traces=TracesConfig(**traces),
         log=LogConfig(**values.get("log", {})),
         targets=tuple(target for _, target in known),
     )

@@ -51,6 +51,20 @@ class EstimatesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TracesConfig:
+    """The receiver of OpenTelemetry traces; ``grpc`` is (host, port), an empty host is every interface."""
+
+    enabled: bool = False
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_spans_per_second: int = 10_000
+    bearer_token_file: Path | None = None
+    target_attribute: str | None = None
+    tenant_attribute: str | None = None
+    model_attribute: str | None = None
+    grpc: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """How kvwatch logs."""
 
@@ -98,5 +112,6 @@ class ValidatedConfig:
     server: ServerConfig = field(default_factory=ServerConfig)
     scrape: ScrapeConfig = field(default_factory=ScrapeConfig)
     estimates: EstimatesConfig = field(default_factory=EstimatesConfig)
+    traces: TracesConfig = field(default_factory=TracesConfig)
     log: LogConfig = field(default_factory=LogConfig)
     targets: tuple[TargetConfig, ...] = ()

@@ -162,6 +162,62 @@ ESTIMATES = Section(
     ),
 )
 
+TRACES = Section(
+    "traces",
+    "The receiver of OpenTelemetry traces, `POST /v1/traces` on kvwatch's own port: each request with its exact "
+    "lengths. [traces.md](traces.md) says how to send them. A change of this section needs a restart.",
+    _table(
+        Option("enabled", reader.boolean, "true or false", "Receive traces.", "false"),
+        Option(
+            "max_body_bytes",
+            reader.integer(64 * 1024, 16 * 1024**2),
+            "bytes",
+            "Longest export that is taken, after decompression; a longer one is refused. vLLM sends up to 512 spans of "
+            "about 650 bytes at a time.",
+            "4194304",
+        ),
+        Option(
+            "max_spans_per_second",
+            reader.integer(1, 1_000_000),
+            "spans/s",
+            "Spans of all senders together that are read; above it exports are put off with 429 and Retry-After. Each "
+            "begun KiB of an export counts as a span at least.",
+            "10000",
+        ),
+        Option(
+            "bearer_token_file",
+            reader.file_path,
+            "path",
+            "File that holds the bearer token that senders must show; read again when it changes. Without it anyone "
+            "who reaches the port may send.",
+        ),
+        Option(
+            "target_attribute",
+            reader.text,
+            "text",
+            "Resource attribute, such as `service.name`, whose value is the name of the target that a span belongs to.",
+        ),
+        Option(
+            "tenant_attribute",
+            reader.text,
+            "text",
+            "Attribute of the span, else of its resource, that says to whom a request is charged.",
+        ),
+        Option(
+            "model_attribute",
+            reader.text,
+            "text",
+            "Attribute of the span, else of its resource, that holds the model's name as vLLM's metrics spell it.",
+        ),
+        Option(
+            "grpc_listen",
+            reader.text,
+            "address",
+            'Where to take OTLP over gRPC as well, such as ":4317"; needs the extra `kvwatch[grpc]`.',
+        ),
+    ),
+)
+
 LOG = Section(
     "log",
     "Logs go to standard error, one event per change of state.",
@@ -233,7 +289,7 @@ TARGETS = Section(
     is_list=True,
 )
 
-ROOT = Section("", "", _table(SERVER, SCRAPE, ESTIMATES, LOG, TARGETS))
+ROOT = Section("", "", _table(SERVER, SCRAPE, ESTIMATES, TRACES, LOG, TARGETS))
 
 SECRETS = {
     "bearer_token": "bearer_token_file",

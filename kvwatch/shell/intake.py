@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvwatch.core.full_engine import Correction, FullEngineRun
-from kvwatch.facts import EngineKey, Fact, Scrape, ScrapeFailed, Settings
+from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
@@ -85,7 +85,7 @@ class Intake:
         self._metrics.remove_target(target)
         del self._health[target]
 
-    def observe(self, target: str, fact: Scrape | ScrapeFailed | Settings) -> None:
+    def observe(self, target: str, fact: Fact) -> None:
         """Count a fact, log a change of state, and hand it to the core. Never raises.
 
         A fact about a target that has been removed is dropped: a scrape may end after a reload.
@@ -168,7 +168,9 @@ class Intake:
             event(logging.ERROR, "internal_error", place=place, target=target or None, error=repr(error), exc=error)
 
     def _account(self, target: str, health: _Health, fact: Fact) -> None:
-        if isinstance(fact, Scrape):
+        if isinstance(fact, RequestRecord):
+            self._metrics.count("kvwatch_requests_ingested_total", target, fact.source)
+        elif isinstance(fact, Scrape):
             self._metrics.count("kvwatch_scrapes_total", target, "success")
             if fact.bad_lines:
                 self._metrics.count("kvwatch_exposition_bad_lines_total", target, by=fact.bad_lines)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kvwatch.config import BasicAuth, ConfigError, ServerTls, TargetConfig, TargetTls, load_config, read_config
 from kvwatch.config.docs import config_page
 from kvwatch.config.document import MAX_FILE_BYTES
-from kvwatch.config.model import EstimatesConfig, ScrapeConfig, ValidatedConfig
+from kvwatch.config.model import EstimatesConfig, ScrapeConfig, TracesConfig, ValidatedConfig
 from kvwatch.config.options import ROOT, Option, Section
 from kvwatch.core.options import CoreOptions
 
@@ -57,6 +57,16 @@ def test_every_key_reaches_the_validated_config() -> None:
     assert config.server.tls == ServerTls(Path("/etc/kvwatch/tls.crt"), Path("/etc/kvwatch/tls.key"))
     assert config.scrape == ScrapeConfig(0.5, 1.5, 1048576, 3600.0)
     assert config.estimates == EstimatesConfig({"30s": 30.0, "2m": 120.0, "10m": 600.0}, 0.10, 0.7, 300.0, 240.0)
+    assert config.traces == TracesConfig(
+        True,
+        1048576,
+        500,
+        Path("/run/secrets/traces"),
+        "service.name",
+        "enduser.id",
+        "gen_ai.request.model",
+        ("::1", 4317),
+    )
     assert (config.log.level, config.log.format) == ("debug", "json")
     eu, us, local = config.targets
     tls = TargetTls(Path("/etc/ca.pem"), Path("/etc/client.crt"), Path("/etc/client.key"))

@@ -9,7 +9,7 @@ import pytest
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import EngineKey, EngineSample, Fact, Scrape, ScrapeFailed, Settings
+from kvwatch.facts import EngineKey, EngineSample, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
@@ -143,6 +143,15 @@ def test_scrapes_and_bad_lines_are_counted(intake: Intake, metrics: SelfMetrics)
     assert count(metrics, "kvwatch_scrapes_total", "good:1", "success") == 2
     assert count(metrics, "kvwatch_scrapes_total", "good:1", "timeout") == 1
     assert count(metrics, "kvwatch_exposition_bad_lines_total", "good:1") == 3
+
+
+def test_requests_are_counted_by_source(intake: Intake, metrics: SelfMetrics) -> None:
+    """Before the first scrape as after it; a target that is not watched has none."""
+    for source in ("otlp", "log", "otlp"):
+        intake.observe("good:1", RequestRecord(1.0, 2.0, 3, 4, source=source))
+    intake.observe("gone:1", RequestRecord(1.0, 2.0, 3, 4, source="otlp"))
+    counts = dict(metrics.samples()["kvwatch_requests_ingested_total"])
+    assert counts == {("good:1", "otlp"): 2, ("good:1", "log"): 1, ("bad:1", "otlp"): 0}
 
 
 def test_a_late_fact_about_a_removed_target_is_dropped(intake: Intake, metrics: SelfMetrics) -> None:
