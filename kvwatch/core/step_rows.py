@@ -88,13 +88,17 @@ class BusyRuns:
         self._prompts, self._prompts_in_rows = 1.0, 0.5
 
     def add(
-        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, prefill_seconds: float
+        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, prefill_seconds: float | None
     ) -> StepRow | None:
-        """The row of a run that is now long enough, or that this interval ends."""
+        """The row of a run that is now long enough, or that this interval ends.
+
+        Before any request has finished nobody knows how long prefills take: runs are as long as they may be.
+        """
         resident = _resident(interval, kv_tokens)
         self._prompts = _PROMPTS_MEMORY * self._prompts + computed_tokens(interval)
         self._prompts_in_rows *= _PROMPTS_MEMORY
-        enough = min(_PREFILLS_LONG * prefill_seconds, _LONGEST_RUN_SECONDS)
+        prefills = _LONGEST_RUN_SECONDS if prefill_seconds is None else _PREFILLS_LONG * prefill_seconds
+        enough = min(prefills, _LONGEST_RUN_SECONDS)
         if resident is None or not step_seconds or interval.preemptions or not all(interval.running):
             ended, self._run = self._run, _Run()
             return self._told(ended) if ended.seconds >= enough / 2 and ended.intervals else None
@@ -126,8 +130,8 @@ class PrefillRows:
 
     def __init__(self) -> None:
         self._prompt_rate: float | None = None
-        self.mean_seconds = 0.0
-        """Time from the first scheduling of a request to its first token, in the recent mean."""
+        self.mean_seconds: float | None = None
+        """Time from the first scheduling of a request to its first token, in the recent mean [s]."""
 
     def read(self, interval: Interval, kv_tokens: float | None, budget_tokens: int) -> StepRow | None:
         """The mean prefill step of the requests that finished in the interval, if they say something sure."""
@@ -145,12 +149,15 @@ class PrefillRows:
             or interval.prefill_seconds > _LONGEST_PREFILL_SECONDS * count
         ):
             return None
-        self.mean_seconds += _RATE_MEMORY * (interval.prefill_seconds / count - self.mean_seconds)
+        took = interval.prefill_seconds / count
+        self.mean_seconds = (
+            took if self.mean_seconds is None else self.mean_seconds + _RATE_MEMORY * (took - self.mean_seconds)
+        )
         cached = 1 - computed / interval.prompt_tokens if interval.prompt_tokens else 0.0
         prompt = max(interval.lengths_prompt_tokens / count * (1 - min(max(cached, 0.0), 1.0)), 1.0)
         # of many prompts the last chunk is half full in the mean
         chunks = 1.0 if prompt <= budget_tokens else prompt / budget_tokens + 0.5
-        seconds = interval.prefill_seconds / count / chunks
+        seconds = took / chunks
         # judged by means: to pass over the rows that were long themselves would make steps look short
         others = self._prompt_rate * self.mean_seconds / chunks
         if others > _CONTENTION_RATIO * budget_tokens:

@@ -33,6 +33,8 @@ takes as long as reading the weights where the two are of a size."""
 _PRIOR_PREFILL_RATIO = 0.01
 """Time of one prefill token as a share of b0: reading the weights once takes as long as computing a hundred
 tokens. That is the machine's balance of arithmetic and bandwidth: 60 to 300 tokens on anything that vLLM runs on."""
+_LEAST_BASE_RATIO = 0.3
+"""The prior takes b0 to be at least this share of the shortest mean step seen."""
 _PRIOR_SPREAD = np.array([3.0, 1.0, 3.0])
 """Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200."""
 
@@ -136,7 +138,7 @@ class StepRegression:
         means = np.array([cell.mean() for cell in self._cells.values()])
         weights = np.array([cell.weight for cell in self._cells.values()])
         expected, noise, trust = means[:, 4], 0.05**2, np.ones(len(means))
-        base = float(expected.min())
+        base = shortest = float(expected.min())
         for turn in range(_ROUNDS):
             if turn >= _PLAIN_ROUNDS:
                 trust = _trust(np.log(means[:, 4] / expected), weights)
@@ -144,7 +146,8 @@ class StepRegression:
             gram, moment = sums[:4, :4], sums[:4, 4]
             precision, pull = _prior(base, np.array(full_load, dtype=float))
             theta = _nnls(gram / (noise * _CORRELATION) + np.diag(precision), moment / (noise * _CORRELATION) + pull)
-            base = max(theta[0], 1e-6)
+            # a fit may well put b0 at 0; a prior that is stated in shares of it must not follow it there
+            base = max(theta[0], _LEAST_BASE_RATIO * shortest)
             expected = np.maximum(means[:, :4] @ theta, 1e-6)
             residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
