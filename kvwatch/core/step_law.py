@@ -53,7 +53,10 @@ class StepLawMemory:
         self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
     ) -> None:
         """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
-        row = self._runs.add(interval, step_seconds, kv_tokens, self._prefills.mean_seconds)
+        took = self._prefills.mean_seconds
+        if took is None and interval.prefill_seconds is None:
+            took = 0.0  # a server that does not tell must not be waited for
+        row = self._runs.add(interval, step_seconds, kv_tokens, took)
         prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
         enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
         if self._fit is None:
