@@ -1,0 +1,46 @@
+{{/* What the schema cannot say: combinations that make no sense stop here, with the mend. */}}
+{{- define "kvwatch.checks" -}}
+{{- $v := .Values -}}
+{{- if and (ne $v.mode "fleet") (not $v.engines.matchLabels) -}}
+{{- fail (printf "mode %s needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" $v.mode) -}}
+{{- end -}}
+{{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
+{{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow port 9718 in your own policy instead" -}}
+{{- end -}}
+{{- if and $v.podDisruptionBudget.enabled (ne $v.mode "fleet") -}}
+{{- fail "podDisruptionBudget.enabled is for mode fleet: a sidecar is covered by your own budget, a DaemonSet by none" -}}
+{{- end -}}
+{{- if and $v.persistence.enabled (ne $v.mode "fleet") -}}
+{{- fail "persistence.enabled is for mode fleet" -}}
+{{- end -}}
+{{- $a := $v.autoscaling -}}
+{{- if and $a.hpa.enabled $a.keda.enabled -}}
+{{- fail "autoscaling.hpa.enabled and autoscaling.keda.enabled would fight over one workload; keep one of them" -}}
+{{- end -}}
+{{- if or $a.hpa.enabled $a.keda.enabled -}}
+{{- if not $a.target.name -}}
+{{- fail "autoscaling.target.name is missing: the name of the vLLM workload to scale" -}}
+{{- end -}}
+{{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- $pods := and $a.hpa.enabled (eq $a.hpa.metric "utilization") -}}
+{{- if and $pods (ne $v.mode "sidecar") -}}
+{{- fail "autoscaling.hpa.metric utilization is read off the vLLM pods, so it needs mode sidecar; use replicas_required" -}}
+{{- end -}}
+{{- if and (not $pods) (not $a.modelName) -}}
+{{- fail "autoscaling.modelName is missing: the label model_name of the model that the target serves" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $a.hpa.enabled (lt (int $a.minReplicas) 1) -}}
+{{- fail "autoscaling.minReplicas must be 1 or more with an HPA; KEDA can go to 0" -}}
+{{- end -}}
+{{- if $a.keda.enabled -}}
+{{- if and (eq $a.keda.trigger "prometheus") (not $a.keda.serverAddress) -}}
+{{- fail "autoscaling.keda.serverAddress is missing: the address of Prometheus, such as http://prometheus.monitoring:9090" -}}
+{{- end -}}
+{{- if and (eq $a.keda.trigger "metrics-api") (ne $v.mode "fleet") -}}
+{{- fail "autoscaling.keda.trigger metrics-api asks one kvwatch for the whole model, so it needs mode fleet; use prometheus" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

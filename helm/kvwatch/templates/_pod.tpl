@@ -1,0 +1,151 @@
+{{/* The kvwatch container and the pod around it. */}}
+
+{{- define "kvwatch.container" -}}
+name: kvwatch
+image: {{ include "kvwatch.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - run
+  - --config=/etc/kvwatch/kvwatch.yaml
+  {{- with .Values.extraArgs }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- if or (eq .Values.mode "node-agent") .Values.extraEnv }}
+env:
+  {{- if eq .Values.mode "node-agent" }}
+  - name: NODE_NAME
+    valueFrom:
+      fieldRef: { fieldPath: spec.nodeName }
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+ports:
+  - name: kvwatch
+    containerPort: 9718
+{{- with .Values.startupProbe }}
+startupProbe:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.livenessProbe }}
+livenessProbe:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if ne .Values.mode "sidecar" }}
+{{- with .Values.readinessProbe }}
+readinessProbe:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+securityContext:
+  {{- if eq .Values.mode "sidecar" }}
+  {{- /* The pod is the user's, so the container says for itself as whom it runs. */}}
+  {{- mergeOverwrite (pick .Values.podSecurityContext "runAsNonRoot" "runAsUser" "runAsGroup" "seccompProfile" | deepCopy) (deepCopy .Values.securityContext) | toYaml | nindent 2 }}
+  {{- else }}
+  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- end }}
+volumeMounts:
+  - name: kvwatch-config
+    mountPath: /etc/kvwatch
+    readOnly: true
+  - name: kvwatch-state
+    mountPath: /var/lib/kvwatch
+  {{- if eq .Values.mode "node-agent" }}
+  - name: pod-logs
+    mountPath: {{ .Values.nodeAgent.logPath }}
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "kvwatch.volumes" -}}
+- name: kvwatch-config
+  configMap:
+    name: {{ include "kvwatch.fullname" . }}
+- name: kvwatch-state
+  {{- if and (eq .Values.mode "fleet") .Values.persistence.enabled }}
+  persistentVolumeClaim:
+    claimName: {{ default (include "kvwatch.fullname" .) .Values.persistence.existingClaim }}
+  {{- else }}
+  emptyDir:
+    sizeLimit: 64Mi
+  {{- end }}
+{{- if eq .Values.mode "node-agent" }}
+- name: pod-logs
+  hostPath:
+    path: {{ .Values.nodeAgent.logPath }}
+    type: Directory
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether kvwatch itself asks the Kubernetes API, so that the pod needs a token. */}}
+{{- define "kvwatch.asksApi" -}}
+{{- if dig "discovery" "kubernetes" "" (include "kvwatch.config" . | fromYaml) }}true{{ end -}}
+{{- end -}}
+
+{{- define "kvwatch.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "kvwatch.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/config: {{ include "kvwatch.config" . | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "kvwatch.serviceAccountName" . }}
+  automountServiceAccountToken: {{ eq (include "kvwatch.asksApi" .) "true" }}
+  enableServiceLinks: false
+  {{- with .Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ int .Values.terminationGracePeriodSeconds }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  securityContext:
+    {{- toYaml (eq .Values.mode "node-agent" | ternary .Values.nodeAgent.podSecurityContext .Values.podSecurityContext) | nindent 4 }}
+  {{- with .Values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - {{ include "kvwatch.container" . | indent 6 | trim }}
+    {{- with .Values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "kvwatch.volumes" . | nindent 4 }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with concat .Values.tolerations (eq .Values.mode "node-agent" | ternary .Values.nodeAgent.tolerations list) }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
