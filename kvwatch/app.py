@@ -7,6 +7,7 @@ holds what lives as long as one target.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -15,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client import ProcessCollector
@@ -25,6 +27,7 @@ from kvwatch.core.options import CoreOptions
 from kvwatch.export.collector import FleetCollector, make_registry
 from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
+from kvwatch.parse.otlp import AttributeKeys
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.credentials import Credentials
@@ -32,6 +35,7 @@ from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.model_refresh import keep_refreshing
+from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
 from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
 from kvwatch.shell.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -78,6 +82,7 @@ class Daemon:
         self._session: aiohttp.ClientSession | None = None
         self._serving = False
         self._tls = _server_tls(self.config.server)
+        self._traces = _trace_receiver(self.config, self._intake, self._metrics, self._clock)
 
     def view(self) -> FleetView:
         """The fleet as it is now."""
@@ -92,8 +97,10 @@ class Daemon:
         server_config = self.config.server
         registry = make_registry(FleetCollector(self.view, self._metrics.samples), ProcessCollector(registry=None))
         pages = Pages(registry, self.view, lambda: self._serving)
-        server = HttpServer(pages, Listen(server_config.host, server_config.port, self._tls))
-        async with new_session() as session:
+        listen = Listen(server_config.host, server_config.port, self._tls)
+        server = HttpServer(pages, listen, more=self._traces.routes() if self._traces else ())
+        receiving = self._traces.running() if self._traces else contextlib.nullcontext()
+        async with new_session() as session, receiving:
             await server.start()
             self._session = session
             self._follow(self.config)
@@ -101,6 +108,8 @@ class Daemon:
                 self._forever("model", lambda: keep_refreshing(self._intake, self._clock)),
                 self._forever("state", self._state.keep_saving),
             ]
+            if self._traces is not None:
+                own.append(self._forever("traces", self._traces.keep_looking_up))
             self._serving = True
             event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=self._tls is not None)
             on_started(server.port)
@@ -130,13 +139,16 @@ class Daemon:
             self._metrics.count("kvwatch_config_reloads_total", "failure")
             self._metrics.last_reload_successful = False
             return
-        later = [name for name in ("server", "estimates") if getattr(config, name) != getattr(self.config, name)]
+        later = [
+            name for name in ("server", "estimates", "traces") if getattr(config, name) != getattr(self.config, name)
+        ]
         if config.scrape.interval_seconds != self.config.scrape.interval_seconds:
             later.append("scrape.interval")
         if later:
             event(logging.WARNING, "config_needs_restart", keys=", ".join(later))
         scrape = replace(config.scrape, interval_seconds=self.config.scrape.interval_seconds)
-        self.config = replace(config, server=self.config.server, estimates=self.config.estimates, scrape=scrape)
+        kept = self.config
+        self.config = replace(config, server=kept.server, estimates=kept.estimates, traces=kept.traces, scrape=scrape)
         self._follow(self.config)
         self._metrics.count("kvwatch_config_reloads_total", "success")
         self._metrics.last_reload_successful = True
@@ -145,6 +157,8 @@ class Daemon:
     def _follow(self, config: ValidatedConfig) -> None:
         """Begin and end watches so that they are those of ``config``; the state of those that stay is kept."""
         wanted = {target.name: target for target in config.targets}
+        if self._traces is not None:
+            self._traces.follow({target.name: urlsplit(target.base_url).hostname or "" for target in config.targets})
         for name in [name for name in self._watches if name not in wanted]:
             self._retire(self._watches.pop(name))
             self._intake.remove(name)
@@ -267,6 +281,31 @@ def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
         timeout_seconds=config.scrape.timeout_seconds,
         max_body_bytes=config.scrape.max_body_bytes,
     )
+
+
+def _trace_receiver(
+    config: ValidatedConfig, intake: Intake, metrics: SelfMetrics, clock: Callable[[], float]
+) -> TraceReceiver | None:
+    """The receiver of traces, where it is switched on.
+
+    Raises:
+        ConfigError: gRPC is asked for and is not installed, or its certificate cannot be read.
+    """
+    traces, tls = config.traces, config.server.tls
+    if not traces.enabled:
+        return None
+    settings = TraceSettings(
+        AttributeKeys(traces.target_attribute, traces.tenant_attribute, traces.model_attribute),
+        traces.max_body_bytes,
+        traces.max_spans_per_second,
+        traces.bearer_token_file,
+        traces.grpc,
+        (tls.key_file, tls.cert_file) if tls else None,
+    )
+    try:
+        return TraceReceiver(intake, metrics, settings, clock)
+    except (MissingExtraError, OSError) as error:
+        raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
 
 
 def _server_tls(server: ServerConfig) -> ssl.SSLContext | None:

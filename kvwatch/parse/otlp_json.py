@@ -88,8 +88,7 @@ def read_json(body: bytes, keys: AttributeKeys) -> Export:
     """What an export says about requests. Never raises; reasons for a refusal: "not_json", "not_otlp", "too_many"."""
     export = Export()
     try:
-        if body.count(b",") > len(body) // _BYTES_A_VALUE + _MANY_VALUES:
-            raise TooManyError("more values than spans of that length have")
+        _check_density(body)
         for resource_spans in _decode(body).resource_spans or ():
             export.charge(1)
             resource = resource_spans.resource or _Resource()
@@ -106,6 +105,11 @@ def read_json(body: bytes, keys: AttributeKeys) -> Export:
     except TooManyError as error:
         export = export.refuse("too_many", error)
     return export.weighed(len(body))
+
+
+def _check_density(body: bytes) -> None:
+    if body.count(b",") > len(body) // _BYTES_A_VALUE + _MANY_VALUES:
+        raise TooManyError("more values than spans of that length have")
 
 
 def _read_span(raw: bytes, resource: dict[str | None, object], keys: AttributeKeys, export: Export) -> None:

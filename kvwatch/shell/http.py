@@ -1,7 +1,7 @@
 """kvwatch's own HTTP endpoint: read-only, bounded, and no secret behind it.
 
-Only GET and HEAD are answered; nothing here changes anything. A connection that does not bring a complete
-request in time is closed, and no more than a fixed number of them are kept.
+Only GET and HEAD are answered, and POST by what is added to it; nothing here changes anything. A connection that does
+not bring a complete request in time is closed, and no more than a fixed number of them are kept.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -82,14 +82,15 @@ class Pages:
         return web.Response(text=_INDEX.format(version=__version__), content_type="text/html")
 
 
-def make_app(pages: Pages) -> web.Application:
-    """The routes, each with the headers that every answer has."""
+def make_app(pages: Pages, more: Iterable[web.RouteDef] = ()) -> web.Application:
+    """The routes, each with the headers that every answer has; ``more`` are served only where configured."""
     app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[_plain_errors])
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_get("/api/v1/engines", pages.engines)
     app.router.add_get("/-/healthy", pages.healthy)
     app.router.add_get("/-/ready", pages.is_ready)
     app.router.add_get("/", pages.index)
+    app.router.add_routes(more)
     return app
 
 
@@ -105,9 +106,11 @@ class Listen:
 class HttpServer:
     """Listens, serves and stops; ``port`` is the real one after ``start``."""
 
-    def __init__(self, pages: Pages, server: Listen, limits: Limits | None = None) -> None:
+    def __init__(
+        self, pages: Pages, server: Listen, limits: Limits | None = None, more: Iterable[web.RouteDef] = ()
+    ) -> None:
         self._limits = limits or Limits()
-        app = make_app(pages)
+        app = make_app(pages, more)
         app.middlewares.append(self._mark_served)
         app.on_response_prepare.append(_add_headers)
         self._runner = web.AppRunner(
