@@ -1,0 +1,158 @@
+"""The lower part of the Engine dashboard: what μ is made of, evictions, and who asks for all that memory."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import bargauge, stat, timeseries
+from grafana_foundation_sdk.models import common
+
+from dashboards import panels as p
+from dashboards.engine_rows import ENGINE, WINDOW
+from dashboards.style import (
+    CALM,
+    COUNT,
+    DANGER,
+    DEMAND,
+    LIMIT,
+    LIMIT_COLORS,
+    LIMIT_WORDS,
+    PLAIN,
+    RATE,
+    RATIO,
+    SECONDS,
+    WORRY,
+)
+
+
+def parts() -> list[bargauge.Panel | timeseries.Panel]:
+    """What the service rate is made of."""
+    m = ENGINE.metric
+    limits = p.bars(
+        "Sustainable rate under each limit",
+        "What arrives, and what could be sustained if only this limit applied. The shortest limit binds: raise that "
+        "one, and the next shortest becomes the limit.",
+        width=8,
+        height=8,
+        unit=RATE,
+    ).with_target(p.at_end("A", m("kvwatch_arrival_rate", WINDOW), "arrives"))
+    for ref, (key, fixed) in zip("BCD", LIMIT_COLORS.items(), strict=True):
+        limits = limits.with_target(
+            p.at_end(ref, m("kvwatch_service_rate_limit", f'limit="{key}"'), LIMIT_WORDS[key])
+        ).override_by_query(ref, [p.color(fixed)])
+    limits = limits.override_by_query("A", [p.color(DEMAND)])
+    step = (
+        p.graph(
+            "Time of one step: now and when full",
+            "Steps get slower as the batch fills. μ is computed with the step of a full engine, not with today's.",
+            width=8,
+            height=8,
+            unit=SECONDS,
+        )
+        .with_target(p.over_time("A", m("kvwatch_step_seconds", 'stat="trimmed_mean"'), "now, mean"))
+        .with_target(p.over_time("B", m("kvwatch_step_seconds", 'stat="median"'), "now, median"))
+        .with_target(p.over_time("C", m("kvwatch_step_seconds", 'stat="saturated"'), "when full"))
+        .override_by_query("A", [p.color(DEMAND)])
+        .override_by_query("B", [p.color(DEMAND), p.prop("custom.lineWidth", 1)])
+        .override_by_query("C", [p.color(LIMIT), *p.dashed()])
+    )
+    demand = (
+        p.graph(
+            "Memory-work of a request, E[g]",
+            "KV tokens that a mean request holds, summed over the steps it lives (token·steps), by each way to "
+            "estimate it. The bold one feeds μ. Ways that stay far apart mean shared prefixes, or a model that does "
+            "not fit.",
+            width=8,
+            height=8,
+            unit=COUNT,
+        )
+        .with_target(
+            p.over_time(
+                "A",
+                f"{m('kvwatch_request_demand_token_steps')} unless {m('kvwatch_demand_selected')}",
+                "{{method}}",
+            )
+        )
+        .with_target(
+            p.over_time(
+                "B",
+                f"{m('kvwatch_request_demand_token_steps')} and {m('kvwatch_demand_selected')}",
+                "{{method}} (feeds μ)",
+            )
+        )
+        .override_by_query("A", [p.color(DEMAND), p.prop("custom.lineWidth", 1)])
+        .override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 3)])
+    )
+    return [limits, step, demand]
+
+
+def evictions() -> list[timeseries.Panel | stat.Panel]:
+    """Work that is lost to eviction, and the setting that avoids it."""
+    m = ENGINE.metric
+    same = 'model_name="$model_name",engine="$engine",instance="$target"'
+    lost = (
+        p.graph(
+            "Throughput lost to evictions",
+            "Share of the throughput that evicted requests cost now, for they are computed again. The thin line is "
+            "vLLM's own count of evictions, where this Prometheus also scrapes vLLM at the address kvwatch names.",
+            width=12,
+            height=8,
+            unit=RATIO,
+        )
+        .axis_soft_max(0.2)
+        .with_target(p.over_time("A", m("kvwatch_congestion_loss_ratio"), "throughput lost"))
+        .with_target(
+            p.over_time("B", f"sum(rate(vllm:num_preemptions_total{{{same}}}[$__rate_interval]))", "evictions/s")
+        )
+        .override_by_query("A", [p.color(DANGER), p.prop("custom.fillOpacity", 20)])
+        .override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 1), *p.right_axis(COUNT)])
+    )
+    radius = (
+        p.value(
+            "Growth of a wave",
+            "Spectral radius of the admissions of a full engine: above 1 a wave of evictions, once begun, grows from "
+            "step to step; below 1 it dies out.",
+            width=5,
+            height=8,
+        )
+        .with_target(p.at_end("A", m("kvwatch_congestion_spectral_radius")))
+        .decimals(4)
+        .thresholds(p.steps(CALM, (1.0, WORRY)))
+    )
+    cap = (
+        p.value(
+            "A max_num_seqs that helps",
+            "The cap on running requests with the best throughput for this traffic, and what it is predicted to "
+            "gain. None where no cap helps.",
+            width=7,
+            height=8,
+        )
+        .with_target(p.at_end("A", m("kvwatch_recommended_max_num_seqs"), "max_num_seqs"))
+        .with_target(p.at_end("B", m("kvwatch_recommended_gain_ratio"), "more throughput"))
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.VERTICAL)
+        .no_value("none")
+        .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
+    )
+    return [lost, radius, cap]
+
+
+def tenants() -> list[timeseries.Panel]:
+    """Who uses the memory."""
+    m = ENGINE.metric
+    share = (
+        p.graph(
+            "Memory-work by tenant",
+            "Share of KV memory × time that each tenant's requests take. Known only with a request log or traces.",
+            unit=RATIO,
+        )
+        .max(1)
+        .stacking(p.stacked())
+        .fill_opacity(40)
+        .line_width(1)
+        .with_target(p.over_time("A", m("kvwatch_demand_share"), "{{tenant}}"))
+    )
+    arrive = p.graph(
+        "Arrivals by tenant",
+        "Requests per second of each tenant. Known only with a request log or traces.",
+        unit=RATE,
+    ).with_target(p.over_time("A", m("kvwatch_tenant_arrival_rate"), "{{tenant}}"))
+    return [share, arrive]

@@ -1,0 +1,128 @@
+"""Numbers and graphs of the Fleet dashboard."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import stat, timeseries
+from grafana_foundation_sdk.models import common
+
+from dashboards import panels as p
+from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
+from dashboards.queries import NOT_IN_SIGHT, Engines
+from dashboards.states import NEAR_RATIO, STATES
+from dashboards.style import CALM, COUNT, DANGER, DEMAND, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
+
+FLEET = Engines('model_name=~"$model_name"')
+
+
+def verdict() -> list[stat.Panel]:
+    """What is to be known in five seconds."""
+    worst = (
+        p.value(
+            "Worst state of any engine",
+            "The state of the engine that is worst off, among the chosen models. The tables below name it.",
+            width=7,
+        )
+        .with_target(p.at_end("A", f"max({FLEET.state})"))
+        .mappings([p.words({state.code: (state.sentence, state.color) for state in STATES})])
+        .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
+    )
+    used = FLEET.by_model("max", FLEET.load_of_limit)
+    closest = (
+        p.value(
+            "Closest to its limit",
+            "The model whose busiest engine is closest to its limit, and how close: at 100% its queue begins to grow "
+            "without end.",
+            width=6,
+            unit=RATIO,
+        )
+        .with_target(p.at_end("A", f"topk(1, {used})", "{{model_name}}"))
+        .decimals(0)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.VERTICAL)
+        .thresholds(p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)))
+    )
+    ahead = FLEET.by_model("min", f"{FLEET.saturation} > 0")
+    when = (
+        p.value(
+            "Next at its limit",
+            "The model that reaches its limit next on the present trend of arrivals, and when, among those that are "
+            "not there yet.",
+            width=5,
+            unit=SECONDS,
+        )
+        .with_target(p.at_end("A", f"bottomk(1, {ahead} < {NOT_IN_SIGHT})", "{{model_name}}"))
+        .with_target(p.at_end("B", f"min({ahead}) == {NOT_IN_SIGHT}", "any other"))
+        .decimals(0)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.VERTICAL)
+        .mappings([p.words(WHEN)])
+        .thresholds(p.steps(WORRY, (SCALE_UP_SECONDS, PLAIN)))
+    )
+    add = (
+        p.value(
+            "Replicas to add",
+            "Over all chosen models: what is needed to keep each at the utilization to size for, less what serves now.",
+            width=3,
+        )
+        .with_target(p.at_end("A", f"sum(clamp_min({FLEET.replicas_required} - {FLEET.replicas}, 0))"))
+        .thresholds(p.steps(CALM, (1.0, WORRY)))
+    )
+    down = (
+        p.value(
+            "Targets not read",
+            "Servers that kvwatch cannot read now, of whatever model: what they do is not known.",
+            width=3,
+        )
+        .with_target(p.at_end("A", "count(kvwatch_target_up == 0) or count(kvwatch_target_up) * 0"))
+        .thresholds(p.steps(CALM, (1.0, DANGER)))
+    )
+    return [worst, closest, when, add, down]
+
+
+def over_time() -> list[timeseries.Panel]:
+    """Each model over time, coloured by what it needs at the end of the range."""
+    used = (
+        p.graph(
+            "Load of each model, share of its limit",
+            "Of the engine that is closest to its limit; coloured by where it is now. Beyond 100% the queue grows "
+            "without end.",
+            unit=RATIO,
+        )
+        .axis_soft_max(1.1)
+        .with_target(p.over_time("A", FLEET.by_model("max", FLEET.load_of_limit), "{{model_name}}"))
+        .color_scheme(p.by_last_value())
+        .thresholds(p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds_style(p.threshold_line())
+    )
+    missing = (
+        p.graph(
+            "Replicas to add (above 0) or to spare (below)",
+            "Replicas needed to keep the model at the utilization to size for, less those that serve now.",
+            unit=COUNT,
+            from_zero=False,
+        )
+        .decimals(0)
+        .line_interpolation(common.LineInterpolation.STEP_AFTER)
+        .with_target(p.over_time("A", f"{FLEET.replicas_required} - {FLEET.replicas}", "{{model_name}}"))
+        .color_scheme(p.by_last_value())
+        .thresholds(p.steps(CALM, (1.0, WORRY)))
+        .axis_soft_max(2)
+        .axis_soft_min(-1)
+    )
+    arrivals = (
+        p.graph("Arrivals of each model", "λ, summed over its engines.", height=7, unit=RATE)
+        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.arrivals), "{{model_name}}"))
+        .color_scheme(p.shades(DEMAND))
+    )
+    waiting = (
+        p.graph(
+            "Requests that wait",
+            "Summed over the engines of each model. It stays near 0 until a model is over its limit.",
+            height=7,
+            unit=COUNT,
+        )
+        .axis_soft_max(5)
+        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.metric("kvwatch_queue_length")), "{{model_name}}"))
+        .color_scheme(p.shades(WAITING))
+    )
+    return [used, missing, arrivals, waiting]

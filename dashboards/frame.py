@@ -1,0 +1,77 @@
+"""What surrounds the panels: variables, links between the dashboards, annotations from alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard
+
+from dashboards.panels import SOURCE
+
+FLEET_UID, ENGINE_UID = "kvwatch-fleet", "kvwatch-engine"
+TAG = "kvwatch"
+_ALERT_COLOR = "red"
+
+
+def frame(title: str, uid: str, description: str) -> builders.Dashboard:
+    """A dashboard without panels and variables."""
+    return (
+        builders.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags([TAG, "vllm"])
+        .timezone("browser")
+        .editable()
+        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        .time("now-1h", "now")
+        .refresh("30s")
+    )
+
+
+def source() -> builders.DatasourceVariable:
+    """Which Prometheus."""
+    return builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def choice(name: str, label: str, metric: str, value: str, *, several: bool = False) -> builders.QueryVariable:
+    """A variable with the values of the label ``value`` of ``metric``."""
+    query = f"label_values({metric}, {value})"
+    variable = (
+        builders.QueryVariable(name)
+        .label(label)
+        .datasource(SOURCE)
+        .query({"query": query, "refId": name, "qryType": 1})
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+    )
+    if several:
+        everything = dashboard.VariableOption(text=["All"], value=["$__all"], selected=True)
+        variable = variable.multi(True).include_all(True).current(everything)
+    return variable
+
+
+def link(title: str, uid: str, tooltip: str) -> builders.DashboardLink:
+    """A link to the other dashboard that keeps the time range and the data source."""
+    return (
+        builders.DashboardLink(title)
+        .type(dashboard.DashboardLinkType.LINK)
+        .icon("dashboard")
+        .tooltip(tooltip)
+        .url(f"/d/{uid}?${{datasource:queryparam}}")
+        .keep_time(True)
+    )
+
+
+def alerts(matchers: Sequence[str]) -> builders.AnnotationQuery:
+    """Firing alerts of kvwatch's rules, as marks on every graph; there are none where the rules are not loaded."""
+    where = ",".join(('alertname=~"Kvwatch.*"', 'alertstate="firing"', *matchers))
+    return (
+        builders.AnnotationQuery()
+        .name("Alerts")
+        .datasource(SOURCE)
+        .enable(True)
+        .hide(False)
+        .icon_color(_ALERT_COLOR)
+        .expr(f"ALERTS{{{where}}}")
+    )

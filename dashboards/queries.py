@@ -1,0 +1,127 @@
+"""PromQL that both dashboards share, for any selection of engines.
+
+Nothing here names a window of λ: what kvwatch judges an engine by is the stable limit minus the margin, over its
+longest window that is full, whatever windows are configured. Metrics of one engine share all labels, those that
+Prometheus adds included, so that they match without naming any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboards import states
+from dashboards.style import LIMIT_WORDS
+
+NOT_IN_SIGHT = 1_000_000_000
+"""Stands for a saturation that the present trend does not lead to, seconds; panels map it to words."""
+SOON = 1
+"""Stands for a limit that is close while only a bound of it is known, seconds."""
+SMOOTHING = "3m"
+"""Long against what a trend's significance flickers by, short against the time that a new replica takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Queries about the engines that the label matchers ``where`` select; one series each unless said otherwise."""
+
+    where: str
+
+    def metric(self, name: str, *matchers: str) -> str:
+        """A metric of these engines."""
+        return f"{name}{{{','.join((self.where, *matchers))}}}"
+
+    @property
+    def known(self) -> str:
+        """Every engine that kvwatch has fresh samples of."""
+        return self.metric("kvwatch_running_requests")
+
+    @property
+    def limit(self) -> str:
+        """1 − δ where the largest request is known; where only a bound of it is, 1, as the alerts have it."""
+        sure = self.metric("kvwatch_estimate_valid", 'estimate="stable_limit"')
+        limit, rate = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_service_rate")
+        return f"({limit} and ignoring (estimate, reason) {sure} == 1 or {rate} >= bool 0)"
+
+    @property
+    def load(self) -> str:
+        """ρ as the margin has it; of an idle engine, which may have no limit yet, 0."""
+        limit, margin = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_stability_margin")
+        return f"({limit} - {margin} or max without (window) ({self.metric('kvwatch_utilization')}))"
+
+    @property
+    def load_of_limit(self) -> str:
+        """ρ over the limit: 1 is the limit."""
+        return f"({self.load} / {self.limit} or {self.load})"
+
+    @property
+    def arrivals(self) -> str:
+        """λ over the window of the margin, requests/s."""
+        limit, margin = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_stability_margin")
+        rate = self.metric("kvwatch_service_rate")
+        return f"(({limit} - {margin}) * {rate} or max without (window) ({self.metric('kvwatch_arrival_rate')}))"
+
+    @property
+    def state(self) -> str:
+        """The code of the engine's state, see :mod:`dashboards.states`."""
+        used = self.load_of_limit
+        grows = f"{self.metric('kvwatch_queue_slope_lower')} > 0"
+        evicts = f"{self.metric('kvwatch_congestion_loss_ratio')} > {states.EVICTION_LOSS_RATIO}"
+        soon = f"{self.predicted} < {self.metric('kvwatch_scale_up_seconds')}"
+        tests = (
+            (f"{used} >= 1 and {grows} and {evicts}", states.COLLAPSES),
+            (f"{used} >= 1 and {grows}", states.OVERLOADED),
+            (evicts, states.EVICTS),
+            (f"{used} >= 1", states.FULL),
+            (f"{grows}", states.QUEUES),
+            (f"{used} >= {states.NEAR_RATIO} or {soon}", states.NEAR),
+            (f"{used} > 0", states.FINE),
+            (f"{used}", states.IDLE),
+            (self.known, states.UNKNOWN),
+        )
+        return "(" + " or ".join(f"({test}) * 0 + {state.code}" for test, state in tests) + ")"
+
+    @property
+    def binding(self) -> str:
+        """1, 2 or 3 for the limit that binds, in the order of :data:`dashboards.style.LIMIT_WORDS`."""
+        limits = (
+            f"{self.metric('kvwatch_binding_limit', f'limit={quoted(limit)}')} * {code}"
+            for code, limit in enumerate(LIMIT_WORDS, 1)
+        )
+        return f"max without (limit) ({' or '.join(limits)})"
+
+    @property
+    def predicted(self) -> str:
+        """Seconds to the limit by kvwatch, smoothed: a trend is sure at one moment and not at the next."""
+        return f"avg_over_time({self.metric('kvwatch_time_to_saturation_seconds')}[{SMOOTHING}])"
+
+    @property
+    def saturation(self) -> str:
+        """Seconds until the limit is reached on the present trend: 0 at the limit, or :data:`SOON`, or far."""
+        used = self.load_of_limit
+        return (
+            f"(({used} >= 1) * 0 or {self.predicted} > {SOON} or {self.predicted} * 0 + {SOON}"
+            f" or {used} * 0 + {NOT_IN_SIGHT})"
+        )
+
+    def by_model(self, how: str, expression: str) -> str:
+        """An aggregation over the engines of each model."""
+        return f"{how} by (model_name) ({expression})"
+
+    @property
+    def replicas(self) -> str:
+        """Engines that serve, by model."""
+        return self.by_model("count", self.known)
+
+    @property
+    def replicas_required(self) -> str:
+        """Engines that would keep ρ at the configured target, by model; unknown unless λ is known of all of them."""
+        arrivals = self.by_model("sum", self.arrivals)
+        rate = self.by_model("avg", self.metric("kvwatch_service_rate"))
+        target = self.by_model("max", self.metric("kvwatch_target_utilization"))
+        all_known = f"{self.by_model('count', self.arrivals)} == {self.replicas}"
+        return f"((ceil({arrivals} / ({rate} * {target})) or {arrivals} == 0) and {all_known})"
+
+
+def quoted(value: str) -> str:
+    """A label value in quotes."""
+    return f'"{value}"'
