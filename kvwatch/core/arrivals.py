@@ -3,17 +3,24 @@
 Flow balance: arrivals = Δfinished + Δ(running + waiting). It counts the queue, so it is right in overload too.
 Requests that the client aborts leave no trace in it; those that had a first token do in a second balance,
 Δfirst tokens + Δwaiting, which is used when it is larger beyond noise.
+
+Logs mend that. The server's own log of starts is λ itself where it is connected and alive. Requests that a log shows
+to have ended without completing are added to the balance, which they have left without a trace. One of these mends is
+used, the one that finds most; never two.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
 from kvwatch.core.interval import Interval
+from kvwatch.core.start_log import LoggedArrivals, StartLog
 from kvwatch.facts import EngineSample
+from kvwatch.stats.binned_count import BinnedCount
 from kvwatch.stats.dispersion import index_of_dispersion
 from kvwatch.stats.flow import WindowedCount
 from kvwatch.stats.trend import Z90, Trend, theil_sen
@@ -25,20 +32,29 @@ _BINS = 20
 """Parts of the longest window in which arrivals are counted for burstiness and trend."""
 
 
+SOURCES = ("balance", "first_tokens", "start_log", "abandoned")
+"""Where λ comes from: the flow balance, first tokens, the log of starts, or the balance and what logs show as lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArrivalRate:
-    """λ over one window [requests/s] with a 90% interval for the rate behind the count, and why it may be off."""
+    """λ over one window [requests/s] with a 90% interval for the rate behind the count, and why it may be off.
+
+    ``source`` is one of :data:`SOURCES`; ``residual_ratio`` how far the log of starts is above the balance, over it.
+    """
 
     value: float | None
     lower: float | None = None
     upper: float | None = None
     reason: str = "ok"
+    source: str = "balance"
+    residual_ratio: float | None = None
 
 
 class Arrivals:
     """λ of one engine over several trailing windows."""
 
-    def __init__(self, windows_seconds: Mapping[str, float]) -> None:
+    def __init__(self, windows_seconds: Mapping[str, float], patience_seconds: float = 10.0) -> None:
         self._windows = dict(windows_seconds)
         self._longest = max(self._windows.values())
         self._served = WindowedCount(self._longest)
@@ -47,6 +63,12 @@ class Arrivals:
         self._drops: deque[tuple[float, float]] = deque(maxlen=256)
         self._preempted: float | None = None
         self._usual_rate: float | None = None
+        self.starts = StartLog(self._longest, patience_seconds)
+        self._abandoned = {source: BinnedCount(self._longest) for source in ("records", "aborts")}
+
+    def abandoned(self, at: float, source: str) -> None:
+        """A log shows that a request ended at ``at`` without completing; ``source`` is "records" or "aborts"."""
+        self._abandoned[source].add(at)
 
     def update(self, at: float, sample: EngineSample, interval: Interval | None, reset: bool) -> bool:
         """Take a sample, the interval it ends, and whether the counters were reset inside it.
@@ -99,22 +121,48 @@ class Arrivals:
     def get(self, window: str, now: float) -> ArrivalRate:
         """λ over the window of that name, up to the newest sample."""
         seconds = self._windows[window]
+        logged = self._logged(seconds, now)
+        if logged is not None and logged.count is not None:
+            return self._by_log(logged.count, seconds, now)
+        fallen_back = logged.reason if logged is not None else "ok"
         spoiled = self._spoiled_by(seconds, now)
         if spoiled is not None:
             return ArrivalRate(None, reason=spoiled)
-        count = self._served.rise(seconds)
-        if count is None:
+        balanced = self._served.rise(seconds)
+        if balanced is None:
             return ArrivalRate(None, reason="warming_up" if self._served.seen else "metric_missing")
+        count, source, reason = self._mended(balanced, seconds, now)
+        low, high = count_interval(count, self._dispersion(now))
+        reason = fallen_back if fallen_back != "ok" else reason
+        return ArrivalRate(count / seconds, low / seconds, high / seconds, reason, source)
+
+    def _mended(self, balanced: float, seconds: float, now: float) -> tuple[float, str, str]:
+        """The balance with the requests that left no trace in it: the count, its source, and the doubt about it."""
         dropped = self._dropped(seconds, now)
-        count, reason = count + dropped, "abort_biased" if dropped else "ok"
+        lost = max(count.total(now - seconds, now) for count in self._abandoned.values())
+        count, source, reason = balanced + dropped, "balance", "abort_biased" if dropped else "ok"
         started = self._started.rise(seconds)
         # a preempted request waits again, and would be counted twice
         preempted = self._preempted is not None and now - self._preempted <= seconds
         if started is not None and not preempted and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
-            count, reason = started, "abort_biased"
-        count = max(count, 0.0)
+            count, source, reason = started, "first_tokens", "abort_biased"
+        if lost and balanced + lost >= count:
+            count, source, reason = balanced + lost, "abandoned", "ok"
+        return max(count, 0.0), source, reason
+
+    def _logged(self, seconds: float, now: float) -> LoggedArrivals | None:
+        """Arrivals by the log of starts, with the balance where it does not reach."""
+        self.starts.forget_if_silent(now)
+        return self.starts.arrivals(now - seconds, now, self._balance) if self.starts.connected else None
+
+    def _balance(self, start: float, end: float, partial: bool) -> float | None:
+        return self._served.between(start, end, partial=partial)
+
+    def _by_log(self, count: float, seconds: float, now: float) -> ArrivalRate:
         low, high = count_interval(count, self._dispersion(now))
-        return ArrivalRate(count / seconds, low / seconds, high / seconds, reason)
+        balanced = self._served.rise(seconds) if self._spoiled_by(seconds, now) is None else None
+        residual = count / balanced - 1 if balanced is not None and balanced > 0 else None
+        return ArrivalRate(count / seconds, low / seconds, high / seconds, "ok", "start_log", residual)
 
     def _dropped(self, seconds: float, now: float) -> float:
         """Requests that vanished without finishing in the last ``seconds``."""
@@ -137,18 +185,42 @@ class Arrivals:
     def _dispersion(self, now: float) -> float:
         """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""
         for seconds in sorted(self._windows.values(), reverse=True):
-            counts = self._served.rises(seconds, _BINS) if self._spoiled_by(seconds, now) is None else None
+            counts = self._bins(seconds, now)
             if counts is not None:
                 return max(1.0, index_of_dispersion(counts) or 1.0)
         return 1.0
 
     def trend(self, now: float) -> Trend | None:
         """Trend of λ over the longest window [requests/s²]; ``None`` unless that window is full and sound."""
-        counts = self._served.rises(self._longest, _BINS) if self._spoiled_by(self._longest, now) is None else None
+        counts = self._bins(self._longest, now)
         if counts is None:
             return None
         width = self._longest / _BINS
         return theil_sen([width * i for i in range(_BINS)], [c / width for c in counts])
+
+    def _bins(self, seconds: float, now: float) -> list[float] | None:
+        """Arrivals in equal parts of the last ``seconds``, from the log of starts or else from the balance."""
+        whole = self._logged(seconds, now)
+        if whole is not None and whole.count is not None:
+            edges = [now - seconds * (_BINS - i) / _BINS for i in range(_BINS + 1)]
+            parts = [self.starts.arrivals(a, b, self._balance) for a, b in itertools.pairwise(edges)]
+            known = [part.count for part in parts if part is not None and part.count is not None]
+            if len(known) == _BINS:
+                return known
+        return self._served.rises(seconds, _BINS) if self._spoiled_by(seconds, now) is None else None
+
+    def dump(self) -> dict[str, object]:
+        """What logs have told, as plain numbers; what the metrics tell begins anew after a restart."""
+        return {"starts": self.starts.dump(), "abandoned": {k: v.dump() for k, v in self._abandoned.items()}}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        starts, abandoned = state["starts"], state["abandoned"]
+        if not isinstance(starts, dict) or not isinstance(abandoned, dict):
+            raise TypeError("starts and abandoned must be objects")
+        self.starts.restore(starts)
+        for source, count in self._abandoned.items():
+            count.restore(abandoned[source])
 
 
 def count_interval(count: float, dispersion: float) -> tuple[float, float]:

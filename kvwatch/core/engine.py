@@ -10,18 +10,22 @@ from kvwatch.core.calibration import Calibration
 from kvwatch.core.demand import DemandEstimates, estimate
 from kvwatch.core.full_engine import Correction, FullEngineInputs, FullEngineRun
 from kvwatch.core.interval import IntervalReader
+from kvwatch.core.iterations import IterationRows
+from kvwatch.core.joint_mix import joint_mix
 from kvwatch.core.kv_cache import DEFAULT_BLOCK_TOKENS, KvCapacity, kv_capacity
 from kvwatch.core.largest import Largest, LargestRequest
 from kvwatch.core.lengths import LengthWindow
-from kvwatch.core.mix import LengthMix
+from kvwatch.core.mix import LengthMix, Mix
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pauses import Pauses
 from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
-from kvwatch.core.request_window import RequestWindow
+from kvwatch.core.request_log import RequestLog
+from kvwatch.core.request_window import JointSample
 from kvwatch.core.step_law import StepLawMemory
 from kvwatch.core.steps import StepTime, StepTimes
-from kvwatch.facts import EngineSample, RequestRecord, Settings
+from kvwatch.core.tenants import TenantUses
+from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
 from kvwatch.stats.trend import Trend
 
 _STEP_WINDOW_SECONDS = 60.0
@@ -30,10 +34,16 @@ _BACKLOG_WINDOW_SECONDS = 60.0
 _LEARN_EVERY_SECONDS = 10.0
 _LONG_BACKLOG_LIFETIMES = 4.0
 _FULL_RATIO = 0.9
+_AHEAD_SECONDS = 60.0
+"""Log lines farther in the future come from a clock that is not this one."""
+_LOG_LAG_SECONDS = 10.0
+"""How far a log of starts may lag without being taken for stopped."""
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
 MIN_REQUESTS = 20
 """Finished requests from which on means and second moments are worth telling."""
+_JOINT_REQUESTS = 1000
+"""Requests of a log that the mix reaches back for, as far as it has not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Estimates:
     correction: Correction | None
     calibration: float
     law_known: bool
+    tenants: TenantUses | None = None
 
 
 class EngineEstimator:
@@ -65,10 +76,12 @@ class EngineEstimator:
     def __init__(self, options: CoreOptions) -> None:
         self._options = options
         self._reader = IntervalReader()
-        self._arrivals = Arrivals(options.windows_seconds)
+        self._arrivals = Arrivals(options.windows_seconds, options.span_seconds(_LOG_LAG_SECONDS, 3))
         self._steps = StepTimes(options.span_seconds(_STEP_WINDOW_SECONDS, 10), options.trim_ratio)
         self._lengths = LengthWindow(options.span_seconds(options.demand_window_seconds, 8))
-        self._requests = RequestWindow(options.demand_window_seconds)
+        self._log = RequestLog(options.demand_window_seconds, options.top_tenants)
+        self._unlogged = 0.0
+        self._iterations = IterationRows()
         self._pauses = Pauses(options.span_seconds(options.demand_window_seconds, 8))
         self._mix = LengthMix(options.span_seconds(options.demand_window_seconds, 8))
         self._law = StepLawMemory()
@@ -80,7 +93,6 @@ class EngineEstimator:
         self._capacity: KvCapacity | None = None
         self._sample: EngineSample | None = None
         self._settings = Settings()
-        self._first_at: float | None = None
         self._learned_at = float("-inf")
         self._full: FullEngineInputs | None = None
         self._full_at = float("-inf")
@@ -91,8 +103,6 @@ class EngineEstimator:
         if at <= self.last_at:
             return
         self.last_at = at
-        if self._first_at is None:
-            self._first_at = at
         self._capacity = kv_capacity(sample.cache, data_parallel_engines) or self._capacity
         kv_tokens = self._capacity.tokens if self._capacity else None
         interval, reset = self._reader.read(at, sample)
@@ -103,15 +113,18 @@ class EngineEstimator:
         if reset or aborted or self._sample is None:
             # who finished before is no fair sample of who is inside now
             self._lengths.clear()
-            self._requests.clear()
             self._mix.clear(sample)
             self._queue.clear()
             self._backlog.clear()
+        if reset or aborted:  # what a log told before the first scrape, or before a restart of ours, stays
+            self._log.clear(at)
         if interval is not None and not aborted:
             step = self._steps.update(interval)
             self._lengths.update(interval, step, kv_tokens)
             self._mix.update(interval, sample, step, kv_tokens)
-            self._law.update(interval, step, kv_tokens, self._chunk_tokens)
+            self._unlogged += interval.lengths_count
+            if not self._iterations.alive(at):
+                self._law.update(interval, step, kv_tokens, self._chunk_tokens)
             self._backlog.update(interval)
         waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
         if waiting is not None:
@@ -130,13 +143,32 @@ class EngineEstimator:
         if load is not None:
             self._calibration.learn(at, seconds, load.rate * self._refresh.correction.factor, observed.rate)
 
-    def observe_request(self, record: RequestRecord) -> None:
-        """Take one request of a log; those that ended before the first scrape belong to no window."""
-        if self._first_at is None or record.finish < self._first_at:
+    def observe_request(self, record: RequestRecord, now: float, share: float = 1.0) -> None:
+        """Take one request that ended, or the ``share`` of it that is this engine's where it cannot be told whose.
+
+        ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
+        """
+        if not self._log.update(record, share, (self._block_tokens, self._chunk_tokens), now):
             return
-        self._requests.update(record, self._block_tokens, self._chunk_tokens)
+        self._unlogged = 0.0
         if record.completed:
             self._largest.saw(record.finish, record.prompt_tokens + record.completion_tokens)
+        elif share == 1:
+            self._arrivals.abandoned(record.finish, "records")
+
+    def observe_start(self, event: RequestStarted | RequestAborted, now: float) -> None:
+        """Take a line of the server's log about a request that starts or is given up."""
+        if isinstance(event, RequestStarted):
+            self._arrivals.starts.add(event.at, now)
+        elif event.at <= now + _AHEAD_SECONDS:
+            self._arrivals.abandoned(event.at, "aborts")
+
+    def observe_iteration(self, step: Iteration) -> None:
+        """Take a step of the server's iteration log."""
+        usage = self._sample.kv_usage_ratio if self._sample is not None else None
+        row = self._iterations.update(step, self._capacity.tokens if self._capacity else None, usage)
+        if row is not None:
+            self._law.learn(step.at, row)
 
     def configure(self, settings: Settings) -> None:
         """Take the scheduler's settings as far as they are known."""
@@ -164,8 +196,12 @@ class EngineEstimator:
         law, capacity = self._law.get(), self._capacity
         if law is None or capacity is None:
             return None
-        joint = self._requests.mean(at, MIN_REQUESTS, self._pauses.since(at))
-        mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len, joint)
+        joint = self._joint(at, (_JOINT_REQUESTS, self._mix.cut_at))
+        if joint is not None:
+            demand = self._mix.demand(capacity.block_tokens, self._chunk_tokens)
+            mix: Mix | None = joint_mix(demand, joint, capacity.block_tokens, self._chunk_tokens)
+        else:
+            mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
         if mix is None or mix.demand.requests < MIN_REQUESTS:
             return None
         self._full = FullEngineInputs(
@@ -178,6 +214,16 @@ class EngineEstimator:
             max_model_len=self._settings.max_model_len,
         )
         return self._full
+
+    def _joint(self, now: float, reach: tuple[float, float] | None = None) -> JointSample | None:
+        """The requests of the log that stand for the traffic; ``None`` where there is none, or it has stopped.
+
+        A log is as quiet as its server: it has stopped when requests finish that it does not tell of.
+        """
+        if self._unlogged and now - self._log.window.newest > self._options.demand_window_seconds:
+            return None
+        sizes = (self._block_tokens, self._chunk_tokens)
+        return self._log.sample(now, sizes, MIN_REQUESTS, self._pauses.since(now), reach)
 
     def _observed(self) -> ObservedRate | None:
         """Observed service rate, from one mean lifetime after the backlog began."""
@@ -204,14 +250,19 @@ class EngineEstimator:
             return None
         now = self.last_at
         since = self._pauses.since(now)
-        joint = self._requests.mean(now, MIN_REQUESTS, since)
+        joint = self._joint(now)
         return Estimates(
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),
             step_time=self._steps.get(),
-            demand=estimate(self._lengths.spans(since, MIN_REQUESTS), self._block_tokens, self._chunk_tokens, joint),
+            demand=estimate(
+                self._lengths.spans(since, MIN_REQUESTS),
+                self._block_tokens,
+                self._chunk_tokens,
+                joint.demand if joint else None,
+            ),
             capacity=self._capacity,
             largest=self._largest.get(now, self._settings.max_model_len),
             queue=self._queue.get(),
@@ -223,17 +274,35 @@ class EngineEstimator:
             correction=self._refresh.correction,
             calibration=self._calibration.factor(now),
             law_known=self._law.get() is not None,
+            tenants=self._log.uses(now),
         )
 
     def dump(self) -> dict[str, object]:
-        """What is worth keeping over a restart: the step law and what overloads have taught."""
-        return {"law": self._law.dump(), "calibration": self._calibration.dump()}
+        """What is worth keeping over a restart: what takes hours to learn, and what logs have told, which come once."""
+        return {
+            "law": self._law.dump(),
+            "calibration": self._calibration.dump(),
+            "logs": {
+                "requests": self._log.dump(),
+                "arrivals": self._arrivals.dump(),
+                "largest": self._largest.dump(),
+            },
+        }
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
-        law, calibration = state["law"], state["calibration"]
+        """Take up a dumped state, one of an older version too.
+
+        Raises ValueError, KeyError or TypeError for one that cannot be.
+        """
+        law, calibration, logs = state["law"], state["calibration"], state.get("logs")
         if not isinstance(law, dict) or not isinstance(calibration, dict):
             raise TypeError("law and calibration must be objects")
+        if logs is not None:
+            if not isinstance(logs, dict) or not all(isinstance(part, dict) for part in logs.values()):
+                raise TypeError("logs must be objects")
+            self._log.restore(logs["requests"])
+            self._arrivals.restore(logs["arrivals"])
+            self._largest.restore(logs["largest"])
         self._law.restore(law)
         self._calibration.restore(calibration)
 

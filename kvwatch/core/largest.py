@@ -56,6 +56,17 @@ class LargestRequest:
         bound = min(prompt + output, float(max_model_len) if max_model_len is not None else float("inf"))
         return Largest(bound, is_bound=True) if isfinite(bound) else None
 
+    def dump(self) -> dict[str, object]:
+        """What a log has shown, as plain numbers; the histograms show theirs anew after a restart."""
+        return {"seen": self._seen.dump()}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        seen = state["seen"]
+        if not isinstance(seen, list):
+            raise TypeError("the largest request must be a list")
+        self._seen.restore(seen)
+
 
 def _highest_filled_edge(before: Histogram | None, after: Histogram | None) -> float | None:
     """Upper edge of the highest bucket that holds an observation that was not there before."""

@@ -67,6 +67,8 @@ class LengthMix:
         self._watch = (ChangeDetector(), ChangeDetector())
         self._ends: deque[float] = deque(maxlen=4096)
         self._made: tuple[Array, Array, Array, Array] | None = None
+        self.cut_at = float("-inf")
+        """When the mix last changed [unix s]."""
 
     def update(
         self, interval: Interval, sample: EngineSample, step_seconds: float | None, kv_tokens: float | None
@@ -85,7 +87,8 @@ class LengthMix:
         """Keep only the intervals that the detector still takes for one population."""
         kept = min(w.kept for w in self._watch)
         if kept < len(self._ends):
-            self._window.cut(self._ends[len(self._ends) - kept])
+            self.cut_at = self._ends[len(self._ends) - kept]
+            self._window.cut(self.cut_at)
             self._shape.clear()
 
     def clear(self, sample: EngineSample) -> None:
@@ -94,16 +97,17 @@ class LengthMix:
         self._made = None
         self._shape.update(sample, reset=True)
 
-    def get(
-        self, block_tokens: int, chunk_tokens: int, max_tokens: float | None, joint: float | None = None
-    ) -> Mix | None:
-        """The mix; ``None`` before second moments are known. ``joint`` is E[g] of a request log, where there is one."""
-        spans = self._window.spans()
-        demand = estimate(spans, block_tokens, chunk_tokens, None)
+    def demand(self, block_tokens: int, chunk_tokens: int) -> DemandEstimates:
+        """What the metrics alone say of the demand over the stationary window."""
+        return estimate(self._window.spans(), block_tokens, chunk_tokens, None)
+
+    def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
+        """The mix by the metrics alone; ``None`` before second moments are known."""
+        demand = self.demand(block_tokens, chunk_tokens)
         if demand.moments is None or demand.steps is None:
             return None
-        sharing = _sharing(demand)
-        held = joint if joint is not None else _held_unshared(demand, sharing)
+        sharing = sharing_ratio(demand)
+        held = _held_unshared(demand, sharing)
         s, o, g = self._lengths(demand.moments, held, (block_tokens, chunk_tokens), max_tokens or inf)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
@@ -173,7 +177,7 @@ def _moved(moments: PairMoments, missing: float) -> PairMoments:
     return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, 0.1 * moments.var_o))
 
 
-def _sharing(demand: DemandEstimates) -> float:
+def sharing_ratio(demand: DemandEstimates) -> float:
     """How much of the cached prompt tokens other running requests held at the time: 1 all, 0 none.
 
     A system prompt that every request begins with is held once by all that run; a conversation's own history is

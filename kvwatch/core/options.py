@@ -19,6 +19,7 @@ class CoreOptions:
     ``scale_up_seconds``: how long a new replica takes to serve; passed on to those who alert or scale.
     ``scrape_interval_seconds``: a target whose last good scrape is older than three of these is stale.
     ``demand_window_seconds``: how far back requests count for E[g]; reaches further while they are few.
+    ``top_tenants``: how many tenants have series of their own; the rest are one.
     ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
     """
 
@@ -29,6 +30,7 @@ class CoreOptions:
     scrape_interval_seconds: float = 1.0
     demand_window_seconds: float = 120.0
     model_max_age_seconds: float = 180.0
+    top_tenants: int = 20
 
     def span_seconds(self, seconds: float, intervals: int) -> float:
         """A window of ``seconds``, or of as many scrape intervals where these are longer."""

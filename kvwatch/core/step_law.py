@@ -74,6 +74,18 @@ class StepLawMemory:
             self._fitted_at = interval.end
             self.refit()
 
+    def learn(self, at: float, row: StepRow) -> None:
+        """Take a row whose composition and time are known for each of its steps."""
+        if self._fit is None:
+            self._collect(at, [row])
+            return
+        self._watch(row)
+        self._learn(row, row.intervals, self._residuals)
+        self._since_fit += 1
+        if self._since_fit >= _FIT_EVERY or at - self._fitted_at >= _FIT_SECONDS:
+            self._fitted_at = at
+            self.refit()
+
     def _collect(self, at: float, rows: list[StepRow]) -> None:
         """Keep rows until there are enough for a first fit."""
         self._early += rows

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.facts import (
+    EngineKey,
+    Fact,
+    Iteration,
+    RequestAborted,
+    RequestRecord,
+    RequestStarted,
+    Scrape,
+    ScrapeFailed,
+    Settings,
+)
 from kvwatch.views import EngineView, TargetView
 
 _FORGET_SECONDS = 600.0
 """An engine that a server has stopped exporting is forgotten after this long."""
 _MAX_ENGINES = 256
+_MAX_EARLY = 4096
+"""Facts from logs that are held until a scrape has shown which engines there are."""
+
+Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 
 
 class Target:
@@ -27,6 +41,10 @@ class Target:
         self._engines: dict[EngineKey, EngineEstimator] = {}
         self._last_good: Scrape | None = None
         self._failure: ScrapeFailed | None = None
+        self._now = float("-inf")
+        self._early: deque[Logged] = deque(maxlen=_MAX_EARLY)
+        self.unattributed = 0
+        """Facts from logs that could belong to several engines, or to none of these."""
 
     def observe(self, fact: Fact) -> None:
         """Take one fact about this target."""
@@ -35,13 +53,47 @@ class Target:
                 self._scraped(fact)
             case ScrapeFailed():
                 self._failure = fact
+                self._now = max(self._now, fact.at)
             case Settings():
                 self._discovered = fact
                 self._configure()
-            case RequestRecord():
-                # a log line names no engine; with several engines it says nothing about one of them
-                if len(self._engines) == 1:
-                    next(iter(self._engines.values())).observe_request(fact)
+            case RequestRecord() | RequestStarted() | RequestAborted() | Iteration():
+                if self._engines:
+                    self._logged(fact)
+                else:
+                    self._early.append(fact)
+
+    def _logged(self, fact: Logged) -> None:
+        """Hand a fact from a log to the engine that it is about.
+
+        A request that several engines of one model may have served tells of the lengths that all of them are sent,
+        and of no single one's arrivals.
+        """
+        engines = self._served_by(fact)
+        now = self._now if self._now > 0 else float("inf")
+        if isinstance(fact, RequestRecord):
+            for engine in engines:
+                engine.observe_request(fact, now, 1 / len(engines))
+            self.unattributed += not engines
+        elif len(engines) != 1:
+            self.unattributed += 1
+        elif isinstance(fact, Iteration):
+            engines[0].observe_iteration(fact)
+        else:
+            engines[0].observe_start(fact, now)
+
+    def _served_by(self, fact: Logged) -> list[EngineEstimator]:
+        """Engines that a fact may be about, of one model; none where it may be several models'."""
+        if len(self._engines) == 1 and fact.engine is None and getattr(fact, "model_name", None) is None:
+            return list(self._engines.values())
+        model_name = fact.model_name if isinstance(fact, RequestRecord) else None
+        shown = {s.key for s in self._last_good.engines} if self._last_good is not None else self._engines.keys()
+        found = [
+            key
+            for key in self._engines
+            if key in shown and fact.engine in (None, key.engine) and model_name in (None, key.model_name)
+        ]
+        return [self._engines[key] for key in found] if len({key.model_name for key in found}) == 1 else []
 
     def configure(self, configured: Settings) -> None:
         """Replace the configured settings, keeping all state."""
@@ -57,6 +109,7 @@ class Target:
         if self._last_good is not None and scrape.at <= self._last_good.at:
             return
         self._last_good, self._failure = scrape, None
+        self._now = max(self._now, scrape.at)
         per_model = Counter(s.key.model_name for s in scrape.engines)
         for sample in scrape.engines:
             engine = self._engines.get(sample.key)
@@ -68,6 +121,8 @@ class Target:
             engine.observe(scrape.at, sample, per_model[sample.key.model_name])
         for key in [k for k, e in self._engines.items() if scrape.at - e.last_at > _FORGET_SECONDS]:
             del self._engines[key]
+        while self._early and self._engines:
+            self._logged(self._early.popleft())
 
     def due_runs(self, now: float) -> list[tuple[EngineKey, FullEngineRun]]:
         """Runs of the embedded engine that are to be made now."""

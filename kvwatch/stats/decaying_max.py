@@ -26,6 +26,19 @@ class DecayingMax:
         known = [v for v in (self._current, self._previous) if v is not None]
         return max(known) if known else None
 
+    def dump(self) -> list[float | None]:
+        """State as plain numbers: begin of the current period, its largest value, and that of the one before."""
+        return [self._start, self._current, self._previous]
+
+    def restore(self, state: list[float | None]) -> None:
+        """Take up a dumped state. Raises ValueError or TypeError for one that cannot be."""
+        start, current, previous = (None if value is None else float(value) for value in state)
+        if not all(abs(value) < 1e15 for value in (start, current, previous) if value is not None):
+            raise ValueError("largest value out of range")
+        if start is None and (current is not None or previous is not None):
+            raise ValueError("largest value without its time")
+        self._start, self._current, self._previous = start, current, previous
+
     def _turn(self, now: float) -> None:
         if self._start is None:
             self._start = now

@@ -46,6 +46,21 @@ class WindowedCount:
         rises = self.rises(window_seconds, 1)
         return rises[0] if rises else None
 
+    def between(self, start: float, end: float, *, partial: bool = False) -> float | None:
+        """Rise between two times up to the newest sample; ``None`` unless samples cover them.
+
+        With ``partial`` what samples cover of them counts, and nothing is 0.
+        """
+        if not self._points:
+            return 0.0 if partial else None
+        first, last = self._points[0][0], self._points[-1][0]
+        if partial:
+            start = min(max(start, first), last)
+        if start < first or start > end:
+            return None
+        low, high = self._interpolate([start, min(max(end, start), last)]) if start < last else (0.0, 0.0)
+        return high - low
+
     def rises(self, window_seconds: float, bins: int) -> list[float] | None:
         """Rises over ``bins`` equal parts of the window, oldest first; ``None`` unless samples cover it."""
         if not self._points or self.span_seconds() < window_seconds:

@@ -45,6 +45,7 @@ class Recording:
     phases: tuple[Phase, ...]
     kv_capacity_tokens: int
     block_tokens: int
+    pool: tuple[tuple[int, int], ...]
 
     @property
     def steady(self) -> tuple[Phase, ...]:
@@ -61,13 +62,24 @@ class Recording:
 
     def mean_demand(self, phase: Phase) -> float:
         """Block-counted g, by acting out each step, over the requests that finished in a phase."""
-        chunk = self.settings.max_num_batched_tokens
-        assert chunk is not None
-        done = [
-            sum(held_step_by_step(r.prompt_tokens, r.completion_tokens, self.block_tokens, chunk))
+        return self._mean_demand(
+            (r.prompt_tokens, r.completion_tokens)
             for r in self.requests
             if r.completed and phase.start <= r.finish <= phase.end
-        ]
+        )
+
+    def mean_demand_asked(self, phase: Phase) -> float:
+        """The same over the requests that came in a phase; those of which most were dropped came from the pool."""
+        if phase.kind == "sat":
+            return self._mean_demand(self.pool)
+        return self._mean_demand(
+            (r.prompt_tokens, r.completion_tokens) for r in self.requests if phase.start <= r.arrival <= phase.end
+        )
+
+    def _mean_demand(self, lengths: Iterable[tuple[int, int]]) -> float:
+        chunk = self.settings.max_num_batched_tokens
+        assert chunk is not None
+        done = [sum(held_step_by_step(s, o, self.block_tokens, chunk)) for s, o in lengths]
         return sum(done) / len(done)
 
     def cut(self, phase: Phase) -> Recording:
@@ -101,6 +113,7 @@ def load(name: str) -> Recording:
         ),
         kv_capacity_tokens=truth["kv_capacity_tokens"],
         block_tokens=truth["block_size"],
+        pool=tuple((s, o) for s, o, _ in truth["pool"]),
     )
 
 

@@ -89,14 +89,20 @@ def test_memory_work_by_moments_is_within_eighteen_percent(name: str, index: int
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)
-def test_memory_work_by_request_log_is_within_two_percent(name: str, index: int) -> None:
-    """E[g] where the log of the phase is given too."""
+def test_memory_work_by_request_log_is_that_of_the_requests_in_the_window(name: str, index: int) -> None:
+    """E[g] where the log of the phase is given too, and nothing shows when the engine was empty."""
     recording, phase, at, _ = end_of(name, index)
     only = recording.cut(phase)
     view = replay(only, [at], only.requests, full_engine=False)[at]
-    expected = pytest.approx(recording.mean_demand(phase), rel=0.02)
-    assert view.request_demand_token_steps["joint"] == expected
-    assert logged_views(name)[at].request_demand_token_steps["joint"] == expected
+    assert view.request_demand_token_steps["joint"] == pytest.approx(recording.mean_demand(phase), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "index"), ALL)
+def test_memory_work_by_request_log_is_within_four_percent_of_what_was_asked(name: str, index: int) -> None:
+    """E[g] after a pause, against all that came in the phase: those that have finished are too short by up to 12%."""
+    recording, phase, at, _ = end_of(name, index)
+    asked = recording.mean_demand_asked(phase)
+    assert logged_views(name)[at].request_demand_token_steps["joint"] == pytest.approx(asked, rel=0.04)
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)

@@ -194,29 +194,59 @@ def test_configured_settings_win_over_discovered_ones() -> None:
     assert set(view.service_rate_limit) == {"kv", "seqs", "tokens"}
 
 
-def test_a_request_that_ended_before_the_first_scrape_belongs_to_no_window() -> None:
-    """A log is read from its start; kvwatch was not there."""
-    engine = SyntheticEngine([])
-    watch = Watch(engine)
-    watch.run(1)
-    for n in range(50):
-        watch.fleet.observe(TARGET, RequestRecord(START - 10, START - n / 50, 1000, 1000))
-    assert "joint" not in watch.view().request_demand_token_steps
-    for n in range(50):
-        watch.fleet.observe(TARGET, RequestRecord(START - 10, watch.at + n / 50, 1000, 1000))
-    assert watch.run(1).request_demand_token_steps["joint"] > 0
+def test_requests_that_ended_before_the_first_scrape_are_in_the_window_if_they_are_recent() -> None:
+    """A log is caught up after a restart: what ended within two minutes counts, what ended yesterday does not."""
+    for ended, known in ((START - 100, True), (START - 86_400, False)):
+        fleet = Fleet(CoreOptions())
+        fleet.add(TARGET, SEATS_KNOWN)
+        for n in range(50):
+            fleet.observe(TARGET, RequestRecord(ended - 10, ended + n / 50, 1000, 1000))
+        fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY, running=0.0),)))
+        (engine,) = fleet.view(START).targets[0].engines
+        assert ("joint" in engine.request_demand_token_steps) is known
 
 
-def test_a_log_line_names_no_engine_and_tells_nothing_about_one_of_several() -> None:
-    """Behind two engines of one server the log is left alone."""
+def two_engines(other: EngineKey) -> Fleet:
+    """A fleet of one target that has shown two engines."""
     fleet = Fleet(CoreOptions())
     fleet.add(TARGET, SEATS_KNOWN)
-    fleet.observe(TARGET, RequestRecord(START, START + 1, 100, 100))
-    fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY, running=0.0), EngineSample(OTHER, running=0.0))))
+    fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY, running=0.0), EngineSample(other, running=0.0))))
+    return fleet
+
+
+def lengths_known(fleet: Fleet) -> dict[EngineKey, bool]:
+    """For which engines the log's lengths are known."""
+    return {
+        EngineKey(e.model_name, e.engine): "joint" in e.request_demand_token_steps
+        for e in fleet.view(START).targets[0].engines
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "named", "expected"),
+    [
+        (OTHER, {}, (True, True)),
+        (OTHER, {"engine": "0"}, (True, False)),
+        (OTHER, {"engine": "7"}, (False, False)),
+        (EngineKey("n", "0"), {}, (False, False)),
+        (EngineKey("n", "0"), {"model_name": "n"}, (False, True)),
+        (EngineKey("n", "0"), {"model_name": "x"}, (False, False)),
+    ],
+)
+def test_a_record_tells_of_the_engines_that_may_have_served_it(
+    other: EngineKey, named: dict[str, str], expected: tuple[bool, bool]
+) -> None:
+    """Those of its model and of its number where it names them; of none where two models might be meant."""
+    fleet = two_engines(other)
     for n in range(50):
-        fleet.observe(TARGET, RequestRecord(START, START + n / 50, 100, 100))
-    fleet.observe(
-        TARGET, Scrape(at=START + 1, engines=(EngineSample(KEY, running=0.0), EngineSample(OTHER, running=0.0)))
-    )
-    for engine in fleet.view(START + 1).targets[0].engines:
-        assert "joint" not in engine.request_demand_token_steps
+        fleet.observe(TARGET, RequestRecord(START - 2, START - 1 + n / 50, 100, 100, **named))  # type: ignore[arg-type]
+    assert lengths_known(fleet) == {KEY: expected[0], other: expected[1]}
+
+
+def test_facts_before_the_first_scrape_wait_for_it_in_bounded_number() -> None:
+    """A million records for a server that is not up yet are no million in memory."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET, SEATS_KNOWN)
+    for n in range(10_000):
+        fleet.observe(TARGET, RequestRecord(START - 2, START - 1 + n / 20_000, 100, 100))
+    assert len(fleet._targets[TARGET]._early) == 4096
