@@ -120,8 +120,8 @@ def request(trace_id: bytes, span_id: bytes, times: Times, found: Found, keys: A
     if prompt is None or completion is None:
         return "bad_tokens"
     return RequestRecord(
-        arrival=times.start / 1e9,
-        finish=times.end / 1e9,
+        arrival=times.start / 10**9,
+        finish=times.end / 10**9,
         prompt_tokens=prompt,
         completion_tokens=completion,
         source="otlp",
