@@ -34,7 +34,7 @@ def test_a_request_is_read_exactly(read: Read) -> None:
 
 
 def test_other_spans_are_ignored(read: Read) -> None:
-    """VLLM's start-up spans, and spans of anything else, are counted and no more."""
+    """Start-up spans of vLLM, and spans of anything else, are counted and no more."""
     found = read(
         export(span(1, name="Overall Loading"), span(2), span(3, name=""), span(4, name="LLM_REQUEST")), NO_KEYS
     )

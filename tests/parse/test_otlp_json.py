@@ -78,7 +78,8 @@ def test_unknown_keys_and_nulls_are_skipped() -> None:
         ([], "not_a_span"),
         (plain(attributes={"a": 1}), "not_a_span"),
         (plain(startTimeUnixNano=[]), "not_a_span"),
-        (plain(attributes=[{"key": "k", "value": {"intValue": 2**70}}]), "not_a_span"),
+        (plain(attributes=[{"key": k, "value": {"intValue": 2**70}} for k in
+               ("gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens")]), "bad_tokens"),
         (plain(startTimeUnixNano="soon"), "bad_time"),
         (plain(startTimeUnixNano=1.5), "not_a_span"),
         (plain(startTimeUnixNano="-5"), "bad_time"),
