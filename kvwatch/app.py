@@ -251,6 +251,7 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
         scale_up_seconds=estimates.scale_up_seconds,
         scrape_interval_seconds=config.scrape.interval_seconds,
         demand_window_seconds=estimates.demand_window_seconds,
+        top_tenants=estimates.top_tenants,
     )
 
 

@@ -47,6 +47,13 @@ class EngineView:
     step_seconds: Keyed = field(default_factory=dict)
     request_demand_token_steps: Keyed = field(default_factory=dict)
     demand_selected: Keyed = field(default_factory=dict)
+    joint_moments_ratio: float | None = None
+    arrival_selected: Keyed = field(default_factory=dict)
+    arrival_residual_ratio: Keyed = field(default_factory=dict)
+    demand_share: Keyed = field(default_factory=dict)
+    tenant_arrival_rate: Keyed = field(default_factory=dict)
+    tenant_request_demand_token_steps: Keyed = field(default_factory=dict)
+    tenant_service_rate: Keyed = field(default_factory=dict)
     kv_capacity_tokens: float | None = None
     kv_usage_ratio: float | None = None
     running_requests: float | None = None

@@ -47,6 +47,7 @@ class EstimatesConfig:
     target_utilization: float = 0.8
     demand_window_seconds: float = 120.0
     scale_up_seconds: float = 600.0
+    top_tenants: int = 20
     state_file: Path | None = None
 
 

@@ -153,6 +153,13 @@ ESTIMATES = Section(
             "demand_window_seconds",
         ),
         Option(
+            "top_tenants",
+            reader.integer(1, 100),
+            "tenants",
+            "How many tenants have series of their own, where a log or a trace names tenants; the rest are `other`.",
+            "20",
+        ),
+        Option(
             "state_file",
             reader.file_path,
             "path",

@@ -9,7 +9,7 @@ from kvwatch.core.engine import MIN_REQUESTS, Estimates
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.reasons import because, ok
 from kvwatch.facts import EngineKey
-from kvwatch.queueing.capacity import replicas_required
+from kvwatch.queueing.capacity import KV, replicas_required
 from kvwatch.views import EngineView, Validity
 
 
@@ -27,6 +27,7 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
     arrival = rates.get(window) if window is not None else None
     observed = e.observed.rate if e.observed else None
     model = capacity.model_rate
+    tenants = e.tenants.tenants if e.tenants is not None else ()
     return EngineView(
         target=target,
         model_name=key.model_name,
@@ -48,6 +49,13 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         step_seconds=step_seconds(e, capacity),
         request_demand_token_steps=e.demand.by_method,
         demand_selected={capacity.method: 1.0} if capacity.method is not None else {},
+        joint_moments_ratio=e.demand.joint_moments_ratio,
+        arrival_selected={e.arrivals[window].source: 1.0} if window is not None else {},
+        arrival_residual_ratio={w: a.residual_ratio for w, a in e.arrivals.items() if a.residual_ratio is not None},
+        demand_share={t.label: t.demand_share for t in tenants},
+        tenant_arrival_rate={t.label: t.arrival_rate for t in tenants},
+        tenant_request_demand_token_steps={t.label: t.means[KV] for t in tenants if KV in t.means},
+        tenant_service_rate=_tenant_rates(e, capacity),
         kv_capacity_tokens=e.capacity.tokens if e.capacity else None,
         kv_usage_ratio=e.sample.kv_usage_ratio,
         running_requests=e.sample.running,
@@ -64,6 +72,13 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         target_utilization=options.target_utilization,
         estimate_valid=validity(e, capacity),
     )
+
+
+def _tenant_rates(e: Estimates, capacity: CapacityEstimate) -> dict[str, float]:
+    """μ by tenant, if all traffic were that tenant's [requests/s]."""
+    if e.tenants is None or capacity.service_rate is None or capacity.limit is None:
+        return {}
+    return e.tenants.service_rates(capacity.service_rate, capacity.limit)
 
 
 def reference_window(e: Estimates) -> str | None:

@@ -33,6 +33,12 @@ class DemandEstimates:
         occupancy = self.by_method.get("occupancy")
         return None if lengths is None or not occupancy else lengths / occupancy - 1
 
+    @property
+    def joint_moments_ratio(self) -> float | None:
+        """joint/moments − 1: how far the log's requests are from those that the metrics count."""
+        joint, moments = self.by_method.get("joint"), self.by_method.get("moments")
+        return None if joint is None or not moments else joint / moments - 1
+
 
 def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint: float | None) -> DemandEstimates:
     """All estimates that the window's spans allow; ``joint`` is E[g] of a request log over the same window."""

@@ -196,7 +196,8 @@ class EngineEstimator:
         law, capacity = self._law.get(), self._capacity
         if law is None or capacity is None:
             return None
-        joint = self._joint(at, (_JOINT_REQUESTS, self._mix.cut_at))
+        self._log.changed_at = max(self._log.changed_at, self._mix.cut_at)
+        joint = self._joint(at, (_JOINT_REQUESTS, self._log.changed_at))
         if joint is not None:
             demand = self._mix.demand(capacity.block_tokens, self._chunk_tokens)
             mix: Mix | None = joint_mix(demand, joint, capacity.block_tokens, self._chunk_tokens)

@@ -13,6 +13,8 @@ WORDS = MappingProxyType(
         "restart": "the server or its counters restarted inside the window",
         "aborts": "many requests vanished without finishing inside the window, so arrivals cannot be balanced",
         "abort_biased": "clients abort requests; arrivals are counted by first tokens, a lower bound",
+        "start_log_stopped": "the log of request starts has stopped or lags; arrivals are balanced from the metrics",
+        "start_log_incomplete": "the log of request starts misses some; arrivals are balanced from the metrics",
         "asleep": "the engine is in sleep mode",
         "metric_missing": "this vLLM does not export a metric that the estimate needs",
         "too_few_requests": "too few requests finished for a sure mean",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import ceil
+from math import ceil, isfinite
 
 from kvwatch.core.request_window import JointSample, RequestWindow
 from kvwatch.core.tenants import Tenants, TenantUses
@@ -27,6 +27,8 @@ class RequestLog:
         self._source: str | None = None
         self._source_newest = float("-inf")
         self._source_names_tenants = False
+        self.changed_at = float("-inf")
+        """When the traffic's mix last changed [unix s]."""
         self.window = RequestWindow(window_seconds)
         self.tenants = Tenants(window_seconds, top_tenants)
 
@@ -115,6 +117,7 @@ class RequestLog:
         return {
             "sizes": list(self._sizes),
             "source": self._source,
+            "changed_at": self.changed_at if isfinite(self.changed_at) else None,
             "window": self.window.dump(),
             "tenants": self.tenants.dump(),
         }
@@ -127,8 +130,10 @@ class RequestLog:
         if source is not None and not isinstance(source, str):
             raise TypeError("source must be text")
         block, chunk = (int(size) for size in sizes)
-        if min(block, chunk) < 0:
-            raise ValueError("sizes out of range")
+        changed_at = float("-inf") if state["changed_at"] is None else float(state["changed_at"])  # type: ignore[arg-type]
+        if min(block, chunk) < 0 or not changed_at < 1e12:
+            raise ValueError("sizes or times out of range")
+        self.changed_at = changed_at
         self.window.restore(window)
         self.tenants.restore(tenants)
         self._sizes, self._source, self._source_newest = (block, chunk), source, self.window.newest

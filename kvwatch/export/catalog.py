@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kvwatch.core.arrivals import SOURCES
+
 PREFIX = "kvwatch_"
 
 
@@ -91,6 +93,7 @@ STATS = ("trimmed_mean", "median", "saturated")
 _E, _M, _T, _P = Scope.ENGINE, Scope.MODEL, Scope.TARGET, Scope.PROCESS
 _WINDOW = ("window",)
 _LIMIT = ("limit",)
+_TENANT = ("tenant",)
 _RATE = "requests/s"
 
 ENGINE_METRICS: tuple[Metric, ...] = (
@@ -230,6 +233,64 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         extra_labels=("method",),
         values=METHODS,
         estimate="request_demand_token_steps",
+    ),
+    Metric(
+        "kvwatch_joint_moments_ratio",
+        _E,
+        "ratio",
+        "Demand by the joint log over demand by moments, minus 1; far from 0, the log does not show the requests that "
+        "this engine counts.",
+        estimate="request_demand_token_steps",
+    ),
+    Metric(
+        "kvwatch_arrival_selected",
+        _E,
+        "1",
+        "1 for where the arrival rate of the longest known window comes from: the flow balance, first tokens where "
+        "these are more, the server's log of starts, or the balance with requests that logs show as given up.",
+        extra_labels=("source",),
+        values=SOURCES,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_arrival_residual_ratio",
+        _E,
+        "ratio",
+        "Arrivals by the log of starts over those by the flow balance, minus 1: what clients gave up while they "
+        "waited, which no metric shows.",
+        extra_labels=_WINDOW,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_demand_share",
+        _E,
+        "ratio",
+        "Share of the memory-work of the requests that ended of late, by tenant; the heaviest ones, and other for the "
+        "rest, sum to 1. Only where a log or a trace names tenants.",
+        extra_labels=_TENANT,
+    ),
+    Metric(
+        "kvwatch_tenant_arrival_rate",
+        _E,
+        _RATE,
+        "Requests that ended per second, by tenant, those included that failed.",
+        extra_labels=_TENANT,
+    ),
+    Metric(
+        "kvwatch_tenant_request_demand_token_steps",
+        _E,
+        "token·steps",
+        "KV tokens that a mean request of the tenant holds, summed over the steps it lives (E[g]).",
+        extra_labels=_TENANT,
+    ),
+    Metric(
+        "kvwatch_tenant_service_rate",
+        _E,
+        _RATE,
+        "Service rate to first order if all requests were like this tenant's: the limit that binds and the step at "
+        "full load stay as they are.",
+        extra_labels=_TENANT,
+        estimate="service_rate",
     ),
     Metric(
         "kvwatch_kv_capacity_tokens",

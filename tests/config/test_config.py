@@ -56,7 +56,7 @@ def test_every_key_reaches_the_validated_config() -> None:
     assert (config.server.host, config.server.port) == ("::1", 9719)
     assert config.server.tls == ServerTls(Path("/etc/kvwatch/tls.crt"), Path("/etc/kvwatch/tls.key"))
     assert config.scrape == ScrapeConfig(0.5, 1.5, 1048576, 3600.0)
-    assert config.estimates == EstimatesConfig({"30s": 30.0, "2m": 120.0, "10m": 600.0}, 0.10, 0.7, 300.0, 240.0)
+    assert config.estimates == EstimatesConfig({"30s": 30.0, "2m": 120.0, "10m": 600.0}, 0.10, 0.7, 300.0, 240.0, 50)
     assert config.traces == TracesConfig(
         True,
         1048576,
@@ -105,6 +105,7 @@ def test_defaults_are_the_core_s_defaults() -> None:
     assert dict(core.windows_seconds) == dict(ours.windows_seconds)
     assert (core.trim_ratio, core.target_utilization) == (ours.trim_ratio, ours.target_utilization)
     assert core.demand_window_seconds == ours.demand_window_seconds
+    assert core.top_tenants == ours.top_tenants
     assert core.scrape_interval_seconds == ScrapeConfig().interval_seconds
 
 
