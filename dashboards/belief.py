@@ -26,16 +26,16 @@ def estimates(engine: Engines) -> table.Panel:
             "Each number that kvwatch estimates: whether it may be believed, and if not, why. Alerts ignore those that "
             "do not stand.",
             width=14,
-            height=11,
+            height=13,
         )
         .with_target(p.as_rows("A", f"sort({engine.metric('kvwatch_estimate_valid')})"))
         .cell_height(common.TableCellHeight.SM)
         .override_by_name(
             "Stands",
             [
-                p.prop("mappings", [p.words({1: ("yes", CALM), 0: ("not now", WORRY)})]),
+                p.prop("mappings", [p.words({1: ("yes", CALM), 0: ("no", WORRY)})]),
                 p.prop("custom.cellOptions", {"type": "color-text"}),
-                p.prop("custom.width", 90),
+                p.prop("custom.width", 70),
             ],
         )
         .override_by_name("Estimate", [p.prop("custom.width", 210)])
@@ -54,7 +54,7 @@ def gaps(engine: Engines) -> timeseries.Panel:
             "independent estimates of E[g] are apart. Near 0 is good; prefixes shared by requests explain a positive "
             "residual.",
             width=10,
-            height=11,
+            height=13,
             unit=RATIO,
         )
         .min(-0.5)

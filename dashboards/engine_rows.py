@@ -61,35 +61,35 @@ def verdict() -> list[stat.Panel]:
     )
     load = (
         p.value(
-            "Load, share of its limit",
-            "ρ over its limit, 1 − δ. At 100% the queue begins to grow without end.",
+            "Load",
+            "Share of its limit: ρ over 1 − δ. At 100% the queue begins to grow without end.",
             width=4,
             unit=RATIO,
         )
         .with_target(p.at_end("A", ENGINE.load_of_limit))
         .decimals(0)
-        .thresholds(p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
     )
     when = (
         p.value(
-            "At its limit in",
-            "On the present trend of arrivals. Orange is sooner than a new replica usually serves (ten minutes). "
-            "Soon: already past what is surely stable, though not at the limit.",
+            "Full in",
+            "When ρ reaches its limit on the present trend of arrivals. Orange is sooner than a new replica usually "
+            "serves (ten minutes). Soon: already past what is surely stable, though not at the limit.",
             width=4,
             unit=SECONDS,
         )
         .with_target(p.at_end("A", ENGINE.saturation))
         .decimals(0)
         .mappings([p.words(WHEN)])
-        .thresholds(p.steps(WORRY, (SCALE_UP_SECONDS, PLAIN)))
+        .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
     )
     required = MODEL.replicas_required
     replicas = (
         p.value(
-            "Replicas of the model",
+            "Replicas",
             "Engines that serve this model now, and how many keep it at the utilization to size for "
             "(estimates.target_utilization). Orange: more are needed than there are.",
-            width=5,
+            width=4,
         )
         .with_target(p.at_end("A", MODEL.replicas, "now"))
         .with_target(p.at_end("B", f"{required} <= {MODEL.replicas}", "needed"))
@@ -100,10 +100,10 @@ def verdict() -> list[stat.Panel]:
     )
     limit = (
         p.value(
-            "What limits it",
+            "Limited by",
             "The resource that runs out first: KV memory, seats (max_num_seqs) or the token budget of a step "
             "(max_num_batched_tokens).",
-            width=3,
+            width=4,
         )
         .with_target(p.at_end("A", ENGINE.binding))
         .mappings([p.words({code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)})])
@@ -115,6 +115,7 @@ def load() -> list[timeseries.Panel]:
     """ρ against its limit, and the rates it is made of."""
     m = ENGINE.metric
     sure = m("kvwatch_estimate_valid", 'estimate="stable_limit"')
+    thin = [p.color(DEMAND), p.prop("custom.lineWidth", 1), p.hidden_in(legend=True)]
     rho = (
         p.graph(
             "ρ against its limit",
@@ -138,7 +139,7 @@ def load() -> list[timeseries.Panel]:
         .with_target(p.over_time("E", m("kvwatch_utilization_lower", WINDOW), "lower end"))
         .with_target(p.over_time("F", m("kvwatch_utilization_upper", WINDOW), "upper end"))
         .override_by_query("A", [p.color(DEMAND), p.prop("custom.lineWidth", 3)])
-        .override_by_query("B", [p.color(DEMAND), p.prop("custom.lineWidth", 1)])
+        .override_by_query("B", thin)
         .override_by_query("C", [p.color(LIMIT), *p.dashed()])
         .override_by_query("D", [p.color(MUTED), *p.dashed(1)])
     )
@@ -151,7 +152,13 @@ def load() -> list[timeseries.Panel]:
             unit=RATE,
         )
         .with_target(p.over_time("A", m("kvwatch_arrival_rate", WINDOW), "λ over {{window}}"))
-        .with_target(p.over_time("B", m("kvwatch_arrival_rate", OTHER_WINDOWS), "λ over {{window}}"))
+        .with_target(
+            p.over_time(
+                "B",
+                f"{m('kvwatch_binding_limit')} * ignoring (limit) group_left () {m('kvwatch_service_rate')}",
+                "{{limit}} binds",
+            )
+        )
         .with_target(
             p.over_time(
                 "C",
@@ -160,17 +167,11 @@ def load() -> list[timeseries.Panel]:
                 "{{limit}}",
             )
         )
-        .with_target(
-            p.over_time(
-                "D",
-                f"{m('kvwatch_binding_limit')} * ignoring (limit) group_left () {m('kvwatch_service_rate')}",
-                "{{limit}} binds",
-            )
-        )
+        .with_target(p.over_time("D", m("kvwatch_arrival_rate", OTHER_WINDOWS), "λ over {{window}}"))
         .with_target(p.over_time("E", m("kvwatch_observed_service_rate"), "served"))
         .override_by_query("A", [p.color(DEMAND), p.prop("custom.lineWidth", 3)])
-        .override_by_query("B", [p.color(DEMAND), p.prop("custom.lineWidth", 1)])
-        .override_by_query("D", [p.color(LIMIT), *p.dashed(3)])
+        .override_by_query("B", [p.color(LIMIT), *p.dashed(3)])
+        .override_by_query("D", thin)
         .override_by_query("E", [p.color(PLAIN), p.prop("custom.lineWidth", 1)])
     )
     for key, text in LIMIT_WORDS.items():
@@ -204,7 +205,7 @@ def pressure() -> list[timeseries.Panel]:
         .with_target(p.over_time("A", m("kvwatch_queue_slope"), "trend"))
         .with_target(p.over_time("B", m("kvwatch_queue_slope_lower"), "lower end"))
         .with_target(p.over_time("C", m("kvwatch_queue_slope_upper"), "upper end"))
-        .with_target(p.over_time("D", f"({ENGINE.arrivals} - {m('kvwatch_service_rate')}) > 0", "λ − μ, in overload"))
+        .with_target(p.over_time("D", f"clamp_min({ENGINE.arrivals} - {m('kvwatch_service_rate')}, 0)", "λ − μ"))
         .override_by_query("A", [p.color(WAITING)])
         .override_by_query("D", [p.color(DEMAND), *p.dashed(1)])
     )

@@ -15,6 +15,7 @@ from dashboards.style import (
     LIMIT,
     LIMIT_COLORS,
     LIMIT_WORDS,
+    MUTED,
     PLAIN,
     RATE,
     RATIO,
@@ -115,7 +116,8 @@ def evictions() -> list[timeseries.Panel | stat.Panel]:
         )
         .with_target(p.at_end("A", m("kvwatch_congestion_spectral_radius")))
         .decimals(4)
-        .thresholds(p.steps(CALM, (1.0, WORRY)))
+        .text(p.text_size(48))
+        .thresholds(p.steps(MUTED, (0.0, CALM), (1.0, WORRY)))
     )
     cap = (
         p.value(
@@ -130,6 +132,7 @@ def evictions() -> list[timeseries.Panel | stat.Panel]:
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
         .no_value("none")
+        .text(p.text_size(48))
         .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
     )
     return [lost, radius, cap]

@@ -9,7 +9,7 @@ from dashboards import panels as p
 from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
 from dashboards.queries import NOT_IN_SIGHT, Engines
 from dashboards.states import NEAR_RATIO, STATES
-from dashboards.style import CALM, COUNT, DANGER, DEMAND, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
+from dashboards.style import CALM, COUNT, DANGER, DEMAND, MUTED, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
 
 FLEET = Engines('model_name=~"$model_name"')
 
@@ -18,7 +18,7 @@ def verdict() -> list[stat.Panel]:
     """What is to be known in five seconds."""
     worst = (
         p.value(
-            "Worst state of any engine",
+            "Worst engine",
             "The state of the engine that is worst off, among the chosen models. The tables below name it.",
             width=7,
         )
@@ -32,14 +32,14 @@ def verdict() -> list[stat.Panel]:
             "Closest to its limit",
             "The model whose busiest engine is closest to its limit, and how close: at 100% its queue begins to grow "
             "without end.",
-            width=6,
+            width=5,
             unit=RATIO,
         )
         .with_target(p.at_end("A", f"topk(1, {used})", "{{model_name}}"))
         .decimals(0)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
-        .thresholds(p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
     )
     ahead = FLEET.by_model("min", f"{FLEET.saturation} > 0")
     when = (
@@ -56,25 +56,26 @@ def verdict() -> list[stat.Panel]:
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
         .mappings([p.words(WHEN)])
-        .thresholds(p.steps(WORRY, (SCALE_UP_SECONDS, PLAIN)))
+        .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
     )
     add = (
         p.value(
-            "Replicas to add",
-            "Over all chosen models: what is needed to keep each at the utilization to size for, less what serves now.",
-            width=3,
+            "Scale up by",
+            "Replicas to add over all chosen models: what is needed to keep each at the utilization to size for, less "
+            "what serves now.",
+            width=4,
         )
         .with_target(p.at_end("A", f"sum(clamp_min({FLEET.replicas_required} - {FLEET.replicas}, 0))"))
-        .thresholds(p.steps(CALM, (1.0, WORRY)))
+        .thresholds(p.steps(MUTED, (-1e6, CALM), (1.0, WORRY)))
     )
     down = (
         p.value(
-            "Targets not read",
+            "Down",
             "Servers that kvwatch cannot read now, of whatever model: what they do is not known.",
             width=3,
         )
         .with_target(p.at_end("A", "count(kvwatch_target_up == 0) or count(kvwatch_target_up) * 0"))
-        .thresholds(p.steps(CALM, (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, CALM), (1.0, DANGER)))
     )
     return [worst, closest, when, add, down]
 
@@ -91,7 +92,7 @@ def over_time() -> list[timeseries.Panel]:
         .axis_soft_max(1.1)
         .with_target(p.over_time("A", FLEET.by_model("max", FLEET.load_of_limit), "{{model_name}}"))
         .color_scheme(p.by_last_value())
-        .thresholds(p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
         .thresholds_style(p.threshold_line())
     )
     missing = (
@@ -105,7 +106,7 @@ def over_time() -> list[timeseries.Panel]:
         .line_interpolation(common.LineInterpolation.STEP_AFTER)
         .with_target(p.over_time("A", f"{FLEET.replicas_required} - {FLEET.replicas}", "{{model_name}}"))
         .color_scheme(p.by_last_value())
-        .thresholds(p.steps(CALM, (1.0, WORRY)))
+        .thresholds(p.steps(MUTED, (-1e6, CALM), (1.0, WORRY)))
         .axis_soft_max(2)
         .axis_soft_min(-1)
     )

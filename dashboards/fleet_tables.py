@@ -13,7 +13,7 @@ from dashboards.engine_rows import WHEN
 from dashboards.fleet_rows import FLEET
 from dashboards.frame import ENGINE_UID
 from dashboards.states import NEAR_RATIO, STATES
-from dashboards.style import CALM, DANGER, LIMIT_WORDS, RATE, RATIO, SECONDS, WORRY
+from dashboards.style import CALM, DANGER, LIMIT_WORDS, MUTED, PLAIN, RATE, RATIO, SECONDS, WORRY
 
 IDENTITY = "model_name, target, engine, instance"
 _CELL = "custom.cellOptions"
@@ -21,42 +21,52 @@ _CELL = "custom.cellOptions"
 
 def looks() -> dict[str, list[DynamicConfigValue]]:
     """How the columns of these tables look, by their name."""
-    load_steps = p.steps(CALM, (NEAR_RATIO, WORRY), (1.0, DANGER)).build()
+    load_steps = p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)).build()
+    by_value = p.prop("color", {"mode": "thresholds"})
+    colored = p.prop(_CELL, {"type": "color-text"})
+    limits = {code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)}
+    whole, tenths = p.prop("decimals", 0), p.prop("decimals", 1)
     return {
+        "Model": [_least(110)],
+        "Target": [_least(120)],
+        "Engine": [_least(65)],
+        "Watched by": [p.prop("custom.hidden", True), p.hidden_column()],
         "State": [
             p.prop("mappings", [p.words({state.code: (state.name, state.color) for state in STATES})]),
-            p.prop(_CELL, {"type": "color-text"}),
-            p.prop("custom.width", 150),
+            colored,
+            _least(115),
         ],
-        "Load of limit": [
+        "Load": [
             p.prop("unit", RATIO),
-            p.prop("decimals", 0),
+            whole,
             p.prop("min", 0),
             p.prop("max", 1.2),
             p.prop("thresholds", load_steps),
-            p.prop("color", {"mode": "thresholds"}),
+            by_value,
             p.prop(_CELL, {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
+            _least(110),
         ],
-        "At limit in": [
+        "Full in": [
             p.prop("unit", SECONDS),
-            p.prop("decimals", 0),
+            whole,
             p.prop("mappings", [p.words(WHEN)]),
+            p.prop("thresholds", p.steps(PLAIN).build()),
+            by_value,
+            colored,
+            _least(90),
         ],
-        "λ": [p.prop("unit", RATE), p.prop("decimals", 1)],
-        "μ": [p.prop("unit", RATE), p.prop("decimals", 1)],
-        "Limited by": [
-            p.prop("mappings", [p.words({code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)})])
-        ],
-        "KV cache": [p.prop("unit", RATIO), p.prop("decimals", 0)],
-        "Replicas": [p.prop("decimals", 0)],
-        "To add": [
-            p.prop("decimals", 0),
-            p.prop("thresholds", p.steps("text", (1.0, WORRY)).build()),
-            p.prop("color", {"mode": "thresholds"}),
-            p.prop(_CELL, {"type": "color-text"}),
-        ],
-        "Waiting": [p.prop("decimals", 0)],
+        "Replicas": [whole, _least(70)],
+        "To add": [whole, p.prop("thresholds", p.steps(PLAIN, (1.0, WORRY)).build()), by_value, colored, _least(65)],
+        "Limited by": [p.prop("mappings", [p.words(limits)]), _least(100)],
+        "λ": [p.prop("unit", RATE), tenths, _least(80)],
+        "μ": [p.prop("unit", RATE), tenths, _least(80)],
+        "Waiting": [whole, _least(70)],
     }
+
+
+def _least(width: int) -> DynamicConfigValue:
+    """The least width of a column, in pixels: a narrow screen scrolls rather than cuts."""
+    return p.prop("custom.minWidth", width)
 
 
 def dressed(panel: table.Panel, names: Mapping[str, str]) -> table.Panel:
@@ -71,20 +81,20 @@ def models() -> table.Panel:
     """One row for each model, the closest to its limit first."""
     queries = {
         "A": ("State", FLEET.by_model("max", FLEET.state)),
-        "B": ("Load of limit", FLEET.by_model("max", FLEET.load_of_limit)),
-        "C": ("At limit in", FLEET.by_model("min", FLEET.saturation)),
-        "D": ("Limited by", FLEET.by_model("max", FLEET.binding)),
-        "E": ("Replicas", FLEET.replicas),
-        "F": ("To add", f"{FLEET.replicas_required} - {FLEET.replicas}"),
+        "B": ("Load", FLEET.by_model("max", FLEET.load_of_limit)),
+        "C": ("Full in", FLEET.by_model("min", FLEET.saturation)),
+        "D": ("Replicas", FLEET.replicas),
+        "E": ("To add", f"{FLEET.replicas_required} - {FLEET.replicas}"),
+        "F": ("Limited by", FLEET.by_model("max", FLEET.binding)),
         "G": ("λ", FLEET.by_model("sum", FLEET.arrivals)),
         "H": ("μ", FLEET.by_model("sum", FLEET.metric("kvwatch_service_rate"))),
         "I": ("Waiting", FLEET.by_model("sum", FLEET.metric("kvwatch_queue_length"))),
     }
     panel = p.rows(
         "Models, closest to its limit first",
-        "Load and state are those of the engine that is worst off; λ, μ and waiting are summed. To add is how many "
-        "replicas it takes more to be at the utilization to size for; below 0, how many are to spare. Click a model "
-        "for its engine in detail.",
+        "Load is the share of its limit that the busiest engine has reached, state that of the worst; λ, μ and waiting "
+        "are summed. To add is how many replicas it takes more to be at the utilization to size for; below 0, how many "
+        "are to spare. Click a model for its engine in detail.",
         height=8,
     )
     return joined(
@@ -103,13 +113,12 @@ def engines() -> table.Panel:
 
     queries = {
         "A": ("State", of(FLEET.state)),
-        "B": ("Load of limit", f"topk(50, {of(FLEET.load_of_limit)})"),
-        "C": ("At limit in", of(FLEET.saturation)),
+        "B": ("Load", f"topk(50, {of(FLEET.load_of_limit)})"),
+        "C": ("Full in", of(FLEET.saturation)),
         "D": ("Limited by", of(FLEET.binding)),
         "E": ("λ", of(FLEET.arrivals)),
         "F": ("μ", of(FLEET.metric("kvwatch_service_rate"))),
         "G": ("Waiting", of(FLEET.metric("kvwatch_queue_length"))),
-        "H": ("KV cache", of(FLEET.metric("kvwatch_kv_usage_ratio"))),
     }
     panel = p.rows(
         "Engines",
@@ -140,7 +149,7 @@ def joined(
     for name in labels.values():
         if name in {"Model", "Target"}:
             panel = panel.override_by_name(name, [p.prop("links", [{"title": "Engine dashboard", "url": url}])])
-    return panel.sort_by([p.descending("Load of limit")])
+    return panel.sort_by([p.descending("Load")])
 
 
 def watching() -> list[table.Panel]:

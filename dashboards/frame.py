@@ -47,7 +47,7 @@ def choice(name: str, label: str, metric: str, value: str, *, several: bool = Fa
     )
     if several:
         everything = dashboard.VariableOption(text=["All"], value=["$__all"], selected=True)
-        variable = variable.multi(True).include_all(True).current(everything)
+        variable = variable.multi(True).include_all(True).all_value(".*").current(everything)
     return variable
 
 

@@ -74,6 +74,7 @@ def value(title: str, description: str, *, width: int, height: int = 5, unit: st
         .color_mode(common.BigValueColorMode.VALUE)
         .justify_mode(common.BigValueJustifyMode.CENTER)
         .text_mode(common.BigValueTextMode.VALUE)
+        .wide_layout(False)
         .no_value(UNKNOWN)
         .thresholds(steps(PLAIN))
     )
@@ -82,7 +83,7 @@ def value(title: str, description: str, *, width: int, height: int = 5, unit: st
 
 def rows(title: str, description: str, *, width: int = 24, height: int) -> table.Panel:
     """A table."""
-    return _titled(table.Panel(), title, description, width, height).no_value(UNKNOWN).filterable(False)
+    return _titled(table.Panel(), title, description, width, height).no_value(UNKNOWN).min_width(60)
 
 
 def bars(title: str, description: str, *, width: int, height: int, unit: str) -> bargauge.Panel:
@@ -97,6 +98,11 @@ def bars(title: str, description: str, *, width: int, height: int, unit: str) ->
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
         .no_value(UNKNOWN)
     )
+
+
+def text_size(pixels: int) -> common_builders.VizTextDisplayOptions:
+    """A number that does not fill its panel."""
+    return common_builders.VizTextDisplayOptions().value_size(pixels)
 
 
 def steps(base: str, *more: tuple[float, str]) -> builders.ThresholdsConfig:
@@ -133,6 +139,11 @@ def dashed(width: int = 2) -> list[dashboard.DynamicConfigValue]:
 def hidden_in(*, legend: bool, tooltip: bool = False) -> dashboard.DynamicConfigValue:
     """An override that leaves a series out of the legend, the tooltip or both."""
     return prop("custom.hideFrom", {"legend": legend, "tooltip": tooltip, "viz": False})
+
+
+def hidden_column() -> dashboard.DynamicConfigValue:
+    """An override that leaves a column out of a table and keeps it for links (Grafana 12.2 and later)."""
+    return prop("custom.hideFrom", {"viz": True, "legend": False, "tooltip": False})
 
 
 def right_axis(unit: str) -> list[dashboard.DynamicConfigValue]:

@@ -16,6 +16,7 @@ NOT_IN_SIGHT = 1_000_000_000
 """Stands for a saturation that the present trend does not lead to, seconds; panels map it to words."""
 SOON = 1
 """Stands for a limit that is close while only a bound of it is known, seconds."""
+DAY_SECONDS = 86_400
 SMOOTHING = "3m"
 """Long against what a trend's significance flickers by, short against the time that a new replica takes."""
 
@@ -39,8 +40,8 @@ class Engines:
     def limit(self) -> str:
         """1 − δ where the largest request is known; where only a bound of it is, 1, as the alerts have it."""
         sure = self.metric("kvwatch_estimate_valid", 'estimate="stable_limit"')
-        limit, rate = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_service_rate")
-        return f"({limit} and ignoring (estimate, reason) {sure} == 1 or {rate} >= bool 0)"
+        limit = self.metric("kvwatch_stable_limit")
+        return f"({limit} * 1 and ignoring (estimate, reason) {sure} == 1 or {self.known} >= bool 0)"
 
     @property
     def load(self) -> str:
@@ -51,7 +52,7 @@ class Engines:
     @property
     def load_of_limit(self) -> str:
         """ρ over the limit: 1 is the limit."""
-        return f"({self.load} / {self.limit} or {self.load})"
+        return f"{self.load} / {self.limit}"
 
     @property
     def arrivals(self) -> str:
@@ -67,7 +68,7 @@ class Engines:
         grows = f"{self.metric('kvwatch_queue_slope_lower')} > 0"
         evicts = f"{self.metric('kvwatch_congestion_loss_ratio')} > {states.EVICTION_LOSS_RATIO}"
         soon = f"{self.predicted} < {self.metric('kvwatch_scale_up_seconds')}"
-        tests = (
+        tests: tuple[tuple[str, states.State], ...] = (
             (f"{used} >= 1 and {grows} and {evicts}", states.COLLAPSES),
             (f"{used} >= 1 and {grows}", states.OVERLOADED),
             (evicts, states.EVICTS),
@@ -78,7 +79,7 @@ class Engines:
             (f"{used}", states.IDLE),
             (self.known, states.UNKNOWN),
         )
-        return "(" + " or ".join(f"({test}) * 0 + {state.code}" for test, state in tests) + ")"
+        return "(\n" + "\nor ".join(f"({test}) * 0 + {state.code}" for test, state in tests) + "\n)"
 
     @property
     def binding(self) -> str:
@@ -91,16 +92,20 @@ class Engines:
 
     @property
     def predicted(self) -> str:
-        """Seconds to the limit by kvwatch, smoothed: a trend is sure at one moment and not at the next."""
-        return f"avg_over_time({self.metric('kvwatch_time_to_saturation_seconds')}[{SMOOTHING}])"
+        """Seconds to the limit by kvwatch, where its trend was sure for a fifth of the last minutes; else far.
+
+        A trend is sure at one moment and not at the next. The quantile keeps a real one on the screen and a chance
+        one off it.
+        """
+        known = self.metric("kvwatch_time_to_saturation_seconds")
+        return f"quantile_over_time(0.2, ({known} + 0 or {self.known} * 0 + {NOT_IN_SIGHT})[{SMOOTHING}:10s])"
 
     @property
     def saturation(self) -> str:
         """Seconds until the limit is reached on the present trend: 0 at the limit, or :data:`SOON`, or far."""
         used = self.load_of_limit
         return (
-            f"(({used} >= 1) * 0 or {self.predicted} > {SOON} or {self.predicted} * 0 + {SOON}"
-            f" or {used} * 0 + {NOT_IN_SIGHT})"
+            f"(({used} >= 1) * 0 or clamp_min({self.predicted} < {DAY_SECONDS}, {SOON}) or {used} * 0 + {NOT_IN_SIGHT})"
         )
 
     def by_model(self, how: str, expression: str) -> str:
@@ -119,7 +124,7 @@ class Engines:
         rate = self.by_model("avg", self.metric("kvwatch_service_rate"))
         target = self.by_model("max", self.metric("kvwatch_target_utilization"))
         all_known = f"{self.by_model('count', self.arrivals)} == {self.replicas}"
-        return f"((ceil({arrivals} / ({rate} * {target})) or {arrivals} == 0) and {all_known})"
+        return f"(\n(ceil({arrivals} / ({rate} * {target})) or {arrivals} == 0)\nand {all_known}\n)"
 
 
 def quoted(value: str) -> str:

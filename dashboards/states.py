@@ -14,7 +14,7 @@ class State:
     Attributes:
         code: Its number; the worst of several engines is the highest.
         name: Two or three words, for a table.
-        sentence: What it means for who is on call, in one line.
+        sentence: What it means for who is on call, short enough to be large.
         color: Green, orange, red, or grey where nothing is known.
     """
 
@@ -24,18 +24,17 @@ class State:
     color: str
 
 
-UNKNOWN = State(0, "unknown", "Unknown: not enough seen yet", MUTED)
+UNKNOWN = State(0, "unknown", "Unknown so far", MUTED)
 IDLE = State(1, "idle", "Idle: nothing arrives", CALM)
-FINE = State(2, "fine", "Fine: well below its limit", CALM)
-NEAR = State(3, "near its limit", "Near its limit: add capacity now", WORRY)
-QUEUES = State(4, "queue grows early", "Queue grows below the limit: look into it", WORRY)
-FULL = State(5, "at its limit", "At its limit: waiting times grow", DANGER)
-EVICTS = State(6, "evicting", "Evicting: work is lost and done again", DANGER)
-OVERLOADED = State(7, "overloaded", "Overloaded: the queue grows without end", DANGER)
-COLLAPSES = State(8, "overloaded, evicting", "Overloaded, and evictions waste work", DANGER)
-DOWN = State(9, "down", "Down: kvwatch cannot read this server", DANGER)
+FINE = State(2, "fine", "Fine: well below limit", CALM)
+NEAR = State(3, "nearing limit", "Nearing its limit: scale up", WORRY)
+QUEUES = State(4, "queue grows", "Queue grows below the limit", WORRY)
+FULL = State(5, "at its limit", "At its limit", DANGER)
+EVICTS = State(6, "evicting", "Evicting: work is lost", DANGER)
+OVERLOADED = State(7, "overloaded", "Overloaded: queue grows", DANGER)
+COLLAPSES = State(8, "overl., evicting", "Overloaded and evicting", DANGER)
 
-STATES = (UNKNOWN, IDLE, FINE, NEAR, QUEUES, FULL, EVICTS, OVERLOADED, COLLAPSES, DOWN)
+STATES = (UNKNOWN, IDLE, FINE, NEAR, QUEUES, FULL, EVICTS, OVERLOADED, COLLAPSES)
 
 NEAR_RATIO = 0.8
 """Share of its limit from which an engine is near it: the default utilization to size replicas for."""

@@ -8,6 +8,7 @@ DANGER = "red"
 MUTED = "#8e8e8e"
 PLAIN = "text"
 
+
 DEMAND = "blue"
 """What arrives: λ and ρ."""
 LIMIT = "red"
