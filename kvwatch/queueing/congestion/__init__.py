@@ -1,0 +1,9 @@
+"""Congestion that serving itself creates: requests admitted together grow together and are evicted together.
+
+``survival``   what a mean admission still holds so many steps later, and the eviction-free equilibrium
+``stability``  whether a wave of admissions grows: the dominant root of the survival polynomial
+``cycle``      the worst limit cycle of requests of one length, in closed form
+``model``      the discrete-time engine itself: growth, eviction, admission
+
+Source: Ao, Dong, Luo, Simchi-Levi, "Service-Induced Congestion in Memory-Constrained LLM Serving", arXiv 2606.15555.
+"""

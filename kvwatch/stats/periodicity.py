@@ -1,0 +1,107 @@
+"""Period and strength of an oscillation in an unevenly sampled series, by its autocorrelation.
+
+The series is resampled evenly, freed of its linear trend and of outliers (winsorized at three robust standard
+deviations), and correlated with itself. An oscillation shows as a trough at half its period and a crest at the whole
+one; noise that merely lasts has neither, and noise that swings by chance has them once, not over several periods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+_LEAST_POINTS = 24
+_LEAST_POINTS_A_PERIOD = 4.0
+_LEAST_PERIODS = 2.5
+_FIRST_CREST_RATIO = 0.9
+"""The first crest that comes so near the highest is the period; later ones are its multiples."""
+_ROBUST_SD = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Oscillation:
+    """The strongest oscillation of a series.
+
+    Attributes:
+        period: In the units of the positions.
+        crest: Autocorrelation a period apart: 1 for a perfect oscillation, about 0 for noise.
+        trough: Autocorrelation half a period apart: towards −1.
+        amplitude_ratio: Standard deviation of the series over its mean.
+        periods: How many periods the series spans.
+    """
+
+    period: float
+    crest: float
+    trough: float
+    amplitude_ratio: float
+    periods: float
+
+
+def oscillation(positions: Sequence[float], values: Sequence[float]) -> Oscillation | None:
+    """The strongest oscillation; ``None`` where the series is too short, too coarse, or does not swing at all.
+
+    ``positions`` must rise. At least 2.5 periods must lie in the series, and four samples in a period.
+    """
+    if len(positions) < _LEAST_POINTS:
+        return None
+    x, y = np.asarray(positions, dtype=float), np.asarray(values, dtype=float)
+    spacing = float(np.median(np.diff(x)))
+    if spacing <= 0:
+        return None
+    points = int((x[-1] - x[0]) / spacing) + 1
+    even = np.interp(x[0] + spacing * np.arange(points), x, y)
+    mean = float(even.mean())
+    swings = _swings(even)
+    power = float(swings @ swings)
+    if points < _LEAST_POINTS or mean <= 0 or power <= 1e-12 * mean**2 * points:
+        return None
+    overlap = np.arange(points, 0, -1)
+    spectrum = np.fft.rfft(swings, 2 * points)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:points] / power * points / overlap
+    longest = int(points / _LEAST_PERIODS)
+    below = np.flatnonzero(correlation[:longest] < 0)
+    if not len(below) or below[0] + 2 >= longest:
+        return None
+    crest = _first_crest(correlation, int(below[0]), longest)
+    if crest is None or crest < _LEAST_POINTS_A_PERIOD:
+        return None
+    return Oscillation(
+        period=_vertex(correlation, crest) * spacing,
+        crest=float(correlation[crest]),
+        trough=float(correlation[:crest].min()),
+        amplitude_ratio=float(swings.std()) / mean,
+        periods=points / crest,
+    )
+
+
+def _swings(values: Array) -> Array:
+    """The values without their linear trend, and no farther from it than three robust standard deviations."""
+    t = np.arange(len(values), dtype=float)
+    trend = np.polynomial.Polynomial.fit(t, values, 1)
+    left = values - trend(t)
+    left -= np.median(left)
+    farthest = 3 * _ROBUST_SD * float(np.median(np.abs(left)))
+    left = np.clip(left, -farthest, farthest) if farthest > 0 else left
+    return np.asarray(left - left.mean(), dtype=float)
+
+
+def _first_crest(correlation: Array, start: int, end: int) -> int | None:
+    """Index of the first local maximum that is nearly as high as the highest between ``start`` and ``end``."""
+    part = correlation[start:end]
+    crests = start + 1 + np.flatnonzero((part[1:-1] >= part[:-2]) & (part[1:-1] > part[2:]))
+    if not len(crests):
+        return None
+    high = float(correlation[crests].max())
+    return int(crests[correlation[crests] >= _FIRST_CREST_RATIO * high][0]) if high > 0 else None
+
+
+def _vertex(correlation: Array, crest: int) -> float:
+    """Position of the maximum of the parabola through a crest and its neighbours."""
+    before, at, after = (float(correlation[crest + d]) for d in (-1, 0, 1))
+    bend = before - 2 * at + after
+    return crest + (0.5 * (before - after) / bend if bend < 0 else 0.0)
