@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import aiohttp
@@ -107,6 +108,19 @@ class PoissonLoad:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def send(self, count: int, at_a_time: int) -> None:
+        """Send ``count`` requests, ``at_a_time`` of them at once, and wait for every answer."""
+        gate = asyncio.Semaphore(at_a_time)
+        timeout = aiohttp.ClientTimeout(total=600)
+
+        async def one(session: aiohttp.ClientSession, prompt: int, output: int) -> None:
+            async with gate:
+                await self._send(session, prompt, output)
+
+        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
+            for prompt, output in islice(self.lengths, count):
+                group.create_task(one(session, prompt, output))
 
     def _arrival_times(self, start: float, phases: Sequence[tuple[float, float]]) -> Iterator[float]:
         """Arrival times on the clock of ``start``; the last time is the end of the last phase."""

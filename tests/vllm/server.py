@@ -14,7 +14,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +79,22 @@ def vllm_python() -> Path | None:
 class VllmServer:
     """One server at one address; it can be started again there after it was stopped or killed."""
 
-    def __init__(self, python: Path, settings: ServerSettings, folder: Path) -> None:
+    def __init__(
+        self,
+        python: Path,
+        settings: ServerSettings,
+        folder: Path,
+        flags: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.settings = settings
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "vllm.log"
         self._command = [str(python), "-m", "vllm.entrypoints.openai.api_server"]
         self._command += settings.arguments(write_model(folder / settings.name, settings.shape), self.port)
+        self._command += flags
+        self._variables = dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -101,6 +110,7 @@ class VllmServer:
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": "1",  # the other core belongs to the load and to kvwatch
+            **self._variables,
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
