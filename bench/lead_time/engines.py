@@ -1,0 +1,114 @@
+"""Small engines with the dynamics of large ones.
+
+A request lives ten seconds and a few are served a second, as on a GPU that serves a model of tens of gigabytes; but
+it has a quarter of the tokens, steps take four times as long, and twenty to fifty requests fill it. What decides
+about queues (how many requests run, how long they live, how the step time grows with them) is kept, and the cost is
+that of a few steps a second.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from bench.accuracy.engines import TrueEngine
+from bench.accuracy.hardware import Gpu, Hardware, Model
+from bench.accuracy.true_clock import KINDS, Truth
+from bench.accuracy.workloads import Classes, Workload, composition
+from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+from kvwatch.embedded.step_law import StepLaw
+from kvwatch.embedded.workload import Lognormal, Uniform
+
+_BLOCK_TOKENS = 16
+_LONGEST_TOKENS = 640
+_ROOM = 1.6
+"""How much farther than the wanted limit the others are."""
+
+WORKLOADS = (
+    Workload("even", Uniform((10, 200), (10, 160))),
+    Workload("long outputs", Uniform((10, 120), (20, 180))),
+    Workload("chat", Lognormal(80, 0.7, 70, 0.6, 0.2, longest_tokens=220)),
+    Workload("chat with a shared prompt", Lognormal(60, 0.7, 70, 0.6, 0.2, 128, 1, 180), 1),
+    Workload("correlated", Lognormal(90, 0.6, 70, 0.5, 0.8, longest_tokens=220)),
+    Workload("long prompts", Lognormal(260, 0.4, 40, 0.5, longest_tokens=500)),
+    Workload("two classes", Classes(Lognormal(50, 0.4, 120, 0.3), Lognormal(250, 0.3, 30, 0.4, longest_tokens=400))),
+)
+_LIMITS = ("kv", "kv", "seqs", "kv", "tokens")
+_RUNNING = (28, 36, 44)
+_FULL_SECONDS = (0.12, 0.16, 0.2)
+_BASE_SHARES = (0.3, 0.45, 0.6)
+_BURSTINESS = (1.0, 1.0, 1.0, 1.5)
+ENGINES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class SmallHardware(Hardware):
+    """An affine step law given as such."""
+
+    affine: StepLaw = StepLaw(0.1)
+
+    @property
+    def law(self) -> StepLaw:
+        """The affine step law."""
+        return self.affine
+
+
+def engine(index: int) -> TrueEngine:
+    """The engine of that number; the same each time."""
+    source = random.Random(7000 + index)
+    workload = WORKLOADS[index % len(WORKLOADS)]
+    limit = _LIMITS[index % len(_LIMITS)]
+    if limit == "tokens" and workload.name != "long prompts":
+        limit = "kv"
+    running = source.choice(_RUNNING)
+    pool = workload.pool(index, _LONGEST_TOKENS)
+    settings = _settings(pool, running, limit, sharing=workload.prefixes > 0)
+    law, truth = _law(source, pool, settings)
+    hardware = SmallHardware("small", Gpu(1, 1, 1), Model(1, 1, 1), affine=law)
+    return TrueEngine(index, hardware, workload, settings, truth, source.choice(_BURSTINESS), pool)
+
+
+def with_pool(other: TrueEngine, pool: tuple[RequestShape, ...]) -> TrueEngine:
+    """The same engine under other traffic."""
+    return TrueEngine(other.index, other.hardware, other.workload, other.settings, other.truth, other.burstiness, pool)
+
+
+def _settings(pool: tuple[RequestShape, ...], running: int, limit: str, *, sharing: bool) -> SchedulerSettings:
+    """Memory, seats and budget under which ``limit`` binds at about ``running`` requests."""
+    c = composition(pool, _BLOCK_TOKENS, 512)
+    room = {name: running * (1.0 if name == limit else _ROOM) for name in ("kv", "seqs", "tokens")}
+    seats = round(room["seqs"])
+    budget = round(room["tokens"] * c.compute_tokens / c.steps)
+    return SchedulerSettings.from_capacity(
+        max(round(room["kv"] * c.memory_token_steps / c.steps + c.held_once), 2 * _LONGEST_TOKENS),
+        block_size_tokens=_BLOCK_TOKENS,
+        max_num_seqs=seats,
+        max_num_batched_tokens=budget if limit == "tokens" else max(budget, 256),
+        max_model_len=_LONGEST_TOKENS,
+        enable_prefix_caching=sharing,
+    )
+
+
+def _law(
+    source: random.Random, pool: tuple[RequestShape, ...], settings: SchedulerSettings
+) -> tuple[StepLaw, Truth]:
+    """A law that takes a tenth of a second or two at full load, and how the truth departs from it."""
+    c = composition(pool, settings.block_size_tokens, settings.max_num_batched_tokens)
+    limits = c.concurrency(settings.kv_capacity_tokens, settings.max_num_seqs, settings.max_num_batched_tokens)
+    running = min(limits.values())
+    prefill = running * (c.compute_tokens - c.output_tokens) / c.steps
+    resident = running * c.memory_token_steps / c.steps + c.held_once
+    full, base = source.choice(_FULL_SECONDS), source.choice(_BASE_SHARES)
+    prompt = min(0.1 + 0.02 * prefill / running, 0.5) * (1 - base)
+    decode = (1 - base - prompt) / 2
+    law = StepLaw(full * base, full * decode / running, full * prompt / max(prefill, 1.0), full * decode / resident)
+    truth = Truth(
+        source.choice(KINDS),
+        full_sequences=running,
+        full_tokens=resident,
+        weight_seconds=0.6 * full * base,
+        noise_ratio=source.choice((0.0, 0.0, 0.05)),
+        pause_every_seconds=source.choice((None, None, 60.0)),
+        gap_seconds=(0.0, 0.0),
+    )
+    return law, truth
