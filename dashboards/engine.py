@@ -8,7 +8,7 @@ from dashboards import belief
 from dashboards import engine_rows as rows
 from dashboards import engine_why as why
 from dashboards.frame import ENGINE_UID as UID
-from dashboards.frame import FLEET_UID, alerts, choice, frame, link, source
+from dashboards.frame import FLEET_UID, Alerts, choice, frame, link, source
 from dashboards.panels import add
 
 _DESCRIPTION = (
@@ -31,7 +31,7 @@ def build() -> Dashboard:
         .with_variable(choice("instance", "Watched by", f"{known}{{{target}}}", "instance"))
         .with_variable(rows.window_variable())
         .link(link("Fleet", FLEET_UID, "All models"))
-        .annotation(alerts(['model_name=~"${model_name:regex}|"', 'target=~"${target:regex}|"']))
+        .annotation(Alerts('model_name=~"${model_name:regex}|"', 'target=~"${target:regex}|"'))
     )
     for panel in (*rows.verdict(), *rows.load(), *rows.pressure()):
         board.with_panel(panel)

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards import fleet_rows as rows
 from dashboards import fleet_tables as tables
-from dashboards.frame import ENGINE_UID, alerts, choice, frame, link, source
+from dashboards.frame import ENGINE_UID, Alerts, choice, frame, link, source
 from dashboards.frame import FLEET_UID as UID
 from dashboards.panels import add
 
@@ -23,7 +23,7 @@ def build() -> Dashboard:
         .with_variable(source())
         .with_variable(choice("model_name", "Model", "kvwatch_running_requests", "model_name", several=True))
         .link(link("Engine", ENGINE_UID, "One engine in detail"))
-        .annotation(alerts(['model_name=~"$model_name|"']))
+        .annotation(Alerts('model_name=~"$model_name|"'))
     )
     for panel in (*rows.verdict(), tables.models(), *rows.over_time()):
         board.with_panel(panel)

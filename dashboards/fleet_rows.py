@@ -29,7 +29,7 @@ def verdict() -> list[stat.Panel]:
     used = FLEET.by_model("max", FLEET.load_of_limit)
     closest = (
         p.value(
-            "Closest to its limit",
+            "Most loaded",
             "The model whose busiest engine is closest to its limit, and how close: at 100% its queue begins to grow "
             "without end.",
             width=5,

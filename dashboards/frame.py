@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
@@ -11,7 +9,6 @@ from dashboards.panels import SOURCE
 
 FLEET_UID, ENGINE_UID = "kvwatch-fleet", "kvwatch-engine"
 TAG = "kvwatch"
-_ALERT_COLOR = "red"
 
 
 def frame(title: str, uid: str, description: str) -> builders.Dashboard:
@@ -31,7 +28,9 @@ def frame(title: str, uid: str, description: str) -> builders.Dashboard:
 
 def source() -> builders.DatasourceVariable:
     """Which Prometheus."""
-    return builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    variable = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    _strip(variable.build())
+    return variable
 
 
 def choice(name: str, label: str, metric: str, value: str, *, several: bool = False) -> builders.QueryVariable:
@@ -45,6 +44,7 @@ def choice(name: str, label: str, metric: str, value: str, *, several: bool = Fa
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
     )
+    _strip(variable.build())
     if several:
         everything = dashboard.VariableOption(text=["All"], value=["$__all"], selected=True)
         variable = variable.multi(True).include_all(True).all_value(".*").current(everything)
@@ -63,15 +63,25 @@ def link(title: str, uid: str, tooltip: str) -> builders.DashboardLink:
     )
 
 
-def alerts(matchers: Sequence[str]) -> builders.AnnotationQuery:
+def _strip(variable: dashboard.VariableModel) -> None:
+    """Take out what belongs to other kinds of variables: Grafana's types refuse it here."""
+    variable.auto = variable.auto_min = variable.auto_count = None
+
+
+class AlertMarks(dashboard.AnnotationQuery):
+    """An annotation with what Grafana's Prometheus data source adds: how a mark is named."""
+
+    def to_json(self) -> dict[str, object]:
+        """The annotation's JSON."""
+        words = {"titleFormat": "{{alertname}}", "textFormat": "{{model_name}} {{target}}", "tagKeys": "severity"}
+        return {**super().to_json(), **words}
+
+
+class Alerts(builders.AnnotationQuery):
     """Firing alerts of kvwatch's rules, as marks on every graph; there are none where the rules are not loaded."""
-    where = ",".join(('alertname=~"Kvwatch.*"', 'alertstate="firing"', *matchers))
-    return (
-        builders.AnnotationQuery()
-        .name("Alerts")
-        .datasource(SOURCE)
-        .enable(True)
-        .hide(False)
-        .icon_color(_ALERT_COLOR)
-        .expr(f"ALERTS{{{where}}}")
-    )
+
+    def __init__(self, *matchers: str) -> None:
+        where = ",".join(('alertname=~"Kvwatch.*"', 'alertstate="firing"', *matchers))
+        self._internal = AlertMarks(
+            name="Alerts", datasource=SOURCE, enable=True, icon_color="red", expr=f"ALERTS{{{where}}}"
+        )

@@ -83,7 +83,8 @@ def value(title: str, description: str, *, width: int, height: int = 5, unit: st
 
 def rows(title: str, description: str, *, width: int = 24, height: int) -> table.Panel:
     """A table."""
-    return _titled(table.Panel(), title, description, width, height).no_value(UNKNOWN).min_width(60)
+    panel = _titled(table.Panel(), title, description, width, height).no_value(UNKNOWN).min_width(60)
+    return panel.show_header(True)
 
 
 def bars(title: str, description: str, *, width: int, height: int, unit: str) -> bargauge.Panel:

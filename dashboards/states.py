@@ -27,7 +27,7 @@ class State:
 UNKNOWN = State(0, "unknown", "Unknown so far", MUTED)
 IDLE = State(1, "idle", "Idle: nothing arrives", CALM)
 FINE = State(2, "fine", "Fine: well below limit", CALM)
-NEAR = State(3, "nearing limit", "Nearing its limit: scale up", WORRY)
+NEAR = State(3, "nearing limit", "Nearing its limit: act soon", WORRY)
 QUEUES = State(4, "queue grows", "Queue grows below the limit", WORRY)
 FULL = State(5, "at its limit", "At its limit", DANGER)
 EVICTS = State(6, "evicting", "Evicting: work is lost", DANGER)

@@ -8,7 +8,8 @@ from itertools import count
 from types import MappingProxyType
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard, RowPanel
+from grafana_foundation_sdk.models.dashboard import Dashboard, Panel, RowPanel
+from grafana_foundation_sdk.models.table import Options
 
 from dashboards import engine, fleet
 
@@ -26,7 +27,8 @@ def to_json(dashboard: Dashboard) -> str:
     dashboard.schema_version = SCHEMA_VERSION
     numbers = count(1)
     for panel in dashboard.panels or []:
-        panel.id_val = next(numbers)
-        for inner in panel.panels if isinstance(panel, RowPanel) else []:
-            inner.id_val = next(numbers)
+        for each in (panel, *panel.panels) if isinstance(panel, RowPanel) else (panel,):
+            each.id_val = next(numbers)
+            if isinstance(each, Panel) and isinstance(each.options, Options):
+                each.options.footer = None  # Grafana 13 types it otherwise; without one all versions show none
     return json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
