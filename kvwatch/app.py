@@ -21,13 +21,15 @@ from urllib.parse import urlsplit
 import aiohttp
 from prometheus_client import ProcessCollector
 
-from kvwatch.config import ConfigError, Fault, ServerConfig, TargetConfig, ValidatedConfig
+from kvwatch.config import ConfigError, Fault, LogSourceConfig, ServerConfig, TargetConfig, ValidatedConfig
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.export.collector import FleetCollector, make_registry
 from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
+from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.parse.otlp import AttributeKeys
+from kvwatch.parse.tenant import tenant_namer
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.credentials import Credentials
@@ -42,6 +44,7 @@ from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.settings_discovery import keep_discovering
 from kvwatch.shell.state_file import StateFile
 from kvwatch.shell.state_keeper import StateKeeper
+from kvwatch.shell.tail import LogTail, Positions, SourceSettings, utc_offset
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.views import FleetView
 
@@ -51,9 +54,10 @@ _STOP_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Watch:
-    """The tasks that read one target."""
+    """The tasks that read one target and its logs."""
 
     target: Target
+    logs: tuple[LogSourceConfig, ...]
     tasks: list[asyncio.Task[None]]
 
 
@@ -76,7 +80,11 @@ class Daemon:
         self._metrics = SelfMetrics()
         self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
         state_file = self.config.estimates.state_file
-        self._state = StateKeeper(self._intake, StateFile(state_file) if state_file is not None else None)
+        self._positions = Positions()
+        self._state = StateKeeper(
+            self._intake, StateFile(state_file) if state_file is not None else None, self._metrics, self._positions
+        )
+        self._sources = log_sources(self.config)
         self._watches: dict[str, Watch] = {}
         self._retired: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
@@ -128,6 +136,7 @@ class Daemon:
             return
         try:
             config = self._load()
+            sources = log_sources(config)
             if self._tls is not None and config.server.tls is not None:
                 _server_tls(config.server)  # tried on a context of its own: a failed load leaves one half changed
                 self._tls.load_cert_chain(config.server.tls.cert_file, config.server.tls.key_file)
@@ -147,7 +156,7 @@ class Daemon:
         if later:
             event(logging.WARNING, "config_needs_restart", keys=", ".join(later))
         scrape = replace(config.scrape, interval_seconds=self.config.scrape.interval_seconds)
-        kept = self.config
+        kept, self._sources = self.config, sources
         self.config = replace(config, server=kept.server, estimates=kept.estimates, traces=kept.traces, scrape=scrape)
         self._follow(self.config)
         self._metrics.count("kvwatch_config_reloads_total", "success")
@@ -168,10 +177,10 @@ class Daemon:
             self._state.restore(name)
             target = scrape_target(target_config, config)
             watch = self._watches.get(name)
-            if watch is None or watch.target != target:
+            if watch is None or (watch.target, watch.logs) != (target, target_config.logs):
                 if watch is not None:
                     self._retire(watch)
-                self._watches[name] = self._watch(target)
+                self._watches[name] = self._watch(target, target_config.logs)
         self._retired = [task for task in self._retired if not task.done()]
 
     def _retire(self, watch: Watch) -> None:
@@ -179,7 +188,7 @@ class Daemon:
             task.cancel()
         self._retired += watch.tasks
 
-    def _watch(self, target: Target) -> Watch:
+    def _watch(self, target: Target, logs: tuple[LogSourceConfig, ...]) -> Watch:
         if self._session is None:
             raise RuntimeError("a target can be watched only while the daemon runs")
         if target.credentials.insecure_skip_verify:
@@ -194,7 +203,20 @@ class Daemon:
             "scrape": scraper.run,
             "discover": lambda: keep_discovering(client, scraper.fresh, target.discovery_interval_seconds, deliver),
         }
-        return Watch(target, [self._forever(f"{kind} {target.name}", work) for kind, work in works.items()])
+        if logs:
+            tail = LogTail(
+                target.name,
+                self._sources[target.name],
+                self._positions,
+                deliver=lambda facts, results: self._intake.logged(target.name, facts, results),
+                caught_up=lambda: self._metrics.release(target.name),
+                clock=self._clock,
+            )
+            works["logs"] = tail.run
+        else:
+            self._positions.keep_only(target.name, set())
+            self._metrics.release(target.name)
+        return Watch(target, logs, [self._forever(f"{kind} {target.name}", work) for kind, work in works.items()])
 
     def _forever(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(run_forever(name, work, self._intake.task_fault), name=name)
@@ -259,6 +281,41 @@ def configured_settings(target: TargetConfig) -> Settings:
     """The settings that the user gave for a target."""
     given = (target.max_num_seqs, target.max_num_batched_tokens, target.max_model_len)
     return Settings(*given, source="unknown" if given == (None, None, None) else "config")
+
+
+def log_sources(config: ValidatedConfig) -> dict[str, tuple[SourceSettings, ...]]:
+    """The logs to follow, by target.
+
+    Raises:
+        ConfigError: a key for tenants' hashes cannot be read.
+    """
+    faults: list[Fault] = []
+    sources: dict[str, tuple[SourceSettings, ...]] = {}
+    for target in config.targets:
+        made = [_log_source(log, f"{target.name}.logs[{index}]", faults) for index, log in enumerate(target.logs)]
+        sources[target.name] = tuple(source for source in made if source is not None)
+    if faults:
+        raise ConfigError(faults)
+    return sources
+
+
+def _log_source(log: LogSourceConfig, place: str, faults: list[Fault]) -> SourceSettings | None:
+    key = None
+    if log.tenant_key_file is not None:
+        try:
+            key = log.tenant_key_file.read_bytes().strip()
+        except OSError as error:
+            faults.append(Fault(f"{place}.tenant_key_file", f"cannot read {log.tenant_key_file}: {error.strerror}"))
+            return None
+        if not key:
+            faults.append(Fault(f"{place}.tenant_key_file", f"{log.tenant_key_file} is empty; put a random key in it"))
+            return None
+    fields = FieldMap(
+        {quantity: tuple(path for text in texts for path in spelled(text)) for quantity, texts in log.fields.items()},
+        {path: frozenset(values) for text, values in log.only.items() for path in spelled(text)[:1]},
+    )
+    log_format = LogFormat(log.format, fields, tenant_namer(hashed=log.tenant_hash, key=key))
+    return SourceSettings(log.path, log_format, log.start == "beginning", utc_offset(log.time_zone))
 
 
 def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kvwatch.config.document import MAX_FILE_BYTES, load_document
+from kvwatch.config.log_sources import log_sources
 from kvwatch.config.model import (
     BasicAuth,
     EstimatesConfig,
@@ -168,6 +169,7 @@ def _target(values: Values | None, path: str, faults: Faults) -> tuple[str, Targ
         faults.append(Fault(f"{path}.tls", "cert_file and key_file belong together; give both or none"))
     if tls and url is not None and not url.https:
         faults.append(Fault(f"{path}.tls", "the url is http; write https:// or remove tls"))
+    values["logs"] = log_sources(values.get("logs", []), faults)
     if url is None or len(faults) > before:
         return path, None
     values["name"] = values.get("name", url.host_port)

@@ -92,6 +92,20 @@ class TargetTls:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSourceConfig:
+    """Log files to follow for a target. ``fields`` and ``only`` map to paths, and to values, as the user wrote them."""
+
+    path: str
+    format: str
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tenant_hash: bool = False
+    tenant_key_file: Path | None = None
+    start: str = "end"
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetConfig:
     """One vLLM server to watch. ``name`` is the value of the label ``target``; ``base_url`` ends without a slash."""
 
@@ -104,6 +118,7 @@ class TargetConfig:
     bearer_token_file: Path | None = None
     basic_auth: BasicAuth | None = None
     tls: TargetTls | None = None
+    logs: tuple[LogSourceConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

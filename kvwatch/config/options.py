@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kvwatch.config import reader
+from kvwatch.config import log_sources, reader
+from kvwatch.parse.logs import FORMATS, QUANTITIES
 
 _TOKENS = reader.integer(1, 2**31 - 1)
 
@@ -163,7 +164,8 @@ ESTIMATES = Section(
             "state_file",
             reader.file_path,
             "path",
-            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute. Its "
+            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute, "
+            "every five seconds where logs are followed. Its "
             "folder must be writable. Without it, a restarted kvwatch begins to learn anew.",
         ),
     ),
@@ -256,6 +258,67 @@ TARGET_TLS = Section(
     ),
 )
 
+TARGET_LOGS = Section(
+    "logs",
+    "Log files to follow for the target; [sources.md](sources.md) says what each format adds. Where each of them was "
+    "read to is kept in estimates.state_file: without one, a restart begins again at `start`.",
+    _table(
+        Option(
+            "path",
+            reader.text,
+            "path or glob",
+            "The file, or files such as `/var/log/gateway/*.log`; `**` reaches into folders. They may come and go.",
+            required=True,
+        ),
+        Option(
+            "format",
+            reader.choice(*FORMATS),
+            "word",
+            "`vllm` for vLLM's own log; `kvwatch`, `litellm`, `envoy`, `nginx` or `otel` for the request logs in JSON "
+            "lines of these; `json` for any other, with `fields`.",
+            required=True,
+        ),
+        Option(
+            "fields",
+            log_sources.fields,
+            "mapping",
+            "Where a line has what: a path such as `usage.prompt_tokens`, or a list of which the first that is there "
+            "counts, for each of " + ", ".join(f"`{quantity}`" for quantity in QUANTITIES) + ".",
+            "those of the format",
+        ),
+        Option(
+            "only",
+            log_sources.only,
+            "mapping",
+            "Values that a path must have, one or a list, for the line to count: a gateway's log tells of all servers.",
+            "all lines",
+        ),
+        Option("tenant_field", reader.text, "path", "Short for `fields: {tenant: …}`: whom requests are charged to."),
+        Option("tenant_hash", reader.boolean, "true or false", "Show a hash instead of the tenant's name.", "false"),
+        Option(
+            "tenant_key_file",
+            reader.file_path,
+            "path",
+            "File with a key for the hash; without one, who can guess a name can check the guess.",
+        ),
+        Option(
+            "start",
+            reader.choice("end", "beginning"),
+            "word",
+            "Where to begin in files that are there when kvwatch first starts; later ones are read from the beginning.",
+            "end",
+        ),
+        Option(
+            "time_zone",
+            log_sources.time_zone,
+            "name",
+            "Zone of time stamps that name none, as vLLM's do, such as `Europe/Berlin`. Containers use `UTC`.",
+            "kvwatch's own",
+        ),
+    ),
+    is_list=True,
+)
+
 TARGETS = Section(
     "targets",
     "The vLLM servers to watch; may be empty where `--target` names them.",
@@ -292,6 +355,7 @@ TARGETS = Section(
         ),
         BASIC_AUTH,
         TARGET_TLS,
+        TARGET_LOGS,
     ),
     is_list=True,
 )

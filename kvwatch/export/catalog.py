@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kvwatch.core.arrivals import SOURCES
+from kvwatch.parse.logs import LINE_RESULTS
 
 PREFIX = "kvwatch_"
 
@@ -427,6 +428,16 @@ SELF_METRICS: tuple[Metric, ...] = (
         values=("otlp", "log"),
     ),
     Metric(
+        "kvwatch_log_lines_total",
+        _T,
+        "lines",
+        "Lines of the target's logs, by what became of them: [sources.md](sources.md) has the results. OpenTelemetry "
+        "logs count log records.",
+        kind=Kind.COUNTER,
+        extra_labels=("result",),
+        values=tuple(LINE_RESULTS),
+    ),
+    Metric(
         "kvwatch_spans_total",
         _P,
         "spans",
@@ -457,7 +468,7 @@ SELF_METRICS: tuple[Metric, ...] = (
         "Faults of kvwatch itself that were caught and logged, by the place where they happened.",
         kind=Kind.COUNTER,
         extra_labels=("place",),
-        values=("observe", "view", "model", "task"),
+        values=("observe", "view", "model", "dump", "task"),
     ),
     Metric(
         "kvwatch_build_info",

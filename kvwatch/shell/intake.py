@@ -7,11 +7,13 @@ the state of one target is caught, counted and logged while the others go on.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
@@ -61,6 +63,8 @@ class _Health:
     seen: bool = False
     without_vllm: bool = False
     settings: Settings | None = None
+    from_api: Settings = field(default_factory=Settings)
+    from_log: Settings = field(default_factory=Settings)
 
 
 class Intake:
@@ -93,6 +97,8 @@ class Intake:
         health = self._health.get(target)
         if health is None:
             return
+        if isinstance(fact, Settings):
+            fact = _merged(health, fact)
         self._account(target, health, fact)
         try:
             self._fleet.observe(target, fact)
@@ -107,6 +113,18 @@ class Intake:
             self._metrics.count("kvwatch_settings_discoveries_total", target, "found" if settings else "nothing")
             if settings is not None:
                 self.observe(target, settings)
+
+    def logged(self, target: str, facts: Iterable[LogFact], results: Mapping[str, int]) -> None:
+        """Take what lines of a target's logs have come to, and how many there were of each result. Never raises."""
+        if target in self._health:
+            for result, lines in results.items():
+                self._metrics.count("kvwatch_log_lines_total", target, result, by=lines)
+            for fact in facts:
+                self.observe(target, fact)
+
+    def settings_from_logs(self) -> dict[str, Settings]:
+        """What servers have told of their settings in their logs, by target."""
+        return {target: health.from_log for target, health in self._health.items() if health.from_log != Settings()}
 
     def view(self, now: float) -> FleetView:
         """The fleet's view; an empty one, counted and logged, where the core fails. Never raises."""
@@ -197,3 +215,12 @@ class Intake:
                 max_model_len=fact.max_model_len,
             )
             health.settings = fact
+
+
+def _merged(health: _Health, found: Settings) -> Settings:
+    """What the server's log and its API tell together; the log tells all settings and only when the server starts."""
+    if found.source == LOG_SETTINGS_SOURCE:
+        health.from_log = found
+    else:
+        health.from_api = found
+    return health.from_log.over(health.from_api)

@@ -6,13 +6,19 @@ labels have closed lists of values.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import defaultdict
+from collections.abc import Mapping
 
 from kvwatch import __version__
 from kvwatch.export.catalog import SELF_METRICS, Kind, Scope
 from kvwatch.export.collector import Samples
 
+LogCounts = dict[str, dict[str, dict[str, float]]]
+"""Counts by target, name and value."""
+_OF_LOGS = ("kvwatch_requests_ingested_total", "kvwatch_log_lines_total")
+"""Counters of what was read from logs: they belong to the positions in these and are kept with them."""
 _COUNTERS = {metric.name: metric for metric in SELF_METRICS if metric.kind is Kind.COUNTER}
 
 
@@ -21,6 +27,7 @@ class SelfMetrics:
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[tuple[str, ...], float]] = {name: defaultdict(float) for name in _COUNTERS}
+        self._held: set[str] = set()
         self.last_reload_successful = True
         for name, metric in _COUNTERS.items():
             if metric.scope is Scope.PROCESS:
@@ -46,11 +53,50 @@ class SelfMetrics:
             if metric.scope is Scope.TARGET:
                 for labels in [labels for labels in self._counts[name] if labels[0] == target]:
                     del self._counts[name][labels]
+        self._held.discard(target)
+
+    def dump(self) -> LogCounts:
+        """The counters of what was read from logs."""
+        dumped: LogCounts = {}
+        for name in _OF_LOGS:
+            for labels, value in self._counts[name].items():
+                if _is_of_logs(name, labels):
+                    dumped.setdefault(labels[0], {}).setdefault(name, {})[labels[1]] = value
+        return dumped
+
+    def restore(self, target: str, dumped: Mapping[str, Mapping[str, float]]) -> None:
+        """Take up a target's counters of what was read from logs; what cannot be one is left out.
+
+        They are not exported before :meth:`release`: what was counted after the checkpoint is about to be counted
+        again, and to Prometheus a counter that goes back a little has begun anew and risen by all that it shows.
+        """
+        for name in _OF_LOGS:
+            counts = dumped.get(name)
+            for value, count in counts.items() if isinstance(counts, Mapping) else ():
+                known = value in _COUNTERS[name].values and _is_of_logs(name, (target, value))
+                if known and type(count) in (int, float) and count >= 0 and math.isfinite(count):
+                    self._counts[name][target, value] = float(count)
+                    self._held.add(target)
+
+    def release(self, target: str) -> None:
+        """The target's logs have been caught up, or it has none."""
+        self._held.discard(target)
 
     def samples(self) -> Samples:
         """All numbers, by whole name."""
         return {
-            **{name: list(counts.items()) for name, counts in self._counts.items()},
+            **{
+                name: [
+                    (labels, value)
+                    for labels, value in counts.items()
+                    if not (self._held and _is_of_logs(name, labels) and labels[0] in self._held)
+                ]
+                for name, counts in self._counts.items()
+            },
             "kvwatch_config_last_reload_successful": [((), float(self.last_reload_successful))],
             "kvwatch_build_info": [((__version__, platform.python_version()), 1.0)],
         }
+
+
+def _is_of_logs(name: str, labels: tuple[str, ...]) -> bool:
+    return name == "kvwatch_log_lines_total" or (name in _OF_LOGS and labels[-1] == "log")

@@ -1,4 +1,4 @@
-"""What the core has learnt, kept on disk over a restart.
+"""What kvwatch knows, kept on disk over a restart: what the core has learnt, how far logs were read, what was counted.
 
 One JSON file, written whole and moved into place, so that a crash leaves the old one. It carries a version and a
 checksum; a file that does not fit is set aside under another name, with a warning, and nothing is learnt from it.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +18,116 @@ import orjson
 
 from kvwatch.shell.logging import event
 
-VERSION = 1
+VERSION = 2
+_ONLY_ENGINES = 1
+"""The version that held the engines' states and nothing else."""
 _MAX_BYTES = 256 << 20
 
 States = dict[str, list[dict[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All that is kept, as it was in one instant: what was counted and learnt is what was read up to the positions."""
+
+    engines: States = field(default_factory=dict)
+    """By target."""
+    positions: dict[str, Any] = field(default_factory=dict)
+    """How far each log was read, by target and source."""
+    counters: dict[str, Any] = field(default_factory=dict)
+    """Counters that go with the positions, by target, name and value."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings that a server's log has shown, by target."""
+
+
 class StateFile:
-    """The state of all targets in one file."""
+    """A checkpoint in one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._writing = threading.Lock()
+        self._written = 0
+        self._encoded = 0
 
-    def load(self) -> States:
-        """The saved states by target; empty where there is no file, or none that can be read."""
+    def load(self) -> Checkpoint:
+        """The saved checkpoint; an empty one where there is no file, or none that can be read."""
         try:
             with self.path.open("rb") as file:
                 content = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
-            return {}
+            return Checkpoint()
         except OSError as error:
             event(logging.WARNING, "state_unreadable", path=str(self.path), error=error.strerror)
-            return {}
+            return Checkpoint()
         try:
             return _read(content)
         except ValueError as error:
-            return self._set_aside(str(error))
+            self._set_aside(str(error))
+            return Checkpoint()
 
-    def save(self, states: States) -> bool:
-        """Write the states; whether that worked. A failure is logged, and the old file stays."""
-        body = orjson.dumps(states)
+    def encode(self, checkpoint: Checkpoint) -> tuple[int, bytes]:
+        """The checkpoint as it is now, numbered, for :meth:`write` in another thread."""
+        self._encoded += 1
+        parts = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
+        return self._encoded, orjson.dumps(parts)
+
+    def write(self, numbered: tuple[int, bytes]) -> bool:
+        """Write what was encoded, unless something newer is written; whether it is safe on disk.
+
+        A failure is logged, and the old file stays.
+        """
+        number, body = numbered
         header = orjson.dumps({"version": VERSION, "sha256": hashlib.sha256(body).hexdigest()})
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(header + b"\n" + body)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except OSError as error:
-            event(logging.WARNING, "state_not_saved", path=str(self.path), error=error.strerror)
-            return False
+        with self._writing:
+            if number < self._written:
+                return True
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with temporary.open("wb") as file:
+                    file.write(header + b"\n" + body)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path)
+            except OSError as error:
+                event(logging.WARNING, "state_not_saved", path=str(self.path), error=error.strerror)
+                return False
+            self._written = number
         return True
 
-    def _set_aside(self, why: str) -> States:
+    def save(self, checkpoint: Checkpoint) -> bool:
+        """Encode and write at once."""
+        return self.write(self.encode(checkpoint))
+
+    def _set_aside(self, why: str) -> None:
         aside = self.path.with_name(f"{self.path.name}.rejected")
         event(logging.WARNING, "state_rejected", path=str(self.path), why=why, moved_to=str(aside))
         try:
             self.path.replace(aside)
         except OSError as error:
             event(logging.WARNING, "state_not_moved", path=str(self.path), error=error.strerror)
-        return {}
 
 
-def _read(content: bytes) -> States:
-    """The states in a file's content. Raises ValueError, which says in words what is wrong with it."""
+def _read(content: bytes) -> Checkpoint:
+    """The checkpoint in a file's content. Raises ValueError, which says in words what is wrong with it."""
     if len(content) > _MAX_BYTES:
         raise ValueError("larger than 256 MiB")
     header, _, body = content.partition(b"\n")
     try:
         head = orjson.loads(header)
-        states = orjson.loads(body)
+        parts = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise ValueError("damaged: not JSON") from None
-    if not isinstance(head, dict) or head.get("version") != VERSION:
+    if not isinstance(head, dict) or head.get("version") not in (VERSION, _ONLY_ENGINES):
         raise ValueError("of another version")
     if head.get("sha256") != hashlib.sha256(body).hexdigest():
         raise ValueError("damaged: the checksum does not fit")
-    if not isinstance(states, dict) or not all(
-        isinstance(engines, list) and all(isinstance(engine, dict) for engine in engines) for engines in states.values()
-    ):
+    if head["version"] == _ONLY_ENGINES:
+        parts = {"engines": parts}
+    if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise ValueError("not a state of kvwatch")
-    return states
+    checkpoint = Checkpoint(**{name: parts[name] for name in Checkpoint.__slots__ if name in parts})
+    for engines in checkpoint.engines.values():
+        if not isinstance(engines, list) or not all(isinstance(engine, dict) for engine in engines):
+            raise ValueError("not a state of kvwatch")
+    return checkpoint

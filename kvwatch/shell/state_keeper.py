@@ -1,38 +1,97 @@
-"""Gives the core what it had learnt before a restart, and saves what it learns."""
+"""Gives back what was known before a restart, and saves what is known: the core's state, positions in logs, counters.
+
+A checkpoint is put together on the event loop, where all of these are changed, without a pause in between: what has
+been counted and learnt from logs is then just what was read up to the positions. After a crash the lines after them
+are read again, into a state that does not have them.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, fields
+from typing import Any
 
+from kvwatch.facts import Settings
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
-from kvwatch.shell.state_file import StateFile
+from kvwatch.shell.model_refresh import in_daemon_thread
+from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.state_file import Checkpoint, StateFile
+from kvwatch.shell.tail import Positions
 from kvwatch.shell.tasks import sleep
 
 SAVE_SECONDS = 60.0
+SAVE_WITH_LOGS_SECONDS = 5.0
+"""Time between checkpoints while logs are followed: what a crash makes kvwatch read twice is that much at most."""
 
 
 class StateKeeper:
-    """Between the core and the state file; without a file it does nothing."""
+    """Between what is known and the state file; without a file it does nothing."""
 
-    def __init__(self, intake: Intake, file: StateFile | None) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        file: StateFile | None,
+        metrics: SelfMetrics | None = None,
+        positions: Positions | None = None,
+    ) -> None:
         self._intake = intake
         self._file = file
-        self._saved = file.load() if file is not None else {}
+        self._metrics = metrics if metrics is not None else SelfMetrics()
+        self._positions = positions if positions is not None else Positions()
+        saved = file.load() if file is not None else Checkpoint()
+        self._saved = saved.engines
+        self._settings = saved.settings
+        self._counters: dict[str, Any] = {}
+        try:
+            self._positions.restore(saved.positions)
+            self._counters = saved.counters  # of use with the positions only
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            event(logging.WARNING, "positions_rejected", why=repr(error), effect="logs are read from their end")
 
     def restore(self, target: str) -> None:
-        """Give a target that has just been added its saved state, once."""
+        """Give a target that has just been added what was saved of it, once."""
         states = self._saved.pop(target, None)
         if states and self._intake.restore(target, states):
             event(logging.INFO, "state_restored", target=target, engines=len(states))
+        settings = _settings(self._settings.pop(target, None))
+        if settings is not None:
+            self._intake.observe(target, settings)
+        counters = self._counters.pop(target, None)
+        if isinstance(counters, dict):
+            self._metrics.restore(target, counters)
 
     def save(self) -> None:
-        """Save the states of all targets, with those saved before of targets that are not watched now."""
+        """Save everything now, with what was saved before of targets that are not watched now."""
         if self._file is not None:
-            self._file.save({**self._saved, **self._intake.dump()})
+            self._file.save(self._checkpoint())
 
     async def keep_saving(self) -> None:
-        """Save every minute, for ever."""
+        """Save every minute, or every few seconds while logs are followed, for ever; no disk is waited for here."""
+        file = self._file
         while True:
-            await sleep(SAVE_SECONDS)
-            self.save()
+            await sleep(SAVE_WITH_LOGS_SECONDS if self._positions else SAVE_SECONDS)
+            if file is not None:
+                encoded = file.encode(self._checkpoint())
+                await in_daemon_thread(lambda encoded=encoded: file.write(encoded))  # type: ignore[misc]
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            engines={**self._saved, **self._intake.dump()},
+            positions=self._positions.dump(),
+            counters={**self._counters, **self._metrics.dump()},
+            settings={
+                **self._settings,
+                **{target: asdict(settings) for target, settings in self._intake.settings_from_logs().items()},
+            },
+        )
+
+
+def _settings(found: object) -> Settings | None:
+    """Settings as they were saved; ``None`` for what cannot be any."""
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Settings)}:
+        return None
+    sizes = [value for name, value in found.items() if name != "source"]
+    if not isinstance(found["source"], str) or not all(v is None or (type(v) is int and v > 0) for v in sizes):
+        return None
+    return Settings(**found)

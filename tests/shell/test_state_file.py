@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import orjson
 import pytest
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from kvwatch.shell.state_file import StateFile
+from kvwatch.shell.state_file import Checkpoint, StateFile
 from kvwatch.shell.state_keeper import StateKeeper
 from tests.core.recordings import load
 
@@ -40,7 +42,7 @@ def test_a_saved_state_is_read_back_whole(tmp_path: Path) -> None:
     """Through the file, what a new fleet dumps is what the old one did."""
     path = tmp_path / "kept" / "state.json"
     before = learnt().dump()
-    assert StateFile(path).save(before)
+    assert StateFile(path).save(Checkpoint(before))
     fleet, kept = keeper(path)
     kept.restore(NAME)
     assert fleet.dump() == before
@@ -50,7 +52,7 @@ def test_a_saved_state_is_read_back_whole(tmp_path: Path) -> None:
 def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_path: Path) -> None:
     """With the state the service rate is there sixty scrapes later, within the bounds that hold in the long run."""
     path = tmp_path / "state.json"
-    StateFile(path).save(learnt().dump())
+    StateFile(path).save(Checkpoint(learnt().dump()))
     restored, kept = keeper(path)
     kept.restore(NAME)
     fresh, _ = keeper(tmp_path / "none.json")
@@ -78,7 +80,7 @@ def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_
     [
         lambda content: b"",
         lambda content: content[: len(content) // 2],
-        lambda content: content.replace(b'"version":1', b'"version":99'),
+        lambda content: content.replace(b'"version":2', b'"version":99'),
         lambda content: content[:-9] + b"9" + content[-8:],
         lambda content: b"\x00\xff" * 100,
         lambda content: b"[]\n[]",
@@ -89,14 +91,14 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: object) -> None:
     """Nothing is restored, the file is kept under another name, and the next save works."""
     path = tmp_path / "state.json"
     file = StateFile(path)
-    file.save({NAME: [{"model_name": "m", "engine": "0"}]})
+    file.save(Checkpoint({NAME: [{"model_name": "m", "engine": "0"}]}))
     content = damage(path.read_bytes())  # type: ignore[operator]
     path.write_bytes(content)
-    assert file.load() == {}
+    assert file.load() == Checkpoint()
     assert not path.exists()
     assert (tmp_path / "state.json.rejected").read_bytes() == content
-    assert file.save({})
-    assert file.load() == {}
+    assert file.save(Checkpoint())
+    assert file.load() == Checkpoint()
 
 
 @pytest.mark.parametrize(
@@ -119,14 +121,34 @@ def test_a_state_that_cannot_be_one_is_refused_and_the_target_starts_afresh(
 ) -> None:
     """A file that is sound but says nonsense does no harm."""
     path = tmp_path / "state.json"
-    StateFile(path).save({NAME: [state]})
+    StateFile(path).save(Checkpoint({NAME: [state]}))
     fleet, kept = keeper(path)
     kept.restore(NAME)
     assert fleet.dump() == {NAME: []}
 
 
+def test_a_file_of_the_version_before_is_still_read(tmp_path: Path) -> None:
+    """It held the engines' states and nothing else."""
+    path = tmp_path / "state.json"
+    states = {NAME: [{"model_name": "m", "engine": "0"}]}
+    body = orjson.dumps(states)
+    header = orjson.dumps({"version": 1, "sha256": hashlib.sha256(body).hexdigest()})
+    path.write_bytes(header + b"\n" + body)
+    assert StateFile(path).load() == Checkpoint(states)
+
+
+def test_a_write_that_comes_late_does_not_undo_a_newer_one(tmp_path: Path) -> None:
+    """A checkpoint that a thread was still to write is older than the one that the end of the process has written."""
+    file = StateFile(tmp_path / "state.json")
+    late = file.encode(Checkpoint(counters={"t": {"n": {"v": 1.0}}}))
+    newer = Checkpoint(counters={"t": {"n": {"v": 2.0}}})
+    assert file.save(newer)
+    assert file.write(late)
+    assert file.load() == newer
+
+
 def test_no_file_is_no_fault_and_a_folder_that_cannot_be_written_is_survived(tmp_path: Path) -> None:
     """The daemon goes on in both cases."""
-    assert StateFile(tmp_path / "none.json").load() == {}
+    assert StateFile(tmp_path / "none.json").load() == Checkpoint()
     (tmp_path / "file").write_text("")
-    assert not StateFile(tmp_path / "file" / "state.json").save({})
+    assert not StateFile(tmp_path / "file" / "state.json").save(Checkpoint())

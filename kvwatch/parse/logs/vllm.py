@@ -17,7 +17,7 @@ from kvwatch.facts import Iteration, RequestAborted, RequestStarted, Settings
 from kvwatch.parse.logs.moments import LocalTime, from_number, from_text
 from kvwatch.parse.logs.results import BAD_EVENT, BAD_TIME, LogFact
 
-SETTINGS_SOURCE = "server log"
+LOG_SETTINGS_SOURCE = "server log"
 
 _ANSI = re.compile(rb"\x1b\[[0-9;]*m")
 _PREFIX = re.compile(
@@ -166,23 +166,23 @@ def _given(message: bytes) -> Settings:
         _positive(_SEATS.search(message)),
         _positive(_BUDGET.search(message)),
         _positive(_CONTEXT.search(message)),
-        SETTINGS_SOURCE,
+        LOG_SETTINGS_SOURCE,
     )
 
 
 def _settings(message: bytes) -> Settings | None:
     """What a later start-up line shows of the settings that came to hold."""
     if message.startswith(b"Chunked prefill is enabled with max_num_batched_tokens"):
-        return Settings(max_num_batched_tokens=_positive(_BUDGET.search(message)), source=SETTINGS_SOURCE)
+        return Settings(max_num_batched_tokens=_positive(_BUDGET.search(message)), source=LOG_SETTINGS_SOURCE)
     if message.startswith(b"Initializing a V"):
-        return Settings(max_model_len=_positive(_CONFIG_CONTEXT.search(message)), source=SETTINGS_SOURCE)
+        return Settings(max_model_len=_positive(_CONFIG_CONTEXT.search(message)), source=LOG_SETTINGS_SOURCE)
     if (match := _USING_CONTEXT.match(message)) is not None:
-        return Settings(max_model_len=_positive(match), source=SETTINGS_SOURCE)
+        return Settings(max_model_len=_positive(match), source=LOG_SETTINGS_SOURCE)
     if (match := _DEFAULTING.match(message)) is not None:
         size = int(match[2]) or None
         if match[1] == b"max_num_seqs":
-            return Settings(max_num_seqs=size, source=SETTINGS_SOURCE)
-        return Settings(max_num_batched_tokens=size, source=SETTINGS_SOURCE)
+            return Settings(max_num_seqs=size, source=LOG_SETTINGS_SOURCE)
+        return Settings(max_num_batched_tokens=size, source=LOG_SETTINGS_SOURCE)
     return None
 
 

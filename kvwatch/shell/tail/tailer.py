@@ -1,0 +1,102 @@
+"""The task that gives a target's log lines to the core."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from kvwatch.parse.logs import LogFact
+from kvwatch.parse.logs.results import REJECTIONS, Sample
+from kvwatch.shell.logging import event
+from kvwatch.shell.tail.finder import SourceSettings
+from kvwatch.shell.tail.positions import Positions
+from kvwatch.shell.tail.source import Batch, LogSource
+from kvwatch.shell.tail.worker import Worker
+from kvwatch.shell.tasks import sleep
+
+POLL_SECONDS = 0.5
+SAMPLE_SECONDS = 300.0
+"""Least time between two samples, in the log, of lines refused for one reason."""
+
+Deliver = Callable[[list[LogFact], dict[str, int]], None]
+"""Takes the facts and the counts of a chunk."""
+
+
+class LogTail:
+    """Follows the sources of one target for ever."""
+
+    def __init__(  # noqa: PLR0913 - each is one thing that it works with
+        self,
+        target: str,
+        sources: tuple[SourceSettings, ...],
+        positions: Positions,
+        *,
+        deliver: Deliver,
+        caught_up: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._target = target
+        self._sources = sources
+        self._positions = positions
+        self._deliver = deliver
+        self._caught_up = caught_up
+        self._clock = clock
+        self._sampled: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Read what is there, then look again every half second."""
+        self._positions.keep_only(self._target, {settings.key for settings in self._sources})
+        worker = Worker(f"kvwatch-tail {self._target}")
+        sources = [
+            (
+                settings.key,
+                LogSource(
+                    settings,
+                    self._positions.of(self._target, settings.key),
+                    clock=self._clock,
+                    monotonic=time.monotonic,
+                ),
+            )
+            for settings in self._sources
+        ]
+        try:
+            while True:
+                for key, source in sources:
+                    while (batch := await worker.do(source.step)) is not None:
+                        self._take(key, batch)
+                    self._positions.update(self._target, key, {})  # looked at, even if there was nothing
+                self._caught_up()
+                await sleep(POLL_SECONDS)
+        finally:
+            worker.stop(partial(_close_all, [source for _, source in sources]))
+
+    def _take(self, key: str, batch: Batch) -> None:
+        """Give a batch to the core and move the positions past it: both or neither is in a checkpoint."""
+        self._deliver(batch.reading.facts, batch.reading.results)
+        self._positions.update(self._target, key, batch.marks)
+        for reason, sample in batch.reading.samples.items():
+            self._show(batch.path, reason, sample)
+
+    def _show(self, path: str, reason: str, sample: Sample) -> None:
+        """Log where a line was refused, and why: never what it says."""
+        now = time.monotonic()
+        if reason not in REJECTIONS or now - self._sampled.get(reason, float("-inf")) < SAMPLE_SECONDS:
+            return
+        self._sampled[reason] = now
+        event(
+            logging.WARNING,
+            "log_line_refused",
+            target=self._target,
+            path=path,
+            reason=reason,
+            length_bytes=sample.length_bytes or None,
+            fields=", ".join(sample.fields) or None,
+            again=f"counted in kvwatch_log_lines_total; shown every {SAMPLE_SECONDS:.0f} s at most",
+        )
+
+
+def _close_all(sources: list[LogSource]) -> None:
+    for source in sources:
+        source.close()
