@@ -11,7 +11,6 @@ used, the one that finds most; never two.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -200,13 +199,11 @@ class Arrivals:
 
     def _bins(self, seconds: float, now: float) -> list[float] | None:
         """Arrivals in equal parts of the last ``seconds``, from the log of starts or else from the balance."""
-        whole = self._logged(seconds, now)
-        if whole is not None and whole.count is not None:
-            edges = [now - seconds * (_BINS - i) / _BINS for i in range(_BINS + 1)]
-            parts = [self.starts.arrivals(a, b, self._balance) for a, b in itertools.pairwise(edges)]
-            known = [part.count for part in parts if part is not None and part.count is not None]
-            if len(known) == _BINS:
-                return known
+        logged = self._logged(seconds, now)
+        if logged is not None and logged.count is not None and self.starts.reaches(now - seconds):
+            counts = self.starts.counts(now - seconds, now, _BINS)
+            counts[-1] += max(logged.count - sum(counts), 0.0)  # what the log is yet to tell
+            return counts
         return self._served.rises(seconds, _BINS) if self._spoiled_by(seconds, now) is None else None
 
     def dump(self) -> dict[str, object]:

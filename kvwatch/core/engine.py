@@ -123,8 +123,8 @@ class EngineEstimator:
             self._lengths.update(interval, step, kv_tokens)
             self._mix.update(interval, sample, step, kv_tokens)
             self._unlogged += interval.lengths_count
-            if not self._iterations.alive(at):
-                self._law.update(interval, step, kv_tokens, self._chunk_tokens)
+            told = self._iterations.alive(at)
+            self._law.update(interval, step, kv_tokens, self._chunk_tokens, watch_only=told)
             self._backlog.update(interval)
         waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
         if waiting is not None:

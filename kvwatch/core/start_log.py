@@ -57,6 +57,15 @@ class StartLog:
         """Whether there is such a log."""
         return self._first is not None
 
+    def reaches(self, start: float) -> bool:
+        """Whether the log goes back to ``start``."""
+        return self._first is not None and self._first <= start
+
+    def counts(self, start: float, end: float, bins: int) -> list[float]:
+        """Starts that were logged in equal parts of a time."""
+        width = (end - start) / bins
+        return [self._starts.total(start + width * i, start + width * (i + 1)) for i in range(bins)]
+
     def forget_if_silent(self, now: float) -> None:
         """A log that has been silent for far longer than its horizon is no longer expected to speak."""
         if self._first is not None and now - self._newest > _FORGET_WINDOWS * self._horizon + self._patience:

@@ -50,15 +50,28 @@ class StepLawMemory:
         self._change = ChangeDetector(1e-4)
 
     def update(
-        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, budget_tokens: int
+        self,
+        interval: Interval,
+        step_seconds: float | None,
+        kv_tokens: float | None,
+        budget_tokens: int,
+        *,
+        watch_only: bool = False,
     ) -> None:
-        """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing."""
+        """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing.
+
+        With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
+        """
         took = self._prefills.mean_seconds
         if took is None and interval.prefill_seconds is None:
             took = 0.0  # a server that does not tell must not be waited for
         row = self._runs.add(interval, step_seconds, kv_tokens, took)
         prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
         enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
+        if watch_only:
+            if row is not None:
+                self._watch(row)
+            return
         if self._fit is None:
             self._collect(interval.end, [r for r in (row, None if enough else prefill) if r is not None])
             return
@@ -79,7 +92,6 @@ class StepLawMemory:
         if self._fit is None:
             self._collect(at, [row])
             return
-        self._watch(row)
         self._learn(row, row.intervals, self._residuals)
         self._since_fit += 1
         if self._since_fit >= _FIT_EVERY or at - self._fitted_at >= _FIT_SECONDS:

@@ -13,6 +13,7 @@ from kvwatch.queueing.demand import (
     mean_demand,
     mean_steps,
     prompt_quantiles,
+    request_demand,
     steps_alive,
 )
 from kvwatch.stats.group_moments import PairMoments, pair_moments
@@ -31,6 +32,12 @@ def test_block_demand_is_the_sum_over_the_steps_that_a_request_lives(
     held = held_step_by_step(prompt, output, block, chunk)
     assert float(block_demand(prompt, output, block, chunk)) == sum(held)
     assert steps_alive(prompt, output, chunk) == len(held)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), blocks, st.integers(1, 9000))
+def test_memory_work_of_one_request_is_that_of_the_array_formula(s: int, o: int, block: int, chunk: int) -> None:
+    """The scalar form is the same formula."""
+    assert request_demand(s, o, block, chunk) == pytest.approx(float(block_demand(s, o, block, chunk)), rel=1e-9)
 
 
 @given(lengths, lengths, blocks, st.integers(1, 200))
