@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+# Images are built and mounted by root only, as CI is.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),test-image)
 
 export PYTHON
 export PATH := $(CURDIR)/$(CACHE)/prometheus/usr/bin:$(PATH)
@@ -35,10 +37,12 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.run
 
-.PHONY: setup setup-prometheus setup-vllm
+.PHONY: setup setup-prometheus setup-helm setup-vllm
 setup: $(VENV)/.dev ## Make .venv with kvwatch and all tools
 setup-prometheus: ## Make prometheus, promtool and alertmanager available
 	scripts/setup_prometheus.sh $(CACHE)/prometheus
+setup-helm: $(VENV)/.made ## Fetch Helm 3 and Helm 4 into .cache/helm (75 MB, once)
+	PYTHON=$(BIN)/python scripts/setup_helm.sh $(CACHE)/helm
 setup-vllm: ## Install a real vLLM into .cache/vllm (2 minutes, 2.5 GB, once)
 	scripts/setup_vllm.sh '$(KVWATCH_VLLM_VENV)'
 
@@ -48,7 +52,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-prometheus test-vllm
+.PHONY: lint types layers test-fast test-prometheus test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,24 +61,30 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus' $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not helm and not image' $(ARGS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
 	$(PYTEST) -m prometheus $(ARGS)
+test-helm: $(VENV)/.dev setup-helm ## The chart, rendered by Helm 3 and Helm 4
+	$(PYTEST) -n $(WORKERS) -m helm $(ARGS)
+test-image: $(VENV)/.dev ## Build the image and run it (as root, two minutes)
+	$(PYTEST) -m image $(ARGS)
 test-vllm: $(VENV)/.dev setup-vllm ## Tests against a real vLLM on this CPU (minutes)
 	$(PYTEST) -m vllm $(ARGS)
 
 .PHONY: quick test
 quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
 test: ## Everything CI runs, in order, stopping at the first failure
-	@set -e; for step in lint types layers test-fast test-prometheus test-vllm; do \
+	@set -e; for step in lint types layers test-fast test-prometheus test-helm $(AS_ROOT) test-vllm; do \
 	  echo "== $$step"; started=$$SECONDS; \
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done
 
-.PHONY: format constraints clean
+.PHONY: format chart constraints clean
 format: $(VENV)/.dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+chart: $(VENV)/.dev ## Bring helm/kvwatch in step with alerts, dashboards, options and values
+	$(BIN)/python scripts/sync_chart.py
 constraints: ## Pin the newest versions that fit pyproject.toml
 	rm -rf $(CACHE)/pins && scripts/make_venv.sh $(CACHE)/pins
 	$(CACHE)/pins/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'

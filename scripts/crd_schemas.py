@@ -24,30 +24,34 @@ KINDS = ("PodMonitor", "ServiceMonitor", "PrometheusRule", "ScaledObject")
 FIELDS = re.compile(r"^export declare class [^{]*\{\n(.*?)^    (?:static|constructor)", re.MULTILINE | re.DOTALL)
 EXPORTED = re.compile(r"^export type \{ I\w+ as (I\w+)", re.MULTILINE)
 FIELD = re.compile(r'"(\w+)"(\??): ((?:[^;{]|\{[^}]*\})+);')
-DURATION = {"type": "string", "pattern": "^(0|" + "".join(f"([0-9]+{unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")) + ")$"}
+DURATION = {
+    "type": "string",
+    "pattern": "^(0|" + "".join(f"([0-9]+{unit})?" for unit in ("y", "w", "d", "h", "m", "s", "ms")) + ")$",
+}
 PLAIN = {"string": {"type": "string"}, "number": {"type": "number"}, "boolean": {"type": "boolean"}}
 
 
 def type_schema(text: str, used: set[str]) -> dict[str, Any]:
     """The schema of one TypeScript type; interfaces that it names are added to ``used``."""
     text = text.strip()
+    schema: dict[str, Any] = {}  # Kubernetes' own types, such as metadata, and `any`
     if text in PLAIN:
-        return PLAIN[text]
-    if text.startswith("Array<"):
-        return {"type": "array", "items": type_schema(text[6:-1], used)}
-    if text.startswith("{"):
+        schema = PLAIN[text]
+    elif text.startswith("Array<"):
+        schema = {"type": "array", "items": type_schema(text[6:-1], used)}
+    elif text.startswith("{"):
         value = re.search(r"\[key: string\]: ([^;]+);", text)
-        return {"type": "object"} | ({"additionalProperties": type_schema(value[1], used)} if value else {})
-    if text.startswith('"') and all(part.strip().startswith('"') for part in text.split("|")):
-        return {"enum": [json.loads(part) for part in text.split("|")]}
-    if "|" in text:
-        return {"anyOf": [type_schema(part, used) for part in text.split("|")]}
-    if text.endswith(("V1Duration", "V1NonEmptyDuration")):
-        return DURATION
-    if text.startswith("IComGithub"):
+        schema = {"type": "object"} | ({"additionalProperties": type_schema(value[1], used)} if value else {})
+    elif text.startswith('"') and all(part.strip().startswith('"') for part in text.split("|")):
+        schema = {"enum": [json.loads(part) for part in text.split("|")]}
+    elif "|" in text:
+        schema = {"anyOf": [type_schema(part, used) for part in text.split("|")]}
+    elif text.endswith(("V1Duration", "V1NonEmptyDuration")):
+        schema = DURATION
+    elif text.startswith("IComGithub"):
         used.add(text)
-        return {"$ref": f"#/definitions/{text}"}
-    return {}  # Kubernetes' own types, such as metadata, and `any`
+        schema = {"$ref": f"#/definitions/{text}"}
+    return schema
 
 
 def fields_schema(body: str, used: set[str]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def readme() -> str:
 def chart_yaml() -> str:
     """Chart.yaml with kvwatch's version as that of the application."""
     text = (CHART / "Chart.yaml").read_text(encoding="utf-8")
-    return re.sub(r'^appVersion: .*$', f'appVersion: "{kvwatch.__version__}"', text, flags=re.MULTILINE)
+    return re.sub(r"^appVersion: .*$", f'appVersion: "{kvwatch.__version__}"', text, flags=re.MULTILINE)
 
 
 def wanted() -> dict[Path, str | None]:

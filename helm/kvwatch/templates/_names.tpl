@@ -65,6 +65,16 @@ annotations:
 {{- default (list .Release.Namespace) .Values.engines.namespaces | uniq | toJson -}}
 {{- end -}}
 
+{{/* Where the workload to scale is. */}}
+{{- define "kvwatch.scaledNamespace" -}}
+{{- default (include "kvwatch.engineNamespaces" . | fromJsonArray | first) .Values.autoscaling.namespace -}}
+{{- end -}}
+
+{{/* The external metric of a model, by its model_name. */}}
+{{- define "kvwatch.replicasMetric" -}}
+kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (lower .) "_" | trimAll "_" }}
+{{- end -}}
+
 {{/* {a: b, c: d} as "a=b,c=d", a label selector. */}}
 {{- define "kvwatch.labelSelector" -}}
 {{- $terms := list -}}

@@ -1,0 +1,95 @@
+"""The image as it is built: it runs the daemon as no one in particular, writing nothing."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import kvwatch
+from tests.image.conftest import ENVIRONMENT, Container
+
+pytestmark = pytest.mark.image
+
+MIB = 1024**2
+
+
+def test_the_daemon_answers_with_a_read_only_root(container: Container) -> None:
+    """As its own user, with a root that cannot be written, it starts, passes its health check and ends on SIGTERM.
+
+    The health check fails before: it does look.
+    """
+    check = container.config["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in check[1:])
+    done = container.read_only(
+        f"""
+        {quoted} 2>/dev/null && exit 10
+        touch /tmp/x 2>/dev/null && exit 11
+        touch /app/x 2>/dev/null && exit 12
+        kvwatch run --target http://127.0.0.1:8000 & daemon=$!
+        for attempt in $(seq 60); do sleep 1; {quoted} 2>/dev/null && break; done
+        {quoted} || exit 13
+        id -u
+        kill -TERM $daemon; wait $daemon
+        """
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == "65532"
+
+
+def test_buildah_runs_it_and_it_answers(container: Container) -> None:
+    """``buildah run`` starts the daemon, and /-/healthy and /metrics are answered on the given port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    arguments = ["buildah", "run", "--user", container.config["User"], container.name, "--"]
+    arguments += ["kvwatch", "run", "--listen", f"127.0.0.1:{port}", "--target", "http://127.0.0.1:9"]
+    daemon = subprocess.Popen(arguments, env=ENVIRONMENT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                connection.request("GET", "/-/healthy")
+                assert connection.getresponse().read() == b"healthy\n"
+                connection.request("GET", "/metrics")
+                assert (
+                    f'kvwatch_build_info{{version="{kvwatch.__version__}"' in connection.getresponse().read().decode()
+                )
+                break
+            except ConnectionRefusedError:
+                assert daemon.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+    finally:
+        os.killpg(daemon.pid, signal.SIGTERM)
+        daemon.wait(timeout=30)
+
+
+def test_it_holds_what_it_needs_and_no_more(container: Container) -> None:
+    """No pip, no tests of libraries, no file that its user could change; and all of it is below 320 MiB."""
+    packages = next((container.root / "app" / "lib").glob("python3.*/site-packages"))
+    assert (packages / "kvwatch").is_dir()
+    assert not (packages / "pip").exists()
+    files = [path for path in container.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    statuses = {path: path.lstat() for path in files}
+    assert [path for path, status in statuses.items() if status.st_uid == 65532 or status.st_mode & 0o002] == []
+    assert not list(packages.glob("*/tests"))
+    assert sum(status.st_size for status in statuses.values()) < 320 * MIB
+
+
+def test_bytecode_is_in_the_image(container: Container) -> None:
+    """Starting compiles nothing: the modules that kvwatch imports, those of Python too, come as bytecode."""
+    script = (
+        "import kvwatch.cli, sys; print(*{m.__cached__ for m in sys.modules.values() if getattr(m, '__cached__', 0)})"
+    )
+    done = container.read_only(f'python3 -c "{script}"')
+    assert done.returncode == 0, done.stderr
+    cached = done.stdout.split()
+    assert len(cached) > 300
+    assert [name for name in cached if not (container.root / name.lstrip("/")).is_file()] == []
