@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from pathlib import Path
 from aiohttp import web
 
 from kvwatch.parse.otlp import AttributeKeys
+from kvwatch.shell.logging import event
 from kvwatch.shell.otlp_auth import BearerCheck
-from kvwatch.shell.otlp_http import TracesEndpoint
+from kvwatch.shell.otlp_http import PATH, TracesEndpoint
 from kvwatch.shell.otlp_ingest import RecordSink, TraceIntake
 from kvwatch.shell.otlp_limits import ByteBudget
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -89,6 +91,7 @@ class TraceReceiver:
         try:
             if self._grpc is not None:
                 await self._grpc.start()
+            event(logging.INFO, "receiving_traces", path=PATH, grpc_port=self.grpc_port)
             yield
         finally:
             if self._grpc is not None:
