@@ -1,0 +1,133 @@
+"""What a user may write: the schema of the values, the errors, and the copies that the chart packs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.helm.chart import CHART, ROOT, Helm
+
+helm_needed = pytest.mark.helm
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_chart_is_in_step_with_what_it_packs() -> None:
+    """Rules, dashboards, options, version and the README's table are those of today: scripts/sync_chart.py is run."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "sync_chart.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + "run scripts/sync_chart.py"
+
+
+def test_the_schema_knows_just_the_values_that_there_are() -> None:
+    """Every key of values.yaml is in the schema and the other way round, as deep as the schema is closed."""
+
+    def compare(values: Any, schema: dict[str, Any], path: str) -> list[str]:
+        if "properties" not in schema:
+            return []
+        keys, known = set(values), set(schema["properties"]) - {"global"}
+        differences = [f"{path}.{key}" for key in keys ^ known]
+        return differences + [
+            line for key in keys & known for line in compare(values[key], schema["properties"][key], f"{path}.{key}")
+        ]
+
+    assert compare(VALUES, SCHEMA, "") == []
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.Draft7Validator(SCHEMA).validate(VALUES)
+
+
+def test_every_value_is_described_in_the_readme() -> None:
+    """A value is in the chart's README itself, or below one that is."""
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+
+    def check(values: Any, path: str) -> list[str]:
+        if f"| `{path}` |" in readme:
+            return []
+        if not isinstance(values, dict) or not values:
+            return [path]
+        return [line for key, value in values.items() for line in check(value, f"{path}.{key}" if path else key)]
+
+    assert check(VALUES, "") == []
+
+
+@helm_needed
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("modus=fleet", "modus"),
+        ("mode=daemon", "mode"),
+        ("config.scrape.intervall=1s", "intervall"),
+        ("config.targets[0].max_num_seqs=many", "max_num_seqs"),
+        ("config.targets[0].name=without-url", "url"),
+        ("engines.port=0", "port"),
+        ("image.digest=sha256:12", "digest"),
+        ("autoscaling.hpa.targetUtilization=80", "targetUtilization"),
+        ("autoscaling.hpa.metric=queue", "metric"),
+        ("monitor.interval=15 s", "interval"),
+        ("resources=small", "resources"),
+    ],
+)
+def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
+    """Misspelt keys and impossible values, of the chart and of kvwatch.yaml, end in an error that names the place."""
+    done = helm.try_template({}, "--set", setting)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "schema" in done.stderr
+
+
+@helm_needed
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("mode=sidecar", "mode sidecar needs engines.matchLabels"),
+        ("mode=node-agent", "mode node-agent needs engines.matchLabels"),
+        ("mode=sidecar,engines.matchLabels.app=x,networkPolicy.enabled=true", "would cut your vLLM pods off"),
+        (
+            "mode=sidecar,engines.matchLabels.app=x,podDisruptionBudget.enabled=true",
+            "podDisruptionBudget.enabled is for",
+        ),
+        ("mode=sidecar,engines.matchLabels.app=x,persistence.enabled=true", "persistence.enabled is for mode fleet"),
+        ("autoscaling.hpa.enabled=true", "autoscaling.target.name is missing"),
+        ("autoscaling.hpa.enabled=true,autoscaling.keda.enabled=true", "keep one of them"),
+        ("autoscaling.hpa.enabled=true,autoscaling.target.name=x", "autoscaling.modelName is missing"),
+        (
+            "autoscaling.hpa.enabled=true,autoscaling.target.name=x,autoscaling.hpa.metric=utilization",
+            "it needs mode sidecar",
+        ),
+        (
+            "autoscaling.hpa.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m,autoscaling.minReplicas=0",
+            "KEDA can go to 0",
+        ),
+        (
+            "autoscaling.hpa.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m,autoscaling.minReplicas=9",
+            "greater than autoscaling.maxReplicas",
+        ),
+        (
+            "autoscaling.keda.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m",
+            "autoscaling.keda.serverAddress is missing",
+        ),
+        (
+            "mode=sidecar,engines.matchLabels.app=x,autoscaling.keda.enabled=true,autoscaling.target.name=x,"
+            "autoscaling.modelName=m,autoscaling.keda.trigger=metrics-api",
+            "it needs mode fleet; use prometheus",
+        ),
+    ],
+)
+def test_combinations_that_make_no_sense_stop(helm: Helm, settings: str, message: str) -> None:
+    """What the schema cannot say ends in one sentence with the mend."""
+    done = helm.try_template({}, "--set", settings)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+@helm_needed
+def test_an_installation_can_be_a_part_of_another_chart(helm4: Helm) -> None:
+    """Values that Helm hands to a subchart, `global`, are taken."""
+    assert helm4.template({"global": {"imageRegistry": "x"}})
