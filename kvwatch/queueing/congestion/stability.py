@@ -22,7 +22,7 @@ _POINTS_PER_BIN = 8
 _LEAST_GROWTH, _MOST_GROWTH = 0.02, 1e4
 """Growth per mean lifetime outside of which it does not matter how fast a wave dies or grows."""
 _BISECTIONS = 22
-_STARTS = 32
+_STARTS, _POLISHED = 32, 8
 _NEWTON_STEPS, _CONVERGED, _CONVERGED_BOUND = 40, 1e-13, 1e-6
 _Z90 = 1.6449
 STABLE_BELOW, UNSTABLE_ABOVE = 0.8, 1.25
@@ -122,8 +122,10 @@ def smallest_root(coefficients: Array, lifetime: float, least_period_steps: floa
             outer = middle
         else:
             inner = middle
-    starts = [_unbinned(x, width) for x in _nearly_roots(bins / scale, outer)]
-    found = [_newton(coefficients / coefficients.max(), x) for x in starts]
+    found = sorted((_newton(bins / scale, x) for x in _nearly_roots(bins / scale, outer)), key=lambda r: abs(r[0]))
+    if width > 1:
+        exact = coefficients / float(coefficients.max())
+        found = [_newton(exact, complex(x ** (1 / width))) for x, _ in found[:_POLISHED]]
     fastest = pi / least_width * (1 + 1e-9)
     slow = [(x, e) for x, e in found if np.isfinite(x) and e < _CONVERGED_BOUND and abs(np.angle(x)) <= fastest]
     root, error = min(slow, key=lambda root: abs(root[0]), default=(complex("inf"), 0.0))
@@ -152,11 +154,6 @@ def _nearly_roots(coefficients: Array, radius: float) -> Complex:
     least = np.flatnonzero((half <= np.roll(distance, 1)[: len(half)]) & (half <= np.roll(distance, -1)[: len(half)]))
     nearest = least[np.argsort(half[least])][:_STARTS]
     return np.asarray(radius * np.exp(-2j * pi * nearest / len(distance)), dtype=complex)
-
-
-def _unbinned(x: complex, width: int) -> complex:
-    """The root per step of a root per bin."""
-    return complex(x ** (1 / width))
 
 
 def _newton(coefficients: Array, x: complex) -> tuple[complex, float]:

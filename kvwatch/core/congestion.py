@@ -1,0 +1,170 @@
+"""Whether a full engine swings in waves of eviction, and what evictions cost it now.
+
+A wave is an oscillation of the running requests that returns after a period, and is larger than independent requests
+make by chance. Requests of different ages hold different amounts of memory, so even without any synchronisation the
+number that fits varies: N requests whose memory has a coefficient of variation v make it vary by v/√N. A wave makes
+it vary several times as much. Overload alone keeps memory full without a swing, and bursts of arrivals do not fill it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from kvwatch.core.full_engine import Correction
+from kvwatch.core.interval import Interval
+from kvwatch.core.mix import Mix
+from kvwatch.facts import EngineSample
+from kvwatch.queueing.capacity import KV
+from kvwatch.queueing.congestion.stability import Stability, stability
+from kvwatch.stats.periodicity import Oscillation, oscillation
+
+Array = npt.NDArray[np.float64]
+
+_FULL_RATIO = 0.9
+_MOST_SAMPLES = 1200
+_EVICTIONS_WINDOW_SECONDS = 60.0
+_LEAST_CREST, _LEAST_TROUGH = 0.35, -0.35
+_LEAST_SYNCHRONISATION = 0.75
+"""Independent requests make at most a quarter of the variance of what is called a wave."""
+_LEAST_PERIOD_LIFETIMES = 0.1
+"""Faster waves are ripples of a few requests."""
+_STABILITY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Congestion:
+    """What is known of waves and evictions.
+
+    Attributes:
+        stability: Whether the traffic's mix makes a wave grow.
+        wave: The oscillation of the running requests, where there is one; positions are engine steps.
+        synchronisation: Share of the variance of the running requests that independent ones do not explain, 0 to 1.
+        preemptions_per_finished: Over the last minute.
+        recomputed_tokens_per_finished: Tokens computed again for each request finished; no metric shows them, so it
+            is the evictions seen times what one costs in the embedded engine.
+        loss_ratio: Throughput lost to evictions now, against the engine without evictions.
+    """
+
+    stability: Stability | None = None
+    wave: Oscillation | None = None
+    synchronisation: float | None = None
+    preemptions_per_finished: float | None = None
+    recomputed_tokens_per_finished: float | None = None
+    loss_ratio: float | None = None
+
+
+class CongestionWatch:
+    """Follows one engine. Bounded: 1,200 samples."""
+
+    def __init__(self, window_seconds: float, evictions_window_seconds: float = _EVICTIONS_WINDOW_SECONDS) -> None:
+        self._window = window_seconds
+        self._evictions_window = evictions_window_seconds
+        self._full: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SAMPLES)
+        """(time, engine steps so far, running) while memory is full."""
+        self._evictions: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SAMPLES)
+        """(time, preemptions, finished) of each interval."""
+        self._steps = 0.0
+        self._stability: tuple[float, Array, Stability] | None = None
+
+    def update(self, interval: Interval, sample: EngineSample) -> None:
+        """Take an interval and the sample that ends it."""
+        at = interval.end
+        if interval.preemptions is not None and interval.finished is not None:
+            self._evictions.append((at, interval.preemptions, interval.finished))
+        while self._evictions and self._evictions[0][0] <= at - self._evictions_window:
+            self._evictions.popleft()
+        usage, queue = sample.kv_usage_ratio or 0.0, sample.waiting_capacity or sample.waiting or 0.0
+        if usage < _FULL_RATIO and not (queue and self._full):
+            self._full.clear()  # while requests wait, a wave may empty a good part of the memory
+        elif interval.steps and sample.running is not None:
+            self._steps += interval.steps
+            self._full.append((at, self._steps, sample.running))
+        while self._full and self._full[0][0] <= at - self._window:
+            self._full.popleft()
+
+    def clear(self) -> None:
+        """The counters were reset, or requests were aborted in a mass."""
+        self._full.clear()
+        self._evictions.clear()
+
+    def get(self, now: float, mix: Mix | None, correction: Correction | None) -> Congestion:
+        """What is known at ``now``; ``mix`` is the traffic's, ``correction`` the last run of the embedded engine."""
+        evicted = self._preemptions_per_finished()
+        result = Congestion(
+            stability=self._stability_of(now, mix) if mix is not None else None, preemptions_per_finished=evicted
+        )
+        if evicted == 0:
+            return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
+        if correction is not None and correction.limit == KV and evicted is not None:
+            cost = costs(correction)
+            if cost is not None:
+                tokens, lost = cost
+                result = replace(
+                    result, recomputed_tokens_per_finished=evicted * tokens, loss_ratio=min(evicted * lost, 1.0)
+                )
+        return self._with_wave(result, mix) if mix is not None else result
+
+    def _with_wave(self, result: Congestion, mix: Mix) -> Congestion:
+        swing = oscillation([f[1] for f in self._full], [f[2] for f in self._full])
+        if swing is None:
+            return result
+        running = sum(f[2] for f in self._full) / len(self._full)
+        by_chance = holding_variation(*lengths(mix)) / max(running, 1.0) ** 0.5
+        synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, 1e-9)) ** 2, 0.0)
+        is_wave = (
+            swing.crest >= _LEAST_CREST
+            and swing.trough <= _LEAST_TROUGH
+            and synchronisation >= _LEAST_SYNCHRONISATION
+            and bool(result.preemptions_per_finished)
+        )
+        return replace(result, wave=swing if is_wave else None, synchronisation=synchronisation)
+
+    def _preemptions_per_finished(self) -> float | None:
+        preempted, finished = (sum(e[i] for e in self._evictions) for i in (1, 2))
+        if not preempted:
+            return 0.0 if self._evictions else None
+        return preempted / finished if finished else None
+
+    def _stability_of(self, now: float, mix: Mix) -> Stability:
+        """Computed anew only when the mix is another one, and not more often than every ten seconds."""
+        if self._stability is not None:
+            at, outputs, known = self._stability
+            if outputs is mix.output_tokens or now - at < _STABILITY_SECONDS:
+                return known
+        s, o = lengths(mix)
+        known = stability(
+            s, o, requests=mix.demand.requests, least_period_steps=_LEAST_PERIOD_LIFETIMES * float(o.mean())
+        )
+        self._stability = (now, mix.output_tokens, known)
+        return known
+
+
+def lengths(mix: Mix) -> tuple[Array, Array]:
+    """(s, o) as they grow: a prefix that all share is held once and grows with nobody."""
+    return np.maximum(mix.prompt_tokens - mix.prefix_tokens, 1.0), mix.output_tokens
+
+
+def holding_variation(prompt_tokens: Array, output_tokens: Array) -> float:
+    """Coefficient of variation of the tokens that a request running at a random moment holds, s + U·o."""
+    s, o = prompt_tokens, output_tokens
+    first = float((o * (s + o / 2)).sum() / o.sum())
+    second = float((o * (s * s + s * o + o * o / 3)).sum() / o.sum())
+    return max(second - first * first, 0.0) ** 0.5 / first
+
+
+def costs(correction: Correction) -> tuple[float, float] | None:
+    """What one eviction costs in the embedded engine: tokens computed again, and the share of throughput lost.
+
+    The share is for one eviction a finished request. ``None`` where that engine evicts nobody.
+    """
+    run = correction.saturation
+    if not run.preemptions_per_finished or not run.generated_tokens_per_step:
+        return None
+    finished_per_step = run.generated_tokens_per_step / run.mean_output_tokens
+    recomputed = run.recomputed_token_ratio * run.computed_tokens_per_step / finished_per_step
+    lost = max(1 - correction.factor, 0.0)
+    return recomputed / run.preemptions_per_finished, lost / run.preemptions_per_finished
