@@ -52,7 +52,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-prometheus test-helm test-image test-vllm
+.PHONY: lint types layers test-fast test-prometheus test-dashboards test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,9 +61,11 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not helm and not image' $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not node and not helm and not image' $(ARGS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
 	$(PYTEST) -m prometheus $(ARGS)
+test-dashboards: $(VENV)/.dev ## The dashboards against Grafana's TypeScript types (26 MB once)
+	$(PYTEST) -m node $(ARGS)
 test-helm: $(VENV)/.dev setup-helm ## The chart, rendered by Helm 3 and Helm 4
 	$(PYTEST) -n $(WORKERS) -m helm $(ARGS)
 test-image: $(VENV)/.dev ## Build the image and run it (as root, two minutes)
@@ -74,7 +76,7 @@ test-vllm: $(VENV)/.dev setup-vllm ## Tests against a real vLLM on this CPU (min
 .PHONY: quick test
 quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
 test: ## Everything CI runs, in order, stopping at the first failure
-	@set -e; for step in lint types layers test-fast test-prometheus test-helm $(AS_ROOT) test-vllm; do \
+	@set -e; for step in lint types layers test-fast test-prometheus test-dashboards test-helm $(AS_ROOT) test-vllm; do \
 	  echo "== $$step"; started=$$SECONDS; \
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done

@@ -27,8 +27,17 @@ def to_json(dashboard: Dashboard) -> str:
     dashboard.schema_version = SCHEMA_VERSION
     numbers = count(1)
     for panel in dashboard.panels or []:
-        for each in (panel, *panel.panels) if isinstance(panel, RowPanel) else (panel,):
+        inner: list[Panel] = panel.panels if isinstance(panel, RowPanel) else []
+        panel.id_val = next(numbers)
+        for each in inner:
             each.id_val = next(numbers)
-            if isinstance(each, Panel) and isinstance(each.options, Options):
-                each.options.footer = None  # Grafana 13 types it otherwise; without one all versions show none
+            _strip(each)
+        if isinstance(panel, Panel):
+            _strip(panel)
     return json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _strip(panel: Panel) -> None:
+    """Take out a table's footer: Grafana 13 types it otherwise, and without one no version shows any."""
+    if isinstance(panel.options, Options):
+        panel.options.footer = None

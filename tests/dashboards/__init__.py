@@ -1,0 +1,1 @@
+"""Tests of the dashboards: what they query, and that it is there."""
