@@ -22,6 +22,8 @@ RUN find /app -type d -name tests -prune -exec rm -rf {} + \
 # A read-only root cannot keep bytecode, so what kvwatch imports, the standard library too, is compiled here.
 ENV PYTHONPYCACHEPREFIX=/app/bytecode
 RUN ["/app/bin/kvwatch", "--version"]
+# Where estimates.state_file may be: a volume mounted here begins as its user's.
+RUN mkdir /state
 
 # The last stage runs nothing, so that a base without a shell serves as well.
 FROM ${BASE}
@@ -29,6 +31,7 @@ LABEL org.opencontainers.image.title="kvwatch" \
       org.opencontainers.image.description="Live capacity monitoring for vLLM" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /app /app
+COPY --from=build --chown=65532:65532 /state /var/lib/kvwatch
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

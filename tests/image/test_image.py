@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -43,6 +45,13 @@ def test_the_daemon_answers_with_a_read_only_root(container: Container) -> None:
     assert done.stdout.strip() == "65532"
 
 
+def get(port: int, path: str) -> str:
+    """What kvwatch answers on this machine."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+
 def test_buildah_runs_it_and_it_answers(container: Container) -> None:
     """``buildah run`` starts the daemon, and /-/healthy and /metrics are answered on the given port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -54,12 +63,11 @@ def test_buildah_runs_it_and_it_answers(container: Container) -> None:
         deadline = time.monotonic() + 60
         while True:
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-                connection.request("GET", "/-/healthy")
-                assert connection.getresponse().read() == b"healthy\n"
-                connection.request("GET", "/metrics")
-                assert (
-                    f'kvwatch_build_info{{version="{kvwatch.__version__}"' in connection.getresponse().read().decode()
+                assert get(port, "/-/healthy") == "healthy\n"
+                assert re.search(
+                    rf'^kvwatch_build_info{{.*version="{kvwatch.__version__}".*}} 1',
+                    get(port, "/metrics"),
+                    re.MULTILINE,
                 )
                 break
             except ConnectionRefusedError:
