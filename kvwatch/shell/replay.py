@@ -1,7 +1,8 @@
 """A recording, driven through the same core as a live server, in recorded time.
 
-A recording is a folder: ``scrapes.jsonl.gz`` or ``scrapes.jsonl``, perhaps ``settings.json`` and
-``requests.jsonl``. What is damaged is reported and skipped. Nothing here reads a clock.
+A recording is a folder: ``scrapes.jsonl.gz`` or ``scrapes.jsonl``, perhaps ``settings.json``, ``requests.jsonl`` and
+vLLM's own log, ``server.log.gz``. Any other log can be read along with it. What is damaged is reported and skipped.
+Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import statistics
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Rejected, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.parse import ExpositionReader
+from kvwatch.parse.logs import LocalTime, LogFact, LogFormat, LogReader
 from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 from kvwatch.parse.settings import settings_from_recording
@@ -26,11 +29,21 @@ from kvwatch.views import FleetView
 
 SCRAPES_NAMES = ("scrapes.jsonl.gz", "scrapes.jsonl")
 REQUESTS_NAMES = ("requests.jsonl.gz", "requests.jsonl")
+SERVER_LOG_NAMES = ("server.log.gz", "server.log")
 _SCRAPES_TO_TELL_INTERVAL = 30
 _MAX_SETTINGS_BYTES = 1 << 20
 _MODEL_MAX_AGE_SECONDS = 30.0
 
 Recorded = Scrape | ScrapeFailed
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLog:
+    """A log to be read along with a recording; ``utc_offset`` is that of the zone of its stamps without one."""
+
+    path: Path
+    format: LogFormat
+    utc_offset: Callable[[float], float] = lambda _: 0.0
 
 
 class RecordingError(Exception):
@@ -83,6 +96,45 @@ class Recording:
                 records.append(record)
         return sorted(records, key=lambda record: record.finish)
 
+    def logged(self, logs: Iterable[RecordedLog], reference: float) -> Iterator[tuple[float, LogFact]]:
+        """Facts of several logs, each with the time [unix s] from which on it is known, in the order of that.
+
+        ``reference`` is a time of the recording: vLLM's own stamps leave out the year. Settings are known from the
+        beginning, for a server is not always recorded from its start.
+
+        Raises:
+            RecordingError: a log cannot be found.
+        """
+        return heapq.merge(*(self._log(log, reference) for log in logs), key=lambda known: known[0])
+
+    def _log(self, log: RecordedLog, reference: float) -> Iterator[tuple[float, LogFact]]:
+        if not log.path.is_file():
+            raise RecordingError(f"there is no {log.path}")
+        return iter(sorted(self._facts(log, reference), key=lambda known: known[0]))
+
+    def _facts(self, log: RecordedLog, reference: float) -> Iterator[tuple[float, LogFact]]:
+        reader, local = LogReader(log.format), LocalTime(reference, log.utc_offset)
+        refused: Counter[str] = Counter()
+        for number, line in read_lines(log.path, self.report):
+            reading = reader.read(line + b"\n", local)
+            for reason in reading.samples:
+                refused[reason] += 1
+                if refused[reason] == 1:
+                    self.report(f"{log.path.name}:{number}: {reason}; skipped, and not told again for this reason")
+            for fact in reading.facts:
+                yield _known_from(fact), fact
+
+    def server_log(self, utc_offset: Callable[[float], float]) -> RecordedLog:
+        """The log of vLLM itself, beside the scrapes.
+
+        Raises:
+            RecordingError: there is none.
+        """
+        path = _first_of(self.folder, SERVER_LOG_NAMES)
+        if path is None:
+            raise RecordingError(f"{self.folder} holds no {SERVER_LOG_NAMES[0]}, which --server-log asks for")
+        return RecordedLog(path, LogFormat("vllm"), utc_offset)
+
     def settings(self) -> Settings:
         """The settings recorded beside the scrapes; unknown where there are none."""
         path = self.folder / SETTINGS_NAME
@@ -96,11 +148,23 @@ class Recording:
         return settings
 
 
-def replay(recording: Recording, options: CoreOptions | None = None, *, requests: bool = False) -> Iterator[FleetView]:
+def _known_from(fact: LogFact) -> float:
+    if isinstance(fact, Settings):
+        return float("-inf")
+    return fact.finish if isinstance(fact, RequestRecord) else fact.at
+
+
+def replay(
+    recording: Recording,
+    options: CoreOptions | None = None,
+    *,
+    requests: bool = False,
+    logs: Sequence[RecordedLog] = (),
+) -> Iterator[FleetView]:
     """The fleet's view after each scrape of a recording, at the time of that scrape.
 
     Without ``options``, those of a default configuration with the scrape interval that the recording shows.
-    With ``requests`` each request is observed once it has ended.
+    With ``requests`` each request is observed once it has ended; ``logs`` are read as if they had been followed.
 
     Raises:
         RecordingError: a file that is needed is missing.
@@ -120,12 +184,13 @@ def replay(recording: Recording, options: CoreOptions | None = None, *, requests
     # a request that ends in the instant of a scrape is in that scrape, so it comes before it
     events = heapq.merge(
         ((record.finish, 0, record) for record in ended),
+        ((at, 0, fact) for at, fact in recording.logged(logs, first[0].at if first else 0.0)),
         ((scrape.at, 1, scrape) for scrape in itertools.chain(first, scrapes)),
         key=lambda event: event[:2],
     )
     for at, _, event in events:
         fleet.observe(target, event)
-        if isinstance(event, RequestRecord):
+        if not isinstance(event, Scrape | ScrapeFailed):
             continue
         for name, key, run in fleet.due_runs(at):
             fleet.correct(name, key, run.run())
