@@ -301,9 +301,12 @@ class EngineEstimator:
         if logs is not None:
             if not isinstance(logs, dict) or not all(isinstance(part, dict) for part in logs.values()):
                 raise TypeError("logs must be objects")
-            self._log.restore(logs["requests"])
-            self._arrivals.restore(logs["arrivals"])
-            self._largest.restore(logs["largest"])
+            try:
+                self._log.restore(logs["requests"])
+                self._arrivals.restore(logs["arrivals"])
+                self._largest.restore(logs["largest"])
+            except (OverflowError, AttributeError) as error:
+                raise ValueError(str(error)) from None
         self._law.restore(law)
         self._calibration.restore(calibration)
 

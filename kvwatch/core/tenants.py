@@ -131,6 +131,8 @@ class Tenants:
             part.restore(dumped)
             slices[int(index)] = part
         begin = None if since is None else float(since)  # type: ignore[arg-type]
+        if begin is not None and not abs(begin) < 1e12:
+            raise ValueError("time of tenants out of range")
         if float(state["width"]) == self._width:  # type: ignore[arg-type]
             self._slices, self._since, self._named = slices, begin, bool(state["named"])
 
