@@ -19,11 +19,10 @@ RUN python3 -m venv --without-pip /app \
 # The libraries' own tests and sample data weigh more than kvwatch.
 RUN find /app -type d -name tests -prune -exec rm -rf {} + \
     && find /app \( -name '*.pyi' -o -path '*/river/datasets/*' ! -name '*.py' -type f \) -delete
-# A read-only root cannot keep bytecode, so what kvwatch imports, the standard library too, is compiled here.
+# A read-only root cannot keep bytecode, so what kvwatch imports, the standard library too, is compiled here. /state
+# becomes the folder for estimates.state_file: a volume that is mounted there begins as its user's.
 ENV PYTHONPYCACHEPREFIX=/app/bytecode
-RUN ["/app/bin/kvwatch", "--version"]
-# Where estimates.state_file may be: a volume mounted here begins as its user's.
-RUN mkdir /state
+RUN /app/bin/kvwatch --version && mkdir /state
 
 # The last stage runs nothing, so that a base without a shell serves as well.
 FROM ${BASE}
