@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a dozen short cases")
     parser.add_argument("--cached", action="store_true", help="only judge what is simulated already")
     parser.add_argument("--kind", action="append", help="cases of this kind only")
-    parser.add_argument("--cache", type=Path, help="folder for traces (default: .cache/lead_time, by version of the sources)")
+    parser.add_argument(
+        "--cache", type=Path, help="folder for traces (default: .cache/lead_time, by version of the sources)"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for lead_time.md, .json and pictures")
     arguments = parser.parse_args()
     folder = arguments.cache or store.CACHE / store.version()
@@ -36,14 +38,18 @@ def main() -> None:
         trace = store.load(case, folder)
         cpu += trace.cpu_seconds
         judged.append(judge.judge(case, trace, files))
-        said = ", ".join(f"{v.rule} {'–' if v.lead_seconds is None else format(v.lead_seconds, '+.0f')}" for v in judged[-1].verdicts)
+        said = ", ".join(
+            f"{v.rule} {'–' if v.lead_seconds is None else format(v.lead_seconds, '+.0f')}" for v in judged[-1].verdicts
+        )
         elapsed = time.monotonic() - started
         print(f"{number}/{len(cases)} {elapsed:.0f} s: {case.name}: {said}", file=sys.stderr, flush=True)
     text = report.markdown(judged, cpu_seconds=cpu)
     print(text)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "lead_time.md").write_text(text)
-    (arguments.output / "lead_time.json").write_bytes(orjson.dumps(report.as_json(judged), option=orjson.OPT_INDENT_2) + b"\n")
+    (arguments.output / "lead_time.json").write_bytes(
+        orjson.dumps(report.as_json(judged), option=orjson.OPT_INDENT_2) + b"\n"
+    )
     (arguments.output / "lead_time_leads.svg").write_text(plot.lead_distributions(judged))
     (arguments.output / "lead_time_false_pages.svg").write_text(plot.false_page_rates(judged))
 

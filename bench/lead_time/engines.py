@@ -45,11 +45,12 @@ ENGINES = 24
 class SmallHardware(Hardware):
     """An affine step law given as such."""
 
-    affine: StepLaw = StepLaw(0.1)
+    affine: StepLaw | None = None
 
     @property
     def law(self) -> StepLaw:
         """The affine step law."""
+        assert self.affine is not None
         return self.affine
 
 
@@ -89,9 +90,7 @@ def _settings(pool: tuple[RequestShape, ...], running: int, limit: str, *, shari
     )
 
 
-def _law(
-    source: random.Random, pool: tuple[RequestShape, ...], settings: SchedulerSettings
-) -> tuple[StepLaw, Truth]:
+def _law(source: random.Random, pool: tuple[RequestShape, ...], settings: SchedulerSettings) -> tuple[StepLaw, Truth]:
     """A law that takes a tenth of a second or two at full load, and how the truth departs from it."""
     c = composition(pool, settings.block_size_tokens, settings.max_num_batched_tokens)
     limits = c.concurrency(settings.kv_capacity_tokens, settings.max_num_seqs, settings.max_num_batched_tokens)

@@ -123,7 +123,8 @@ def over_time(name: str, windows: list[Window]) -> Vector:
 
 EACH: dict[str, Callable[..., Array]] = {
     "abs": np.abs, "ceil": np.ceil, "floor": np.floor, "sqrt": np.sqrt, "exp": np.exp, "ln": np.log, "sgn": np.sign,
-    "clamp_min": np.maximum, "clamp_max": np.minimum, "clamp": lambda v, low, high: np.minimum(np.maximum(v, low), high),
+    "clamp_min": np.maximum, "clamp_max": np.minimum,
+    "clamp": lambda values, low, high: np.minimum(np.maximum(values, low), high),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.lead_time import truth
 from bench.lead_time.rules import RuleFile, evaluation_times, firings, read, stored
-from bench.lead_time.scenarios import Case
+from bench.lead_time.scenarios import STABLE_UP_TO, Case
 from bench.lead_time.series import Database, Mask, Stored
 from bench.lead_time.trace import Array, Labels, Trace, labels_of
 
@@ -22,7 +22,7 @@ KVWATCH = "kvwatch"
 _PAGE_SEVERITY, _MUTE = "critical", "KvwatchRollout"
 _SAME_PAGE_SECONDS = 300.0
 """A page that comes back within so long is the same one, as notifications are grouped."""
-_CONFIGURED = {"kvwatch_scale_up_seconds": 300.0, "kvwatch_target_utilization": 0.8}
+_CONFIGURED = {"kvwatch_scale_up_seconds": 600.0, "kvwatch_target_utilization": 0.8}
 """Gauges that only repeat the configuration; put in where a trace has none."""
 
 
@@ -32,10 +32,12 @@ class Verdict:
 
     Attributes:
         rule: ``kvwatch`` or a rival's name.
-        lead_seconds: From the page that stood when the queue began to grow for good, or the first one after, to
-            that instant; negative if it came after. ``None`` where there is no such instant, or no page came.
+        lead_seconds: From the first page that counts to the instant at which the queue began to grow for good;
+            negative if it came after. A page counts if it began after the load began to rise, and either stood at
+            that instant, or began at a ρ that is not stable any more. ``None`` where there is no such instant, or no
+            page came.
         false_pages: Pages that began in stable time.
-        early_pages: Pages that began while the load rose, and were over before the queue grew.
+        early_pages: Pages that began while the load rose at a ρ still stable, and were over before the queue grew.
         pages: All pages.
     """
 
@@ -62,7 +64,7 @@ class Judged:
 
 
 def rule_files() -> tuple[RuleFile, RuleFile]:
-    """kvwatch's own as it ships, and the rivals'."""
+    """The file of alerts as it ships, and the rivals'."""
     return read(OWN), read(RIVALS)
 
 
@@ -126,7 +128,10 @@ def judge(case: Case, trace: Trace, files: Sequence[RuleFile]) -> Judged:
     stable = _stable(case, trace, onset)
     verdicts = []
     for rule, (times, out) in sorted(pages(trace, files).items()):
-        verdicts.append(_verdict(rule, spells(times, out), case, onset, stable))
+        found = [
+            _Page(start, end, float(truth.load(case, trace, np.array([start]))[0])) for start, end in spells(times, out)
+        ]
+        verdicts.append(_verdict(rule, found, case, onset, stable))
     at_onset = None if onset is None else float(truth.load(case, trace, np.array([onset]))[0])
     hours = sum(end - start for start, end in stable) / 3600
     return Judged(case, onset, at_onset, hours, tuple(verdicts))
@@ -143,13 +148,22 @@ def _stable(case: Case, trace: Trace, onset: float | None) -> list[tuple[float, 
     return [(0.0, case.rise_at)] if case.rise_at else []
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page: its begin and end [s], and ρ when it began."""
+
+    start: float
+    end: float
+    load: float
+
+
 def _verdict(
-    rule: str, found: list[tuple[float, float]], case: Case, onset: float | None, stable: list[tuple[float, float]]
+    rule: str, found: list[_Page], case: Case, onset: float | None, stable: list[tuple[float, float]]
 ) -> Verdict:
-    false = [s for s, _ in found if any(a <= s < b for a, b in stable)]
+    false = [p for p in found if any(a <= p.start < b for a, b in stable)]
     if onset is None:
         return Verdict(rule, None, len(false), 0, len(found))
-    rising = [(s, e) for s, e in found if s >= case.rise_at]
-    counted = [s for s, e in rising if e > onset]
-    early = [s for s, e in rising if e <= onset]
-    return Verdict(rule, onset - counted[0] if counted else None, len(false), len(early), len(found))
+    rising = [p for p in found if p.start >= case.rise_at]
+    counted = [p for p in rising if p.end > onset or p.load > STABLE_UP_TO]
+    lead = onset - counted[0].start if counted else None
+    return Verdict(rule, lead, len(false), len(rising) - len(counted), len(found))

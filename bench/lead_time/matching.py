@@ -97,7 +97,7 @@ def _vectors(operator: str, left: Vector, right: Vector, matching: Matching) -> 
     for c in one:
         by_key[matching.signature(c.labels)].append(c)
     for key, columns in by_key.items():
-        if (sum(c.there.astype(int) for c in columns) > 1).any():
+        if (np.sum([c.there for c in columns], axis=0) > 1).any():
             raise ValueError(f"several elements match on the side of one: {dict(key)}")
     result = []
     for many in right if matching.many == "right" else left:

@@ -19,6 +19,8 @@ from bench.lead_time.series import NAME, Column, Database, Mask, Matcher, Vector
 from bench.lead_time.trace import Array, Labels
 
 Value = Vector | Array
+Node = Any
+"""A node of the tree; promql-parser gives no types for them."""
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
 
@@ -43,9 +45,9 @@ class _Evaluation:
         self._database = database
         self._interval = interval
 
-    def of(self, node: Any, times: Array) -> Value:  # noqa: PLR0911 (one for each kind of node)
+    def of(self, node: Node, times: Array) -> Value:  # noqa: PLR0911 (one for each kind of node)
         """Value of a node of the tree."""
-        match type(node).__name__:
+        match _kind(node):
             case "NumberLiteral":
                 return np.full(len(times), node.val)
             case "ParenExpr":
@@ -62,9 +64,9 @@ class _Evaluation:
                 return self._aggregate(node, times)
             case "Call":
                 return self._call(node, times)
-        raise NotImplementedError(type(node).__name__)
+        raise NotImplementedError(_kind(node))
 
-    def _selector(self, node: Any, times: Array) -> tuple[str, list[Matcher], Array]:
+    def _selector(self, node: Node, times: Array) -> tuple[str, list[Matcher], Array]:
         if node.at is not None or node.matchers.or_matchers:
             raise NotImplementedError("@ and or between matchers")
         matchers = [(m.name, _OPERATORS[str(m.op).rpartition(".")[2]], m.value) for m in node.matchers.matchers]
@@ -73,12 +75,12 @@ class _Evaluation:
             raise NotImplementedError("a selector without a name")
         return node.name or named[0][2], matchers, times - _seconds(node.offset)
 
-    def _windows(self, node: Any, times: Array) -> list[Window]:
-        if type(node).__name__ == "MatrixSelector":
+    def _windows(self, node: Node, times: Array) -> list[Window]:
+        if _kind(node) == "MatrixSelector":
             name, matchers, at = self._selector(node.vector_selector, times)
             return self._database.window(name, matchers, at, node.range.total_seconds())
-        if type(node).__name__ != "SubqueryExpr" or node.at is not None:
-            raise NotImplementedError(type(node).__name__)
+        if _kind(node) != "SubqueryExpr" or node.at is not None:
+            raise NotImplementedError(_kind(node))
         at, seconds = times - _seconds(node.offset), node.range.total_seconds()
         step = node.step.total_seconds() if node.step is not None else self._interval
         grid = np.arange(np.ceil((at[0] - seconds) / step), at[-1] / step + 1e-9) * step
@@ -87,7 +89,7 @@ class _Evaluation:
             raise NotImplementedError("a subquery of a scalar")
         return [window(c.labels, grid[c.there], c.values[c.there], at, seconds) for c in inner]
 
-    def _aggregate(self, node: Any, times: Array) -> Vector:
+    def _aggregate(self, node: Node, times: Array) -> Vector:
         vector = self._vector(node.expr, times)
         modifier = node.modifier
         groups: dict[Labels, list[Column]] = defaultdict(list)
@@ -106,16 +108,16 @@ class _Evaluation:
         for labels, columns in groups.items():
             there = np.array([c.there for c in columns])
             values = reduce(np.array([c.values for c in columns]), there)
-            result.append(Column(labels, values, there.any(axis=0)))
+            result.append(Column(labels, values, np.asarray(there.any(axis=0))))
         return result
 
-    def _vector(self, node: Any, times: Array) -> Vector:
+    def _vector(self, node: Node, times: Array) -> Vector:
         value = self.of(node, times)
         if not isinstance(value, list):
             raise ValueError("expected an instant vector")  # noqa: TRY004 (Prometheus' words for a bad expression)
         return value
 
-    def _call(self, node: Any, times: Array) -> Value:  # noqa: PLR0911
+    def _call(self, node: Node, times: Array) -> Value:  # noqa: PLR0911
         name, arguments = node.func.name, list(node.args)
         if name in OVER_TIME:
             return over_time(name, self._windows(arguments[0], times))
@@ -140,28 +142,32 @@ class _Evaluation:
                 return _label_replace(self._vector(arguments[0], times), *(a.val for a in arguments[1:]))
         raise NotImplementedError(f"{name}()")
 
-    def _scalar(self, node: Any, times: Array) -> Array:
+    def _scalar(self, node: Node, times: Array) -> Array:
         value = self.of(node, times)
         if isinstance(value, list):
             raise ValueError("expected a scalar")  # noqa: TRY004
         return value
 
-    def _absent(self, node: Any, times: Array) -> Vector:
+    def _absent(self, node: Node, times: Array) -> Vector:
         present = np.zeros(len(times), dtype=bool)
         for c in self._vector(node, times):
             present |= c.there
         labels: Labels = ()
-        if type(node).__name__ == "VectorSelector":
+        if _kind(node) == "VectorSelector":
             equal = [(m.name, m.value) for m in node.matchers.matchers if str(m.op).endswith("Equal") and m.value]
             labels = tuple(sorted((k, v) for k, v in equal if k != NAME and "Not" not in v))
         return merged([Column(labels, np.ones(len(times)), ~present)])
 
 
-def _seconds(offset: Any) -> float:
+def _kind(node: Node) -> str:
+    return type(node).__name__
+
+
+def _seconds(offset: Node) -> float:
     return 0.0 if offset is None else float(offset.total_seconds())
 
 
-def _matching(modifier: Any) -> Matching:
+def _matching(modifier: Node) -> Matching:
     if modifier is None:
         return Matching()
     found = modifier.matching
@@ -180,7 +186,7 @@ def _reduce(reduce: Callable[..., Array], missing: float) -> Callable[[Array, Ma
 
 
 def _average(values: Array, there: Mask) -> Array:
-    return np.where(there, values, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return np.asarray(np.where(there, values, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1))
 
 
 _AGGREGATES: dict[str, Callable[[Array, Mask], Array]] = {

@@ -87,7 +87,7 @@ def _rules(cases: Sequence[Judged]) -> str:
                 f"{found.missed / found.cases:.1%}", f"{found.early / found.cases:.2f}",
             ))  # fmt: skip
     return _table(
-        ("rule", "false pages in 1,000 h", "a usable page", "median lead on ramps [s]", "missed", "pages that came and went before, a ramp"),
+        ("rule", "false pages in 1,000 h", "usable", "median lead on ramps [s]", "missed", "early pages a ramp"),
         rows,
     )  # fmt: skip
 
@@ -139,7 +139,9 @@ def _others(cases: Sequence[Judged]) -> list[str]:
     if bursts:
         hours = sum(j.case.seconds for j in bursts) / 3600
         said = ", ".join(f"{rule} {sum(j.of(rule).pages for j in bursts)}" for rule in rules(cases))
-        parts.append(f"### Bursts of two minutes at ρ = 1.1, else 0.5 ({len(bursts)} runs, {hours:.0f} h): pages\n\n{said}\n")
+        parts.append(
+            f"### Bursts of two minutes at ρ = 1.1, else 0.5 ({len(bursts)} runs, {hours:.0f} h): pages\n\n{said}\n"
+        )
     return parts
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.lead_time.engines import ENGINES
 
@@ -13,7 +14,7 @@ RAMP_MINUTES = (5, 10, 15, 30, 60, 120, 180)
 STABLE_LOADS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85)
 NEAR_LOAD = 0.9
 """Held too, and reported by itself: it is above what counts as stable."""
-STABLE_HOURS, NEAR_HOURS, DAY_HOURS = 16.0, 4.0, 24.0
+STABLE_HOURS, NEAR_HOURS, DAY_HOURS = 17.0, 4.0, 24.0
 STABLE_UP_TO = 0.85
 TOP = 1.25
 """ρ at the end of a ramp, held until the queue has grown for long enough."""
@@ -142,7 +143,7 @@ def _shifts() -> Iterator[Case]:
     for number in range(ENGINES):
         overloads = number % 2 == 0
         rise = _SHIFT_SECONDS[number % 3]
-        before = 0.6 if overloads else 0.4
+        before = 0.6 if overloads else 0.35
         load = (Stretch(_WARM_SECONDS + max(rise, 1.0) + (_HOLD_SECONDS if overloads else 5400.0), before, before),)
         factor = 2.0
         for kind in ("mix", "slowdown"):
@@ -177,7 +178,7 @@ def _days() -> Iterator[Case]:
 def _sine(trough: float, peak: float) -> tuple[Stretch, ...]:
     parts = 96
     levels = [(trough + peak) / 2 - (peak - trough) / 2 * math.cos(2 * math.pi * i / parts) for i in range(parts + 1)]
-    pairs: Sequence[tuple[float, float]] = list(zip(levels, levels[1:], strict=False))
+    pairs = pairwise(levels)
     return tuple(Stretch(DAY_HOURS * 3600 / parts, a, b) for a, b in pairs)
 
 

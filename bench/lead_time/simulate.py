@@ -32,8 +32,8 @@ from kvwatch.facts import Scrape
 SCRAPE_SECONDS = 10.0
 """Of kvwatch: longer than its default of a second, which costs it accuracy and spares this bench most of its time."""
 EAGER_SECONDS, EAGER_MODEL_SECONDS, MODEL_SECONDS, LONG_MODEL_SECONDS = 600.0, 60.0, 300.0, 900.0
-"""For how long from the start runs of the embedded engine are made eagerly, how often then, afterwards, and in cases
-of more than six hours. kvwatch itself makes them every 30 s to 3 min; they correct for evictions, which change slowly."""
+"""For how long from the start runs of the embedded engine are made eagerly, how often then, afterwards, and in long
+cases. kvwatch itself makes them every 30 s to 3 min; they correct for evictions, which change slowly."""
 _LONG_SECONDS = 6 * 3600.0
 _EPOCH = 1_750_000_000.0
 _SATURATED_REQUESTS = 3000
@@ -77,7 +77,9 @@ class _Run:
         seed = random.Random(case.name).getrandbits(32)
         self._clocks: list[TrueClock] = []
         self._engines: list[Engine] = []
-        self._fleet = Fleet(CoreOptions(scrape_interval_seconds=SCRAPE_SECONDS, model_max_age_seconds=EAGER_MODEL_SECONDS))
+        self._fleet = Fleet(
+            CoreOptions(scrape_interval_seconds=SCRAPE_SECONDS, model_max_age_seconds=EAGER_MODEL_SECONDS)
+        )
         self._names = [f"vllm-{i}:8000" for i in range(case.replicas)]
         for i, name in enumerate(self._names):
             clock = engine.clock(seed + i)

@@ -74,9 +74,7 @@ def leads(cases: Sequence[Judged], rule: str) -> Leads | None:
         return None
     found = [lead(j, rule) for j in cases]
     low, middle, high = (float(x) for x in np.quantile(found, (0.1, 0.5, 0.9)))
-    return Leads(
-        len(found), low, middle, high, sum(x <= 0 for x in found), sum(j.of(rule).early_pages for j in cases)
-    )
+    return Leads(len(found), low, middle, high, sum(x <= 0 for x in found), sum(j.of(rule).early_pages for j in cases))
 
 
 def false_pages(cases: Sequence[Judged], rule: str) -> FalsePages:
@@ -85,7 +83,7 @@ def false_pages(cases: Sequence[Judged], rule: str) -> FalsePages:
 
 
 def rules(cases: Sequence[Judged]) -> list[str]:
-    """kvwatch first."""
+    """Names of the rules that were judged, kvwatch first."""
     names = {v.rule for j in cases for v in j.verdicts}
     return [KVWATCH, *sorted(names - {KVWATCH})]
 
@@ -121,7 +119,9 @@ def claims(cases: Sequence[Judged]) -> list[Claim]:
         if rival is not None:
             gained, needed = ahead(ramps, rival), required_lead(minutes)
             said = f"{gained:.0f} s over {rival} ({len(ramps)} runs)"
-            found.append(Claim(f"ramp of {minutes} min: ahead of the best rival by {needed:.0f} s", said, gained >= needed))
+            found.append(
+                Claim(f"ramp of {minutes} min: ahead of the best rival by {needed:.0f} s", said, gained >= needed)
+            )
     ramps = overloaded(cases, "ramp")
     if ramps:
         missed = sum(lead(j, KVWATCH) <= 0 for j in ramps)

@@ -48,7 +48,8 @@ EXPRESSIONS = (
     "absent(gauge)", 'absent(nothing{pod="a"})', "vector(1)", "scalar(sum(gauge)) * gauge", "time() - 1750000000",
     "clamp_min(gauge, 3)", "clamp_max(gauge, 3)", "clamp(gauge, 2, 4)", "abs(gauge - 5)", "ceil(gauge)", "floor(gauge)",
     "sqrt(gauge)", "exp(gauge / 10)", "ln(gauge)", "sgn(gauge - 5)",
-    "histogram_quantile(0.95, sum by (le) (rate(seconds_bucket[5m])))", "histogram_quantile(0.5, rate(seconds_bucket[5m]))",
+    "histogram_quantile(0.95, sum by (le) (rate(seconds_bucket[5m])))",
+    "histogram_quantile(0.5, rate(seconds_bucket[5m]))",
     'label_replace(gauge, "short", "$1-x", "pod", "(.).*")', 'label_replace(other, "kind", "5m", "", "")',
     "rare", "rate(rare[2m])", "sum(rare) or vector(0)", "total / (total > 300)", "gauge / 0 > 1",
 )  # fmt: skip
@@ -57,7 +58,7 @@ EXPRESSIONS = (
 def _series() -> dict[Labels, Stored]:
     """Gauges, counters with resets, a histogram, and a series that is seldom there."""
     source = random.Random(5)
-    at = _START + _PHASE + _EVERY * np.arange(_SCRAPES)
+    at = _START + _PHASE + np.arange(0.0, _EVERY * _SCRAPES, _EVERY)
     series: dict[Labels, Stored] = {}
     for pod in ("a", "b"):
         for engine in ("0", "1"):
@@ -154,33 +155,38 @@ def test_an_expression_has_the_value_that_prometheus_gives_it(prometheus: str, e
         assert ours[key] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), (expression, key)
 
 
-def _promtool(folder: Path, rules: dict[str, Any], series: dict[Labels, list[float | None]], every: float,
-              expected: dict[str, list[tuple[float, dict[str, str]]]], times: list[float]) -> str:  # fmt: skip
-    """Ask promtool whether exactly these alerts fire at these times; its output if not."""
+Alerts = dict[str, list[tuple[float, dict[str, str]]]]
+"""Times at which each alert fires, with its labels."""
+
+
+def _promtool(folder: Path, rules: dict[str, Any], series: dict[Labels, list[float | None]], expected: Alerts) -> str:
+    """Ask promtool whether exactly these alerts fire, at every evaluation; its output if not."""
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     inputs = []
     for labels, values in series.items():
         given = ",".join(f'{k}="{v}"' for k, v in labels if k != NAME)
-        words = ["_" if i == 0 and v is None else "stale" if v is None else repr(v) for i, v in enumerate(values)]
+        words = ["stale" if v is None else repr(v) for v in values]
         inputs.append({"series": f"{dict(labels)[NAME]}{{{given}}}", "values": " ".join(words)})
-    test = {
-        "rule_files": ["rules.yaml"],
-        "evaluation_interval": "15s",
-        "tests": [{
-            "interval": f"{every:.0f}s",
-            "input_series": inputs,
-            "alert_rule_test": [
-                {"eval_time": f"{at:.0f}s", "alertname": name,
-                 "exp_alerts": [{"exp_labels": labels} for when, labels in alerts if when == at]}
-                for name, alerts in expected.items() for at in times
-            ],
-        }],
-    }  # fmt: skip
+    checks = [
+        {
+            "eval_time": f"{at:.0f}s",
+            "alertname": name,
+            "exp_alerts": [{"exp_labels": labels} for when, labels in alerts if when == at],
+        }
+        for name, alerts in expected.items()
+        for at in _evaluations(series)
+    ]
+    case = {"interval": f"{_EVERY:.0f}s", "input_series": inputs, "alert_rule_test": checks}
+    test = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{_STEP:.0f}s", "tests": [case]}
     (folder / "test.yaml").write_text(yaml.safe_dump(test))
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(folder / "test.yaml")], check=False, capture_output=True, timeout=120
-    )
+    command = ["promtool", "test", "rules", str(folder / "test.yaml")]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=120)
     return "" if done.returncode == 0 else (done.stdout + done.stderr).decode()
+
+
+def _evaluations(series: dict[Labels, list[float | None]]) -> list[float]:
+    length = len(next(iter(series.values())))
+    return [_STEP * i for i in range(round(length * _EVERY / _STEP))]
 
 
 def _ramp_series() -> dict[Labels, list[float | None]]:
@@ -222,18 +228,18 @@ def _ramp_series() -> dict[Labels, list[float | None]]:
 @pytest.mark.parametrize("path", [OWN, RIVALS], ids=["kvwatch", "rivals"])
 def test_alerts_fire_when_promtool_says_so(path: Path, tmp_path: Path) -> None:
     """Every alert of the file, at every evaluation: with ``for``, ``keep_firing_for``, and series that go stale."""
-    every, series = 30.0, _ramp_series()
-    length = len(next(iter(series.values())))
-    times = np.arange(0.0, every * length, 15.0)
-    at = every * np.arange(length)
+    series = _ramp_series()
+    times = np.array(_evaluations(series))
+    at = times[:: round(_EVERY / _STEP)]
     database = Database(
         {k: Stored(at, np.array([np.nan if v is None else v for v in values])) for k, values in series.items()}
     )
     file = read(path)
-    expected: dict[str, list[tuple[float, dict[str, str]]]] = {r.name: [] for r in file.rules if r.is_alert}
+    expected: Alerts = {r.name: [] for r in file.rules if r.is_alert}
     for found in firings(file, database, times):
         labels = {**dict(found.labels), **dict(found.alert.labels)}
-        expected[found.alert.name] += [(t, labels) for t, fires in zip(times.tolist(), found.firing, strict=True) if fires]
+        fired = times[found.firing].tolist()
+        expected[found.alert.name] += [(when, labels) for when in fired]
     assert sum(bool(alerts) for alerts in expected.values()) >= 3
     rules = yaml.safe_load(path.read_text())
     for group in rules["groups"]:
@@ -241,6 +247,6 @@ def test_alerts_fire_when_promtool_says_so(path: Path, tmp_path: Path) -> None:
             rule.pop("annotations", None)
     # one group, so that promtool evaluates in the file's order too
     rules["groups"] = [{"name": "all", "interval": "15s", "rules": [r for g in rules["groups"] for r in g["rules"]]}]
-    assert not _promtool(tmp_path, rules, series, every, expected, times.tolist())
-    late = {name: [(at + 15.0, labels) for at, labels in alerts] for name, alerts in expected.items()}
-    assert _promtool(tmp_path, rules, series, every, late, times.tolist()), "promtool accepts anything"
+    assert not _promtool(tmp_path, rules, series, expected)
+    late = {name: [(when + _STEP, labels) for when, labels in alerts] for name, alerts in expected.items()}
+    assert _promtool(tmp_path, rules, series, late), "promtool accepts anything"
