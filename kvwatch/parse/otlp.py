@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from kvwatch.facts import Rejected, RequestRecord
 from kvwatch.parse.tenant import TenantName, plain_tenant
@@ -50,7 +52,7 @@ class AttributeKeys:
     tenant_name: TenantName = plain_tenant
 
 
-class SpanRequest(NamedTuple):
+class SpanRequest(msgspec.Struct, frozen=True, gc=False):
     """One request: its trace id and span id in one, what its resource says about the target, and the request."""
 
     span: bytes
@@ -92,41 +94,33 @@ class TooManyError(ValueError):
     """An export of more frames than are read."""
 
 
-class Times(NamedTuple):
-    """Start and end of a span in unix nanoseconds, 0 where missing."""
+def request(
+    trace_id: bytes, span_id: bytes, times: tuple[int, int], found: Sequence[object], keys: AttributeKeys
+) -> RequestRecord | str:
+    """The request of a span named ``llm_request``, or the reason of :data:`REASONS` why it is none.
 
-    start: int
-    end: int
-
-
-class Found(NamedTuple):
-    """The values of the attributes of interest, each ``None`` where it is missing."""
-
-    prompt_tokens: object = None
-    completion_tokens: object = None
-    tenant: object = None
-    model: object = None
-
-
-def request(trace_id: bytes, span_id: bytes, times: Times, found: Found, keys: AttributeKeys) -> RequestRecord | str:
-    """The request of a span named ``llm_request``, or the reason of :data:`REASONS` why it is none."""
+    ``times`` are start and end in unix nanoseconds, 0 where missing; ``found`` the values of the attributes for prompt
+    tokens, completion tokens, tenant and model, each ``None`` where it is missing.
+    """
     if len(trace_id) != _TRACE_ID_BYTES or len(span_id) != _SPAN_ID_BYTES or not (any(trace_id) and any(span_id)):
         return "bad_id"
-    if not 0 < times.start <= times.end < _UNIX_NANO_END:
+    start, end = times
+    if not 0 < start <= end < _UNIX_NANO_END:
         return "bad_time"
-    if found.prompt_tokens is None or found.completion_tokens is None:
+    asked, given, tenant, model = found
+    if asked is None or given is None:
         return "no_tokens"
-    prompt, completion = _tokens(found.prompt_tokens), _tokens(found.completion_tokens)
+    prompt, completion = _tokens(asked), _tokens(given)
     if prompt is None or completion is None:
         return "bad_tokens"
     return RequestRecord(
-        arrival=times.start / 10**9,
-        finish=times.end / 10**9,
+        arrival=start / 10**9,
+        finish=end / 10**9,
         prompt_tokens=prompt,
         completion_tokens=completion,
         source="otlp",
-        tenant=None if found.tenant is None else keys.tenant_name(found.tenant),
-        model_name=text(found.model),
+        tenant=None if tenant is None else keys.tenant_name(tenant),
+        model_name=None if model is None else text(model),
     )
 
 

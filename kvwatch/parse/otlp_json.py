@@ -17,9 +17,7 @@ from kvwatch.parse.otlp import (
     REQUEST_SPAN,
     AttributeKeys,
     Export,
-    Found,
     SpanRequest,
-    Times,
     TooManyError,
     request,
     text,
@@ -129,9 +127,9 @@ def _read_span(raw: bytes, resource: dict[str | None, object], keys: AttributeKe
         return
     wanted = [PROMPT_TOKENS, COMPLETION_TOKENS, keys.tenant, keys.model]
     own = _values(span.attributes, wanted)
-    found = Found(*(own.get(key) if key in own else _inherited(key, resource) for key in wanted))
+    found = [own.get(key) if key in own else _inherited(key, resource) for key in wanted]
     trace_id, span_id = _id(span.trace_id), _id(span.span_id)
-    times = Times(whole_number(span.start_time_unix_nano) or 0, whole_number(span.end_time_unix_nano) or 0)
+    times = whole_number(span.start_time_unix_nano) or 0, whole_number(span.end_time_unix_nano) or 0
     record = request(trace_id, span_id, times, found, keys)
     if isinstance(record, str):
         export.invalid[record] += 1

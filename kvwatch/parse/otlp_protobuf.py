@@ -17,9 +17,7 @@ from kvwatch.parse.otlp import (
     REQUEST_SPAN,
     AttributeKeys,
     Export,
-    Found,
     SpanRequest,
-    Times,
     TooManyError,
     request,
     text,
@@ -32,6 +30,7 @@ _RESOURCE = 1
 _SCOPE_SPANS = 2
 _SPANS = 2
 
+_SLOTS = _PROMPT, _COMPLETION, _TENANT, _MODEL = range(4)
 _SCALARS = frozenset(("string_value", "bool_value", "int_value", "double_value"))
 
 
@@ -58,8 +57,9 @@ class _Reader:
         self.export = Export()
         self._body = body
         self._keys = keys
-        self._wanted = [PROMPT_TOKENS, COMPLETION_TOKENS, keys.tenant, keys.model]
-        self._places = [-1] * len(self._wanted)
+        wanted = (PROMPT_TOKENS, COMPLETION_TOKENS, keys.tenant, keys.model)
+        self._wanted = [(slot, key) for slot, key in enumerate(wanted) if key is not None]
+        self._places = [MAX_ATTRIBUTES] * len(wanted)
 
     def read_resource_spans(self, start: int, end: int) -> None:
         # a message that comes in parts is, by protobuf's rules, all of them one after the other
@@ -91,14 +91,14 @@ class _Reader:
         if len(attributes) > MAX_ATTRIBUTES:
             export.invalid["too_large"] += 1
             return
-        prompt, completion, tenant, model = self._find(attributes)
-        if tenant is None and keys.tenant is not None:
-            tenant = resource.get(keys.tenant)
-        if model is None and keys.model is not None:
-            model = resource.get(keys.model)
+        found = self._find(attributes)
+        if found[_TENANT] is None and keys.tenant is not None:
+            found[_TENANT] = resource.get(keys.tenant)
+        if found[_MODEL] is None and keys.model is not None:
+            found[_MODEL] = resource.get(keys.model)
         trace_id, span_id = span.trace_id, span.span_id
-        found = Found(prompt, completion, tenant, model)
-        record = request(trace_id, span_id, Times(span.start_time_unix_nano, span.end_time_unix_nano), found, keys)
+        times = span.start_time_unix_nano, span.end_time_unix_nano
+        record = request(trace_id, span_id, times, found, keys)
         if isinstance(record, str):
             export.invalid[record] += 1
         else:
@@ -107,21 +107,21 @@ class _Reader:
 
     def _find(self, attributes: Sequence[KeyValue]) -> list[object]:
         """The values of the wanted attributes, looked for where the span before had them."""
-        found: list[object] = []
+        found: list[object] = [None] * len(_SLOTS)
         names: list[str] | None = None
-        for index, wanted in enumerate(self._wanted):
-            place = self._places[index]
-            value = None
-            if wanted is not None:
-                pair = attributes[place] if 0 <= place < len(attributes) else None
-                if pair is None or pair.key != wanted:
-                    if names is None:
-                        names = [pair.key for pair in attributes]
-                    place = self._places[index] = names.index(wanted) if wanted in names else -1
-                    pair = attributes[place] if place >= 0 else None
-                if pair is not None:
-                    value = _value(pair.value)
-            found.append(value)
+        count = len(attributes)
+        for slot, wanted in self._wanted:
+            place = self._places[slot]
+            if place >= count or (pair := attributes[place]).key != wanted:
+                if names is None:
+                    names = [pair.key for pair in attributes]
+                if wanted not in names:
+                    continue
+                place = self._places[slot] = names.index(wanted)
+                pair = attributes[place]
+            value = pair.value
+            # a number that is not 0 shows the kind at once
+            found[slot] = value.int_value or _value(value)
         return found
 
 
