@@ -65,6 +65,20 @@ class EngineView:
     observed_service_rate: float | None = None
     model_gap_ratio: float | None = None
     occupancy_residual_ratio: float | None = None
+    congestion_spectral_radius: float | None = None
+    congestion_growth_ratio: float | None = None
+    congestion_growth_ratio_lower: float | None = None
+    congestion_growth_ratio_upper: float | None = None
+    congestion_loss_ratio: float | None = None
+    congestion_period_steps: float | None = None
+    congestion_synchronisation_ratio: float | None = None
+    preemptions_per_request: float | None = None
+    recomputed_tokens_per_request: float | None = None
+    recommended_max_num_seqs: float | None = None
+    recommended_gain_ratio: float | None = None
+    recommended_gain_ratio_lower: float | None = None
+    advice: tuple[str, ...] = ()
+    """What evictions cost and what to set, in sentences; only in JSON and on the page."""
     replicas_required: float | None = None
     scale_up_seconds: float | None = None
     target_utilization: float | None = None

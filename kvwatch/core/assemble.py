@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import exp, hypot, log
 
+from kvwatch.core.advice import advice
 from kvwatch.core.capacity import CapacityEstimate, estimate_capacity
-from kvwatch.core.engine import MIN_REQUESTS, Estimates
+from kvwatch.core.engine import MIN_REQUESTS, PRESCRIBE_REQUESTS, Estimates
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.reasons import because, ok
 from kvwatch.facts import EngineKey
@@ -67,6 +68,8 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         observed_service_rate=observed,
         model_gap_ratio=abs(model - observed) / observed if model is not None and observed else None,
         occupancy_residual_ratio=e.demand.residual_ratio,
+        **_congestion(e),
+        advice=advice(e.congestion, e.prescription, e.settings.max_num_seqs),
         replicas_required=_replicas(arrival, mu, options.target_utilization),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=options.target_utilization,
@@ -79,6 +82,25 @@ def _tenant_rates(e: Estimates, capacity: CapacityEstimate) -> dict[str, float]:
     if e.tenants is None or capacity.service_rate is None or capacity.limit is None:
         return {}
     return e.tenants.service_rates(capacity.service_rate, capacity.limit)
+
+
+def _congestion(e: Estimates) -> dict[str, float | None]:
+    """The fields on evictions: waves, what they cost, and the cap that would end them."""
+    c, p = e.congestion, e.prescription
+    return {
+        "congestion_spectral_radius": c.stability.radius if c.stability else None,
+        "congestion_growth_ratio": c.stability.growth if c.stability else None,
+        "congestion_growth_ratio_lower": c.stability.growth_lower if c.stability else None,
+        "congestion_growth_ratio_upper": c.stability.growth_upper if c.stability else None,
+        "congestion_loss_ratio": c.loss_ratio,
+        "congestion_period_steps": c.wave.period if c.wave else None,
+        "congestion_synchronisation_ratio": c.synchronisation,
+        "preemptions_per_request": c.preemptions_per_finished,
+        "recomputed_tokens_per_request": c.recomputed_tokens_per_finished,
+        "recommended_max_num_seqs": p.max_num_seqs if p else None,
+        "recommended_gain_ratio": p.gain_ratio if p else None,
+        "recommended_gain_ratio_lower": p.gain_lower if p else None,
+    }
 
 
 def reference_window(e: Estimates) -> str | None:
@@ -172,8 +194,21 @@ def validity(e: Estimates, capacity: CapacityEstimate) -> dict[str, Validity]:
     verdicts["service_rate"] = ok() if capacity.reason == "ok" else because(capacity.reason)
     verdicts["utilization"] = _utilization_validity(e, verdicts["service_rate"])
     verdicts["stable_limit"] = _stable_limit_validity(e, capacity)
+    verdicts["congestion"] = ok() if e.congestion.stability else because("depends")
+    verdicts["recommendation"] = _recommendation_validity(e)
     verdicts["queue_slope"] = ok() if e.queue else because("warming_up")
     return verdicts
+
+
+def _recommendation_validity(e: Estimates) -> Validity:
+    """Whether a missing recommendation means that nothing is to be gained."""
+    if e.settings.max_num_seqs is None:
+        return because("seats_unknown")
+    if e.speculative:
+        return because("speculative_decoding")
+    if e.correction is None or e.full is None:
+        return because("depends")
+    return ok() if e.full.mix.demand.requests >= PRESCRIBE_REQUESTS else because("too_few_requests")
 
 
 def _demand_validity(e: Estimates) -> Validity:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,8 @@ _FULL_RATIO = 0.9
 _MOST_SAMPLES = 1200
 _EVICTIONS_WINDOW_SECONDS = 60.0
 _LEAST_CREST, _LEAST_TROUGH = 0.35, -0.35
-_LEAST_SYNCHRONISATION = 0.75
-"""Independent requests make at most a quarter of the variance of what is called a wave."""
+_LEAST_SYNCHRONISATION = 0.85
+"""Independent requests make at most a seventh of the variance of what is called a wave."""
 _LEAST_PERIOD_LIFETIMES = 0.1
 """Faster waves are ripples of a few requests."""
 _STABILITY_SECONDS = 10.0
@@ -153,7 +154,7 @@ def holding_variation(prompt_tokens: Array, output_tokens: Array) -> float:
     s, o = prompt_tokens, output_tokens
     first = float((o * (s + o / 2)).sum() / o.sum())
     second = float((o * (s * s + s * o + o * o / 3)).sum() / o.sum())
-    return max(second - first * first, 0.0) ** 0.5 / first
+    return sqrt(max(second - first * first, 0.0)) / first
 
 
 def costs(correction: Correction) -> tuple[float, float] | None:

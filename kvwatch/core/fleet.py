@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, Fact, Settings
 from kvwatch.queueing.capacity import replicas_required
@@ -35,11 +35,11 @@ class Fleet:
         if target in self._targets:
             self._targets[target].observe(fact)
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`."""
         return [(name, key, run) for name, t in self._targets.items() for key, run in t.due_runs(now)]
 
-    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+    def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
         """Take the result of a run."""
         if target in self._targets:
             self._targets[target].correct(key, correction)

@@ -9,14 +9,14 @@ other draws of the same traffic, so that it is not the search's own luck, and to
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
 import numpy as np
 
-from kvwatch.core.full_engine import Experiment, FullEngineInputs, FullEngineRun
+from kvwatch.core.full_engine import Correction, Experiment, FullEngineInputs, FullEngineRun
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.stats.trend import Z90
@@ -29,8 +29,10 @@ _COARSE = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.35)
 """Candidates, as multiples of the requests that run at full load under the present seats."""
 _REFINEMENTS = 2
 _SEED, _CHECKS = 20260615, 3
+_LIFETIMES, _MOST_STEPS = 8, 40_000
+"""All requests of a run begin together; it takes a few lifetimes until that no longer shows."""
 _STEADY_RATIO = 0.01
-"""The cap named before is kept while the best one is no better than this."""
+"""Caps that serve so little less than the best one count as good as it; the one named before is kept among them."""
 _MODEL_DEVIATION = 0.01
 """Relative sd of a ratio of two runs of the embedded engine against the same ratio of real servers."""
 _CURVATURE_DEVIATION = 0.06
@@ -45,12 +47,12 @@ class Prescription:
     what an admission watermark of 1% alone would bring. ``present`` and ``capped`` are the runs behind it.
     """
 
-    max_num_seqs: int | None
-    gain_ratio: float | None
-    gain_lower: float | None
-    watermark_gain_ratio: float
-    present: Saturation
-    capped: Saturation
+    max_num_seqs: int | None = None
+    gain_ratio: float | None = None
+    gain_lower: float | None = None
+    watermark_gain_ratio: float = 0.0
+    present: Saturation | None = None
+    capped: Saturation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,13 @@ class PrescriptionRun:
     inputs: FullEngineInputs
     before: int | None = None
 
-    def run(self) -> Prescription | None:
-        """The best cap; ``None`` where the engine at full load is not known."""
-        x = FullEngineRun(self.inputs).experiment()
-        if x is None:
-            return None
+    def run(self) -> Prescription:
+        """The best cap; an empty prescription where the engine at full load is not known."""
+        made = FullEngineRun(self.inputs).experiment()
+        if made is None:
+            return Prescription()
+        lifetime = self.inputs.demand.steps or 0.0
+        x = replace(made, steps=int(min(max(made.steps, _LIFETIMES * lifetime), _MOST_STEPS)))
         cap, present, capped = search(x, self.before)
         draws = list(_draws(x.pool, self.inputs.mix.demand.requests))
         now = [_saturated(x, pool=pool, seed=seed) for seed, pool in draws]
@@ -110,18 +114,22 @@ def search(x: Experiment, before: int | None = None) -> tuple[int, Saturation, S
     def best() -> int:
         return max(tried, key=lambda cap: (tried[cap].throughput_rps, -cap))
 
+    def gentlest(least: float) -> int:
+        """Of the caps that serve as much: fewer evictions are shorter waits, and an easier task for the real server."""
+        good = [cap for cap in tried if tried[cap].throughput_rps >= least]
+        return min(good, key=lambda cap: (tried[cap].preemptions_per_finished or 0.0, -tried[cap].throughput_rps))
+
     attempt(round(ratio * present.mean_running) for ratio in _COARSE)
     for _ in range(_REFINEMENTS):
         order = sorted(tried)
         place = order.index(best())
         neighbours = order[max(place - 1, 0) : place + 2]
         attempt((a + b) // 2 for a, b in zip(neighbours, neighbours[1:], strict=False))
-    cap = best()
     if before is not None:
         attempt((before,))
-        kept = tried.get(before)
-        if kept is not None and kept.throughput_rps >= (1 - _STEADY_RATIO) * tried[cap].throughput_rps:
-            cap = before
+    least = (1 - _STEADY_RATIO) * tried[best()].throughput_rps
+    kept = before is not None and before in tried and tried[before].throughput_rps >= least
+    cap = before if kept and before is not None else gentlest(least)
     return cap, present, tried[cap]
 
 
@@ -146,6 +154,10 @@ def _draws(pool: Sequence[RequestShape], requests: float) -> Iterable[tuple[int,
         yield _SEED + 1 + check, source.choices(pool, k=max(int(min(requests, 1024)), 1))
 
 
+ModelRun = FullEngineRun | PrescriptionRun
+ModelResult = Correction | Prescription | None
+
+
 class Prescriber:
     """When a search is due for one engine, and what the last one said."""
 
@@ -154,11 +166,18 @@ class Prescriber:
         self._at = float("-inf")
         self.prescription: Prescription | None = None
 
-    def due(self, now: float, inputs: FullEngineInputs | None) -> PrescriptionRun | None:
-        """A search to make now, or ``None``. One that was handed out counts as made."""
-        if inputs is None or now - self._at < self._least:
+    def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> PrescriptionRun | None:
+        """A search to make now, or ``None``. One that was handed out counts as made.
+
+        ``current`` gives the inputs while a search makes sense; without them the last advice no longer stands.
+        """
+        if now - self._at < self._least:
             return None
+        inputs = current()
         self._at = now
+        if inputs is None:
+            self.prescription = None
+            return None
         return PrescriptionRun(inputs, self.prescription.max_num_seqs if self.prescription else None)
 
     def forget(self) -> None:

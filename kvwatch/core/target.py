@@ -6,8 +6,8 @@ from collections import Counter, deque
 
 from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
-from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.facts import (
     EngineKey,
     Fact,
@@ -124,12 +124,12 @@ class Target:
         while self._early and self._engines:
             self._logged(self._early.popleft())
 
-    def due_runs(self, now: float) -> list[tuple[EngineKey, FullEngineRun]]:
+    def due_runs(self, now: float) -> list[tuple[EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made now."""
         runs = [(key, engine.due_run(now)) for key, engine in self._engines.items()]
         return [(key, run) for key, run in runs if run is not None]
 
-    def correct(self, key: EngineKey, correction: Correction | None) -> None:
+    def correct(self, key: EngineKey, correction: ModelResult) -> None:
         """Take the result of a run; one for an engine that is gone is ignored."""
         if key in self._engines:
             self._engines[key].correct(correction)

@@ -50,6 +50,8 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
     replicas = replicas_required if replicas_required is not None else engine.replicas_required
     if replicas is not None and math.isfinite(replicas):
         document[_REPLICAS] = replicas
+    if engine.advice:
+        document["advice"] = list(engine.advice)
     if engine.estimate_valid:
         document["estimate_valid"] = {name: _validity(value) for name, value in engine.estimate_valid.items()}
     return document

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kvwatch.core.full_engine import Correction, FullEngineRun
+from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
@@ -38,7 +38,7 @@ class FleetLike(Protocol):
         """Everything known at ``now``."""
         ...
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made."""
         ...
 
@@ -50,7 +50,7 @@ class FleetLike(Protocol):
         """Take up what was dumped."""
         ...
 
-    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+    def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
         """Take the result of a run."""
         ...
 
@@ -136,7 +136,7 @@ class Intake:
         self._known_faults.discard(("view", ""))
         return view
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made; none where the core fails. Never raises."""
         try:
             return self._fleet.due_runs(now)
@@ -144,7 +144,7 @@ class Intake:
             self.model_fault("", error)
             return []
 
-    def correct(self, target: str, key: EngineKey, correction: Correction | None) -> None:
+    def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
         """Give the core the result of a run. Never raises."""
         try:
             self._fleet.correct(target, key, correction)

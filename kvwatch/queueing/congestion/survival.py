@@ -41,7 +41,8 @@ def survival_coefficients(
 
 def whole_steps(output_tokens: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Outputs as whole numbers of steps, at least one."""
-    return np.maximum(np.rint(np.atleast_1d(np.asarray(output_tokens, dtype=float))), 1).astype(np.int64)
+    rounded = np.maximum(np.rint(np.atleast_1d(np.asarray(output_tokens, dtype=float))), 1)
+    return np.asarray(rounded, dtype=np.int64)
 
 
 def coarse_grained(coefficients: Array, most: int) -> tuple[Array, int]:
