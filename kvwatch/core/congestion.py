@@ -58,6 +58,9 @@ class Congestion:
     loss_ratio: float | None = None
 
 
+NOTHING_KNOWN = Congestion()
+
+
 class CongestionWatch:
     """Follows one engine. Bounded: 1,200 samples."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from kvwatch.core.arrivals import ArrivalRate, Arrivals
 from kvwatch.core.backlog import Backlog, ObservedRate
 from kvwatch.core.calibration import Calibration
+from kvwatch.core.congestion import NOTHING_KNOWN, Congestion, CongestionWatch
 from kvwatch.core.demand import DemandEstimates, estimate
-from kvwatch.core.full_engine import Correction, FullEngineInputs, FullEngineRun
+from kvwatch.core.full_engine import Correction, FullEngineInputs
 from kvwatch.core.interval import IntervalReader
 from kvwatch.core.iterations import IterationRows
 from kvwatch.core.joint_mix import joint_mix
@@ -18,6 +19,7 @@ from kvwatch.core.lengths import LengthWindow
 from kvwatch.core.mix import LengthMix, Mix
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pauses import Pauses
+from kvwatch.core.prescription import ModelResult, ModelRun, Prescriber, Prescription
 from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_log import RequestLog
@@ -26,12 +28,20 @@ from kvwatch.core.step_law import StepLawMemory
 from kvwatch.core.steps import StepTime, StepTimes
 from kvwatch.core.tenants import TenantUses
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
+from kvwatch.queueing.capacity import KV
 from kvwatch.stats.trend import Trend
 
 _STEP_WINDOW_SECONDS = 60.0
 _QUEUE_WINDOW_SECONDS = 120.0
 _BACKLOG_WINDOW_SECONDS = 60.0
 _LEARN_EVERY_SECONDS = 10.0
+_WAVE_WINDOW_SECONDS = 300.0
+_PRESCRIBE_SECONDS = 60.0
+"""A search costs a second or more of CPU."""
+PRESCRIBE_REQUESTS = 100
+"""Finished requests from which on the mix is known well enough to recommend settings."""
+_PREEMPTIONS_WORTH_IT = 0.02
+"""With fewer evictions for each request at full load there is nothing to gain."""
 _LONG_BACKLOG_LIFETIMES = 4.0
 _FULL_RATIO = 0.9
 _AHEAD_SECONDS = 60.0
@@ -68,6 +78,8 @@ class Estimates:
     calibration: float
     law_known: bool
     tenants: TenantUses | None = None
+    congestion: Congestion = NOTHING_KNOWN
+    prescription: Prescription | None = None
 
 
 class EngineEstimator:
@@ -87,6 +99,10 @@ class EngineEstimator:
         self._law = StepLawMemory()
         self._calibration = Calibration()
         self._refresh = Refresh(options.model_max_age_seconds)
+        self._congestion = CongestionWatch(
+            options.span_seconds(_WAVE_WINDOW_SECONDS, 100), options.span_seconds(_STEP_WINDOW_SECONDS, 4)
+        )
+        self._prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._largest = LargestRequest()
         self._queue = QueueTrend(options.span_seconds(_QUEUE_WINDOW_SECONDS, 12))
         self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, 4))
@@ -95,6 +111,7 @@ class EngineEstimator:
         self._settings = Settings()
         self._learned_at = float("-inf")
         self._full: FullEngineInputs | None = None
+        self._traffic: Mix | None = None
         self._full_at = float("-inf")
         self.last_at = float("-inf")
 
@@ -116,6 +133,7 @@ class EngineEstimator:
             self._mix.clear(sample)
             self._queue.clear()
             self._backlog.clear()
+            self._congestion.clear()
         if reset or aborted:  # what a log told before the first scrape, or before a restart of ours, stays
             self._log.clear(at)
         if interval is not None and not aborted:
@@ -126,6 +144,7 @@ class EngineEstimator:
             told = self._iterations.alive(at)
             self._law.update(interval, step, kv_tokens, self._chunk_tokens, watch_only=told)
             self._backlog.update(interval)
+            self._congestion.update(interval, sample)
         waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
         if waiting is not None:
             self._queue.update(at, waiting)
@@ -175,14 +194,33 @@ class EngineEstimator:
         if settings != self._settings:
             self._settings = settings
             self._refresh.forget()
+            self._prescriber.forget()
             self._full_at = float("-inf")
 
-    def due_run(self, now: float) -> FullEngineRun | None:
+    def due_run(self, now: float) -> ModelRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
-        return self._refresh.due(now, lambda: self._full_engine(self.last_at))
+        run = self._refresh.due(now, lambda: self._full_engine(self.last_at))
+        return run if run is not None or not self.can_prescribe() else self._prescriber.due(now, self._evicting)
 
-    def correct(self, correction: Correction | None) -> None:
+    def can_prescribe(self) -> bool:
+        """Whether all is known that a better max_num_seqs depends on."""
+        sample = self._sample
+        known = self._refresh.correction is not None and self._settings.max_num_seqs is not None
+        return known and sample is not None and not sample.spec_decode_drafts
+
+    def _evicting(self) -> FullEngineInputs | None:
+        """The engine at full load, if it would evict there and its traffic is known well."""
+        correction, full = self._refresh.correction, self._full_engine(self.last_at)
+        if correction is None or correction.limit != KV or full is None:
+            return None
+        evicts = (correction.saturation.preemptions_per_finished or 0.0) > _PREEMPTIONS_WORTH_IT
+        return full if evicts and full.mix.demand.requests >= PRESCRIBE_REQUESTS else None
+
+    def correct(self, correction: ModelResult) -> None:
         """Take the result of a run; ``None`` leaves the closed form uncorrected."""
+        if isinstance(correction, Prescription):
+            self._prescriber.prescription = correction
+            return
         self._refresh.correction = correction
         if correction is not None:
             s = correction.saturation
@@ -192,9 +230,9 @@ class EngineEstimator:
         """What the engine at full load is computed from; kept for as long as the samples are the same."""
         if self._full_at == at:
             return self._full
-        self._full_at, self._full = at, None
+        self._full_at, self._full, self._traffic = at, None, None
         law, capacity = self._law.get(), self._capacity
-        if law is None or capacity is None:
+        if capacity is None:
             return None
         self._log.changed_at = max(self._log.changed_at, self._mix.cut_at)
         joint = self._joint(at, (_JOINT_REQUESTS, self._log.changed_at))
@@ -204,6 +242,9 @@ class EngineEstimator:
         else:
             mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
         if mix is None or mix.demand.requests < MIN_REQUESTS:
+            return None
+        self._traffic = mix
+        if law is None:
             return None
         self._full = FullEngineInputs(
             mix=mix,
@@ -252,6 +293,7 @@ class EngineEstimator:
         now = self.last_at
         since = self._pauses.since(now)
         joint = self._joint(now)
+        full = self._full_engine(now)
         return Estimates(
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
@@ -271,11 +313,13 @@ class EngineEstimator:
             settings=self._settings,
             sample=self._sample,
             speculative=bool(self._sample.spec_decode_drafts),
-            full=self._full_engine(now),
+            full=full,
             correction=self._refresh.correction,
             calibration=self._calibration.factor(now),
             law_known=self._law.get() is not None,
             tenants=self._log.uses(now),
+            congestion=self._congestion.get(now, self._traffic, self._refresh.correction),
+            prescription=self._prescriber.prescription,
         )
 
     def dump(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
@@ -124,7 +125,7 @@ def search(x: Experiment, before: int | None = None) -> tuple[int, Saturation, S
         order = sorted(tried)
         place = order.index(best())
         neighbours = order[max(place - 1, 0) : place + 2]
-        attempt((a + b) // 2 for a, b in zip(neighbours, neighbours[1:], strict=False))
+        attempt((a + b) // 2 for a, b in pairwise(neighbours))
     if before is not None:
         attempt((before,))
     least = (1 - _STEADY_RATIO) * tried[best()].throughput_rps

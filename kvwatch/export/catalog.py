@@ -389,7 +389,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_congestion_loss_ratio",
         _E,
         "ratio",
-        "Share of the throughput that evictions cost now, against the same engine without evictions; 0 while nothing is "
+        "Share of the throughput that evictions cost now, against the same engine without evictions; 0 while "
+        "nothing is "
         "evicted.",
         estimate="congestion",
         since="0.2.0",
@@ -406,7 +407,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_congestion_synchronisation_ratio",
         _E,
         "ratio",
-        "Share of the running batch's variance that requests independent of each other would not make; absent while the "
+        "Share of the running batch's variance that requests independent of each other would not make; "
+        "absent while the "
         "KV cache is not full.",
         estimate="congestion",
         since="0.2.0",
@@ -423,7 +425,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_recomputed_tokens_per_request",
         _E,
         "tokens",
-        "Tokens computed again after evictions for each finished request: the evictions seen times what one costs in the "
+        "Tokens computed again after evictions for each finished request: the evictions seen times what one "
+        "costs in the "
         "embedded engine, since no metric of vLLM shows them.",
         estimate="congestion",
         since="0.2.0",
@@ -432,7 +435,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_recommended_max_num_seqs",
         _E,
         "requests",
-        "The max_num_seqs with the highest throughput for the traffic now, where it surely gains 3% or more; absent where "
+        "The max_num_seqs with the highest throughput for the traffic now, where it surely gains 3% or more; "
+        "absent where "
         "nothing is gained.",
         estimate="recommendation",
         since="0.2.0",

@@ -134,7 +134,7 @@ def smallest_root(coefficients: Array, lifetime: float, least_period_steps: floa
 
 
 def _circle(coefficients: Array, radius: float) -> Complex:
-    """f at equally spaced points of a circle, from angle 0 on, clockwise."""
+    """Values of f at equally spaced points of a circle, from angle 0 on, clockwise."""
     points = 1 << (_POINTS_PER_BIN * len(coefficients) - 1).bit_length()
     return np.asarray(np.fft.fft(coefficients * radius ** np.arange(len(coefficients)), points), dtype=complex)
 
