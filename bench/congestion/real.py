@@ -1,0 +1,177 @@
+"""A real vLLM with its default seats and with the number that kvwatch recommends, in turns.
+
+    python -m bench.congestion.real recommend fixed           # what kvwatch says after two minutes beside the server
+    python -m bench.congestion.real measure fixed 256 65 …    # one run for each number of seats, in this order
+
+Each run is a server of its own, kept full by a closed loop of clients. Results are appended to a file of JSON lines,
+so that a bench can be made in parts; ``python -m bench.congestion`` puts them together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.congestion.load import Clients
+from bench.recordings import sample
+from kvwatch.shell.replay import Recording, replay
+from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths
+from tests.vllm.model import SMALL
+from tests.vllm.server import ServerSettings, VllmServer, vllm_python
+
+RESULTS = Path(__file__).parents[1] / "results" / "congestion-real.jsonl"
+SEATS, BLOCKS, BLOCK_TOKENS, BUDGET = 256, 512, 32, 2048
+CLIENTS = 200
+"""More than ever run at once, fewer than the default seats: the cap alone decides who waits."""
+WARMUP_SECONDS, MEASURED_SECONDS = 35.0, 65.0
+LIGHT_RATE, LIGHT_SECONDS, HEAVY_RATE, HEAVY_SECONDS = 2.2, 60.0, 12.0, 75.0
+
+
+def pool(traffic: str) -> list[tuple[int, int]]:
+    """(prompt, output) lengths that are dealt like cards."""
+    if traffic == "fixed":
+        return [(64, 192)] * 64
+    draw = random.Random(11)
+    return [(draw.randint(10, 160), draw.randint(10, 640)) for _ in range(64)]
+
+
+def settings(seats: int) -> ServerSettings:
+    """The server of every run, but for its seats."""
+    return ServerSettings(SMALL, "small", BLOCKS, seats, BLOCK_TOKENS, BUDGET)
+
+
+def measure(python: Path, folder: Path, traffic: str, seats: int, number: int) -> dict[str, Any]:
+    """One run: throughput by generated tokens, evictions, steps and times of requests, after the warm-up."""
+    server = VllmServer(python, settings(seats), folder)
+    try:
+        server.start()
+        return asyncio.run(_full(server, traffic, seats, number))
+    finally:
+        server.stop()
+
+
+async def _full(server: VllmServer, traffic: str, seats: int, number: int) -> dict[str, Any]:
+    lengths = dealt_lengths(pool(traffic), seed=100 + number)
+    clients = Clients(server.url, "small", lengths, CLIENTS)
+    load = asyncio.create_task(clients.run(WARMUP_SECONDS + MEASURED_SECONDS + 5))
+    running = []
+    try:
+        await asyncio.sleep(WARMUP_SECONDS)
+        start, before = time.time(), await asyncio.to_thread(server.metrics)
+        while time.time() < start + MEASURED_SECONDS:
+            await asyncio.sleep(1.0)
+            after = await asyncio.to_thread(server.metrics)
+            running.append(sample(after, "num_requests_running"))
+        end = time.time()
+    finally:
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
+    grown = {name: sample(after, name) - sample(before, name) for name in _COUNTERS}
+    took = sorted(seconds for at, seconds in clients.finished if start < at <= end)
+    output = sum(o for _, o in pool(traffic)) / len(pool(traffic))
+    mean = sum(running) / len(running)
+    return {
+        "traffic": traffic,
+        "seats": seats,
+        "requests_per_second": grown["generation_tokens_total"] / (end - start) / output,
+        "preemptions": grown["num_preemptions_total"],
+        "finished": len(took),
+        "p50_seconds": took[len(took) // 2],
+        "p95_seconds": took[int(0.95 * len(took))],
+        "step_seconds": (end - start) / grown["iteration_tokens_total_count"],
+        "running": mean,
+        "running_deviation": (sum((r - mean) ** 2 for r in running) / len(running)) ** 0.5,
+        "seconds": end - start,
+    }
+
+
+_COUNTERS = ("generation_tokens_total", "num_preemptions_total", "iteration_tokens_total_count")
+
+
+def recommend(python: Path, folder: Path, traffic: str) -> dict[str, Any]:
+    """What kvwatch says of a server with the default seats: a minute of light load, then more than it can serve."""
+    recording = folder / "recording"
+    recording.mkdir()
+    (recording / "settings.json").write_text(
+        json.dumps({"max_num_seqs": SEATS, "max_num_batched_tokens": BUDGET, "max_model_len": 2048})
+    )
+    server = VllmServer(python, settings(SEATS), folder)
+    try:
+        server.start()
+        asyncio.run(_record(server, recording / "scrapes.jsonl", traffic))
+    finally:
+        server.stop()
+    said: dict[str, Any] = {"traffic": traffic}
+    for view in replay(Recording(recording, print)):
+        for engine in view.targets[0].engines:
+            for name in _SAID:
+                value = getattr(engine, name)
+                if value is not None:
+                    said[name] = value
+            if engine.advice:
+                said["advice"] = list(engine.advice)
+    return said
+
+
+_SAID = (
+    "recommended_max_num_seqs",
+    "recommended_gain_ratio",
+    "recommended_gain_ratio_lower",
+    "congestion_growth_ratio",
+    "congestion_loss_ratio",
+    "congestion_period_steps",
+    "congestion_synchronisation_ratio",
+    "preemptions_per_request",
+    "service_rate",
+)
+
+
+async def _record(server: VllmServer, path: Path, traffic: str) -> None:
+    load = PoissonLoad(server.url, "small", dealt_lengths(pool(traffic), seed=7), Ledger(), seed=7)
+    sending = asyncio.create_task(load.run((LIGHT_RATE, LIGHT_SECONDS), (HEAVY_RATE, HEAVY_SECONDS)))
+    with path.open("w") as file:
+        while not sending.done():
+            at = time.time()
+            text = await asyncio.to_thread(server.metrics)
+            file.write(json.dumps({"t": at, "text": text}) + "\n")
+            await asyncio.wait([sending], timeout=max(at + 1.0 - time.time(), 0.0))
+    await sending
+
+
+def main(arguments: list[str]) -> None:
+    """Run one part of the bench and append its results."""
+    parser = argparse.ArgumentParser(description="One part of the bench with a real vLLM.")
+    parser.add_argument("part", choices=("recommend", "measure"))
+    parser.add_argument("traffic", choices=("fixed", "mixed"))
+    parser.add_argument("seats", type=int, nargs="*")
+    args = parser.parse_args(arguments)
+    python = vllm_python()
+    if python is None:
+        sys.exit("no vLLM: make setup-vllm")
+    for result in _results(args, python):
+        line = json.dumps({"part": args.part, "at": round(time.time()), **result})
+        print(line, flush=True)
+        with RESULTS.open("a") as file:
+            file.write(line + os.linesep)
+
+
+def _results(args: argparse.Namespace, python: Path) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        if args.part == "recommend":
+            yield recommend(python, Path(folder), args.traffic)
+        for number, seats in enumerate(args.seats):
+            # settings() writes the model anew for each server
+            yield measure(python, Path(folder), args.traffic, seats, number // 2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
