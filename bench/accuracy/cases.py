@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
 from time import process_time
@@ -90,23 +91,32 @@ class Outcome(Scored):
         return None if self.limit is None else self.limit in self.true_limits
 
 
-def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = False) -> Outcome:
-    """Put an engine under a load, watch it for a phase, and compare."""
-    started = process_time()
-    seconds = QUIET_PHASE_SECONDS if load <= 0.25 else PHASE_SECONDS
+def score(engine: TrueEngine, full: FullEngine, loads: Sequence[float], *, as_text: bool = False) -> list[Outcome]:
+    """Put an engine under one load after the other, watch it all the while, and compare at the end of each phase."""
     warm = max(_MIN_WARM_SECONDS, float(round(_WARM_LIFETIMES * full.lifetime_seconds)))
-    seed = 1000 * engine.index + round(100 * load)
-    stream = arrivals(
-        [Segment(warm + seconds, load * full.rate, load * full.rate)],
-        Drawn(engine.pool),
-        seed=seed,
-        burstiness=engine.burstiness,
-    )
+    seed = 1000 * engine.index + round(100 * loads[0])
+    phases = [Segment(float(_phase_seconds(load)), load * full.rate, load * full.rate) for load in loads]
+    begin = Segment(warm, phases[0].start_rate, phases[0].start_rate)
+    stream = arrivals([begin, *phases], Drawn(engine.pool), seed=seed, burstiness=engine.burstiness)
     drive = Drive(engine, stream, seed=seed, as_text=as_text)
     drive.run(warm)
-    views = list(drive.watch(warm, warm + seconds))
+    outcomes, start = [], warm
+    for load, phase in zip(loads, phases, strict=True):
+        outcomes.append(_phase(engine, full, drive, load, (start, start + phase.seconds)))
+        start += phase.seconds
+    return outcomes
+
+
+def _phase_seconds(load: float) -> int:
+    return QUIET_PHASE_SECONDS if load <= 0.25 else PHASE_SECONDS
+
+
+def _phase(engine: TrueEngine, full: FullEngine, drive: Drive, load: float, span: tuple[float, float]) -> Outcome:
+    """Watch one phase, and compare at its end."""
+    started = process_time()
+    views = list(drive.watch(*span))
     view = views[-1][1]
-    shapes = drive.arrived(warm, warm + seconds)
+    shapes = drive.arrived(*span)
     settings = engine.settings
     phase = composition(shapes, settings.block_size_tokens, settings.max_num_batched_tokens)
     pool, limit = engine.composition, full.limits[0]
@@ -121,7 +131,7 @@ def score(engine: TrueEngine, full: FullEngine, load: float, *, as_text: bool = 
         conditions=engine.conditions,
         factors=engine.factors,
         load=load,
-        phase_seconds=seconds,
+        phase_seconds=_phase_seconds(load),
         requests=len(shapes),
         truth=truth,
         truth_pool=full.rate,

@@ -25,7 +25,7 @@ def engine_outcomes(job: tuple[int, int, int]) -> list[Outcome]:
     index, engines, loads_each = job
     engine = design(engines)[index]
     full = keep_full(engine)
-    return [score(engine, full, load) for load in loads_of(index, loads_each)]
+    return score(engine, full, loads_of(index, loads_each))
 
 
 def sweep(engines: int, loads_each: int, processes: int) -> Iterator[list[Outcome]]:
@@ -42,4 +42,5 @@ def same_by_text(engine_index: int, load: float, engines: int) -> tuple[Outcome,
     """One case scraped as facts and as text: both ways must say the same."""
     engine = design(engines)[engine_index]
     full = keep_full(engine)
-    return score(engine, full, load), score(engine, full, load, as_text=True)
+    (facts,), (text,) = score(engine, full, (load,)), score(engine, full, (load,), as_text=True)
+    return facts, text

@@ -89,7 +89,7 @@ def test_facts_made_directly_are_those_parsed_from_the_exposition(engine: TrueEn
 def test_a_case_is_scored_and_shown(engine: TrueEngine, full: FullEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short phase at half load has an estimate with an interval, and the report has a line for it."""
     monkeypatch.setattr(cases, "PHASE_SECONDS", 60)
-    outcome = cases.score(engine, full, 0.5)
+    outcome = cases.score(engine, full, (0.5,))[0]
     assert outcome.rate is not None
     assert outcome.lower is not None
     assert outcome.upper is not None
