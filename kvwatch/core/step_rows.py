@@ -16,6 +16,8 @@ _LONGEST_PREFILL_SECONDS = 600.0
 _RATE_MEMORY = 0.05
 _PREFILLS_LONG, _LONGEST_RUN_SECONDS = 10.0, 20.0
 """A run spans ten prefills, but no more than twenty seconds."""
+_STEPS_LONG = 20.0
+"""Steps that a run has at least while nobody knows how long prefills take."""
 _PROMPTS_MEMORY = 0.98
 _CROWDED_FACTOR = 1.3
 _SURELY_BUSY = 5.0
@@ -92,13 +94,14 @@ class BusyRuns:
     ) -> StepRow | None:
         """The row of a run that is now long enough, or that this interval ends.
 
-        Before any request has finished nobody knows how long prefills take: runs are as long as they may be.
+        Before any request has finished nobody knows how long prefills take: a run then has twenty steps.
         """
         resident = _resident(interval, kv_tokens)
         self._prompts = _PROMPTS_MEMORY * self._prompts + computed_tokens(interval)
         self._prompts_in_rows *= _PROMPTS_MEMORY
-        prefills = _LONGEST_RUN_SECONDS if prefill_seconds is None else _PREFILLS_LONG * prefill_seconds
-        enough = min(prefills, _LONGEST_RUN_SECONDS)
+        if prefill_seconds is None:
+            prefill_seconds = _STEPS_LONG / _PREFILLS_LONG * (step_seconds or 0.0)
+        enough = min(_PREFILLS_LONG * prefill_seconds, _LONGEST_RUN_SECONDS)
         if resident is None or not step_seconds or interval.preemptions or not all(interval.running):
             ended, self._run = self._run, _Run()
             return self._told(ended) if ended.seconds >= enough / 2 and ended.intervals else None
