@@ -95,9 +95,12 @@ class RequestWindow:
                 self._retire(finish)
             self.newest = finish
         if finish > self.newest - self._window:
-            place, size = self._recent.setdefault(index, _Slice()), _KEPT
+            slices, size = self._recent, _KEPT
         else:
-            place, size = self._minutes.setdefault(int(finish // _MINUTE), _Slice()), _KEPT_MINUTE
+            slices, size, index = self._minutes, _KEPT_MINUTE, int(finish // _MINUTE)
+        place = slices.get(index)
+        if place is None:
+            place = slices[index] = _Slice()
         place.count += 1
         place.demand += demand
         place.prompt += prompt_tokens

@@ -54,6 +54,7 @@ class Tenants:
         self._top = top
         self._width = window_seconds / (_SLICES - 1)
         self._slices: dict[int, HeavyHitters] = {}
+        self._newest = 0
         self._since: float | None = None
         self._named = False
 
@@ -68,13 +69,13 @@ class Tenants:
         ``asked`` is its (g, T, w); ``None`` for one that did not complete.
         """
         index = floor(at / self._width)
-        newest = max(self._slices, default=index)
-        if index <= newest - _SLICES:
+        if self._slices and index <= self._newest - _SLICES:
             return
         self._named = self._named or bool(tenant)
         self._since = at if self._since is None else min(self._since, at)
         place = self._slices.get(index)
         if place is None:
+            self._newest = index if not self._slices else max(self._newest, index)
             place = self._slices[index] = HeavyHitters(max(_LEAST_CAPACITY, 4 * self._top), 5)
             for old in [i for i in self._slices if i <= index - _SLICES]:
                 del self._slices[old]
@@ -135,6 +136,7 @@ class Tenants:
             raise ValueError("time of tenants out of range")
         if float(state["width"]) == self._width:  # type: ignore[arg-type]
             self._slices, self._since, self._named = slices, begin, bool(state["named"])
+            self._newest = max(slices, default=0)
 
 
 def label_of(tenant: str | None) -> str:

@@ -9,6 +9,7 @@ understated by more than (whole weight)/(m + 1). Constant time for each observat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import add
 
 
 class HeavyHitters:
@@ -34,10 +35,8 @@ class HeavyHitters:
         if sums is None:
             self._sums[key] = list(values)
         else:
-            for i, value in enumerate(values):
-                sums[i] += value
-        for i, value in enumerate(values):
-            self.total[i] += value
+            sums[:] = map(add, sums, values)
+        self.total[:] = map(add, self.total, values)
         if len(self._worth) > 2 * self._capacity:
             self._evict()
 
