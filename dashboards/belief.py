@@ -26,7 +26,7 @@ def estimates(engine: Engines) -> table.Panel:
             "Each number that kvwatch estimates: whether it may be believed, and if not, why. Alerts ignore those that "
             "do not stand.",
             width=14,
-            height=13,
+            height=15,
         )
         .with_target(p.as_rows("A", f"sort({engine.metric('kvwatch_estimate_valid')})"))
         .cell_height(common.TableCellHeight.SM)
@@ -54,7 +54,7 @@ def gaps(engine: Engines) -> timeseries.Panel:
             "independent estimates of E[g] are apart. Near 0 is good; prefixes shared by requests explain a positive "
             "residual.",
             width=10,
-            height=13,
+            height=15,
             unit=RATIO,
         )
         .min(-0.5)

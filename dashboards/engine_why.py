@@ -6,21 +6,18 @@ from grafana_foundation_sdk.builders import bargauge, stat, timeseries
 from grafana_foundation_sdk.models import common
 
 from dashboards import panels as p
-from dashboards.engine_rows import ENGINE, WINDOW
+from dashboards.engine_rows import ENGINE
 from dashboards.style import (
-    CALM,
     COUNT,
     DANGER,
     DEMAND,
     LIMIT,
     LIMIT_COLORS,
     LIMIT_WORDS,
-    MUTED,
     PLAIN,
     RATE,
     RATIO,
     SECONDS,
-    WORRY,
 )
 
 
@@ -34,7 +31,7 @@ def parts() -> list[bargauge.Panel | timeseries.Panel]:
         width=8,
         height=8,
         unit=RATE,
-    ).with_target(p.at_end("A", m("kvwatch_arrival_rate", WINDOW), "arrives"))
+    ).with_target(p.at_end("A", ENGINE.arrivals, "arrives"))
     for ref, (key, fixed) in zip("BCD", LIMIT_COLORS.items(), strict=True):
         limits = limits.with_target(
             p.at_end(ref, m("kvwatch_service_rate_limit", f'limit="{key}"'), LIMIT_WORDS[key])
@@ -88,54 +85,57 @@ def parts() -> list[bargauge.Panel | timeseries.Panel]:
 def evictions() -> list[timeseries.Panel | stat.Panel]:
     """Work that is lost to eviction, and the setting that avoids it."""
     m = ENGINE.metric
-    same = 'model_name="$model_name",engine="$engine",instance="$target"'
     lost = (
         p.graph(
             "Throughput lost to evictions",
-            "Share of the throughput that evicted requests cost now, for they are computed again. The thin line is "
-            "vLLM's own count of evictions, where this Prometheus also scrapes vLLM at the address kvwatch names.",
-            width=12,
+            "Share of the throughput that evicted requests cost now, for they are computed again; and how many "
+            "evictions there are for each request that finishes.",
+            width=10,
             height=8,
             unit=RATIO,
         )
         .axis_soft_max(0.2)
         .with_target(p.over_time("A", m("kvwatch_congestion_loss_ratio"), "throughput lost"))
-        .with_target(
-            p.over_time("B", f"sum(rate(vllm:num_preemptions_total{{{same}}}[$__rate_interval]))", "evictions/s")
-        )
+        .with_target(p.over_time("B", m("kvwatch_preemptions_per_request"), "evictions per request"))
         .override_by_query("A", [p.color(DANGER), p.prop("custom.fillOpacity", 20)])
         .override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 1), *p.right_axis(COUNT)])
     )
-    radius = (
+    waves = (
         p.value(
-            "Growth of a wave",
-            "Spectral radius of the admissions of a full engine: above 1 a wave of evictions, once begun, grows from "
-            "step to step; below 1 it dies out.",
-            width=5,
+            "Waves in a full engine",
+            "Growth: by what a wave of admissions is multiplied over a mean lifetime if the engine is full; above 1.25 "
+            "waves grow, below 0.8 they die out. In step: how much of the batch moves as one wave now, and how many "
+            "steps lie between its crests; both absent where there is no wave.",
+            width=7,
             height=8,
         )
-        .with_target(p.at_end("A", m("kvwatch_congestion_spectral_radius")))
-        .decimals(4)
-        .text(p.text_size(48))
-        .thresholds(p.steps(MUTED, (0.0, CALM), (1.0, WORRY)))
+        .with_target(p.at_end("A", m("kvwatch_congestion_growth_ratio"), "growth"))
+        .with_target(p.at_end("B", m("kvwatch_congestion_synchronisation_ratio"), "in step"))
+        .with_target(p.at_end("C", m("kvwatch_congestion_period_steps"), "steps apart"))
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.HORIZONTAL)
+        .decimals(2)
+        .text(p.text_size(36))
+        .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
+        .override_by_query("C", [p.prop("decimals", 0)])
     )
     cap = (
         p.value(
             "A max_num_seqs that helps",
-            "The cap on running requests with the best throughput for this traffic, and what it is predicted to "
-            "gain. None where no cap helps.",
+            "The cap on running requests with the best throughput for this traffic at full load, and what it is "
+            "predicted to gain. None where no cap surely helps.",
             width=7,
             height=8,
         )
         .with_target(p.at_end("A", m("kvwatch_recommended_max_num_seqs"), "max_num_seqs"))
         .with_target(p.at_end("B", m("kvwatch_recommended_gain_ratio"), "more throughput"))
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-        .orientation(common.VizOrientation.VERTICAL)
+        .orientation(common.VizOrientation.HORIZONTAL)
         .no_value("none")
-        .text(p.text_size(48))
+        .text(p.text_size(36))
         .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
     )
-    return [lost, radius, cap]
+    return [lost, waves, cap]
 
 
 def tenants() -> list[timeseries.Panel]:

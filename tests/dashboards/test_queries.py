@@ -113,3 +113,9 @@ def test_every_state_has_words(title: str) -> None:
 def test_every_reason_has_words(title: str) -> None:
     """Every reason of the closed list is shown in words."""
     assert set(WORDS) <= mapped(title)
+
+
+def test_every_state_is_explained_in_the_document() -> None:
+    """``docs/dashboards.md`` says when each verdict stands."""
+    document = (RULES.parents[1] / "docs" / "dashboards.md").read_text(encoding="utf-8")
+    assert [state.sentence for state in STATES if f"| {state.sentence} |" not in document] == []
