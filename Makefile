@@ -81,6 +81,11 @@ test: ## Everything CI runs, in order, stopping at the first failure
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done
 
+.PHONY: fuzz-traces
+fuzz-traces: $(VENV)/.dev ## Ten minutes of random exports to the receiver of traces; not in CI
+	$(PIP) install --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.otlp $(ARGS)
+
 .PHONY: format chart constraints clean
 format: $(VENV)/.dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .

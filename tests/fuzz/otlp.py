@@ -1,0 +1,194 @@
+"""Fuzzes the whole way of an export: bytes, decoder, intake, core. Nothing may raise, and memory may not grow.
+
+    python -m tests.fuzz.otlp --seconds 600
+
+Two engines take turns: hypothesis makes exports that are nearly right and damages them; atheris (pip install
+'kvwatch[fuzz]') mutates bytes towards code that has not run yet. Without atheris the first has all the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
+from kvwatch.parse.otlp import AttributeKeys
+from kvwatch.shell.intake import Intake
+from kvwatch.shell.otlp_ingest import Outcome, Sender, TraceIntake
+from kvwatch.shell.selfmetrics import SelfMetrics
+from tests.parse.otlp_exports import END, as_json, export, span
+
+NOW = END / 10**9 + 1.0
+BATCH = 300
+GROWTH_BYTES = 64 * 1024**2
+"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
+
+
+class Target:
+    """A receiver whose one target is known to a real core."""
+
+    def __init__(self) -> None:
+        self._metrics = SelfMetrics()
+        intake = Intake(Fleet(CoreOptions()), self._metrics)
+        intake.add("vllm", Settings(max_num_seqs=8))
+        sample = EngineSample(EngineKey("m", "0"), running=1.0, waiting=0.0, finished=0.0)
+        intake.observe("vllm", Scrape(NOW - 1.0, (sample,)))
+        self._intake = intake
+        keys = AttributeKeys("service.name", "enduser.id", "gen_ai.request.model")
+        self._traces = TraceIntake(intake, self._metrics, keys=keys, max_spans_per_second=1e12, clock=lambda: NOW)
+        self._traces.targets.follow({"vllm": "vllm"})
+        self._loop = asyncio.new_event_loop()
+
+    def take(self, body: bytes, *, json: bool) -> Outcome:
+        """One export; raises where anything was wrong on the way."""
+        before = self._count()
+        outcome = self._loop.run_until_complete(self._traces.take(body, Sender("10.0.0.1"), json=json))
+        assert not outcome.damaged or self._count() == before, "a damaged export was counted"
+        samples = self._metrics.samples()
+        faults = {labels: value for labels, value in samples["kvwatch_internal_errors_total"] if value}
+        assert not faults, f"a fault was caught: {faults}"
+        return outcome
+
+    def view(self) -> None:
+        """What the core makes of it all can still be said."""
+        self._intake.view(NOW)
+        self.take(b"", json=False)
+
+    def _count(self) -> float:
+        return sum(value for _, value in self._metrics.samples()["kvwatch_spans_total"])
+
+
+WORDS = st.text(max_size=8)
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.integers(0, 5000), st.floats(), WORDS)
+NAMES = st.sampled_from(
+    ["gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens", "enduser.id", "gen_ai.request.model", "other"]
+)
+IDS = st.binary(min_size=16, max_size=16)
+STAMPS = st.one_of(st.integers(END - 10**13, END + 10**13), st.integers(0, 2**64 - 1))
+
+
+@st.composite
+def exports(draw: st.DrawFn) -> tuple[bytes, bool]:
+    """An export in either encoding, most often damaged somewhere."""
+    spans = [
+        span(
+            number,
+            draw(st.dictionaries(NAMES, VALUES, max_size=3)),
+            trace_id=draw(IDS),
+            end_time_unix_nano=draw(STAMPS),
+            name=draw(st.sampled_from(["llm_request", "llm_request", "other"])),
+        )
+        for number in range(draw(st.integers(0, 4)))
+    ]
+    request = export(*spans, resource=draw(st.dictionaries(NAMES, VALUES, max_size=2)))
+    json = draw(st.booleans())
+    body = as_json(request) if json else request.SerializeToString()
+    for _ in range(draw(st.integers(0, 3))):
+        at, width = draw(st.integers(0, len(body))), draw(st.integers(0, 8))
+        body = body[:at] + draw(st.binary(max_size=8)) + body[at + width :]
+    return body, json
+
+
+def run_hypothesis(seconds: float) -> int:
+    """Batches of examples until the time is over; how many there were."""
+    target = Target()
+    tried = 0
+
+    @settings(
+        max_examples=BATCH,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.one_of(exports(), st.tuples(st.binary(max_size=400), st.booleans())))
+    def check(made: tuple[bytes, bool]) -> None:
+        nonlocal tried
+        tried += 1
+        target.take(made[0], json=made[1])
+
+    def batch() -> None:
+        seed(int.from_bytes(os.urandom(4), "big"))(check)()
+        target.view()
+
+    return _watched(batch, seconds, lambda: tried)
+
+
+def _watched(batch: Callable[[], None], seconds: float, tried: Callable[[], int]) -> int:
+    """Repeat; raises MemoryError where the process goes on growing."""
+    started = time.monotonic()
+    held: int | None = None
+    while (passed := time.monotonic() - started) < seconds:
+        batch()
+        if held is None and passed > seconds / 10:
+            held = _resident_bytes()
+    gc.collect()
+    grown = _resident_bytes() - (held or _resident_bytes())
+    sys.stdout.write(f"hypothesis: {tried():,} exports, memory grew by {grown / 2**20:.1f} MiB\n")
+    if grown > GROWTH_BYTES:
+        raise MemoryError(f"grew by {grown} bytes")
+    return tried()
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def run_atheris(seconds: float) -> None:
+    """Coverage-guided, in this process; ends it. Faults end it with an exit code and the input that shows them."""
+    import atheris  # noqa: PLC0415 - an optional extra
+
+    # what was imported above is instrumented in place
+    for name in [name for name in sys.modules if name.startswith(("kvwatch.parse.otlp", "kvwatch.shell.otlp"))]:
+        owners = [sys.modules[name], *(v for v in vars(sys.modules[name]).values() if isinstance(v, type))]
+        for owner in owners:
+            for key, value in list(vars(owner).items()):
+                if isinstance(value, FunctionType) and value.__module__ == name:
+                    setattr(owner, key, atheris.instrument_func(value))
+    target = Target()
+
+    def one(data: bytes) -> None:
+        target.take(data[1:], json=bool(data[:1] < b"\x80"))
+
+    good = export(span(1), span(2, {"enduser.id": "me"}, name="other"), resource={"service.name": "vllm"})
+    with tempfile.TemporaryDirectory() as folder:
+        for number, body in enumerate((b"\xff" + good.SerializeToString(), b"\x00" + as_json(good))):
+            (Path(folder) / f"seed{number}").write_bytes(body)
+        flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]
+        atheris.Setup([sys.argv[0], *flags, folder], one)
+        atheris.Fuzz()
+
+
+def main() -> None:
+    """Both engines, half the time each."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
+    parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
+    args = parser.parse_args()
+    if args.engine == "atheris":
+        run_atheris(args.seconds)
+        return
+    atheris = args.engine == "both" and importlib.util.find_spec("atheris") is not None
+    run_hypothesis(args.seconds / 2 if atheris else args.seconds)
+    if atheris:
+        command = [sys.executable, "-m", "tests.fuzz.otlp", "--engine", "atheris", "--seconds", str(args.seconds / 2)]
+        sys.exit(subprocess.run(command, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
