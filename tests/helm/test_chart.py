@@ -13,7 +13,7 @@ import yaml
 import kvwatch
 from kvwatch.config.load import read_config
 from kvwatch.export.catalog import CATALOG
-from tests.helm.chart import CHART, ROOT, Helm, Object, cases, kinds, one, pod_templates
+from tests.helm.chart import CHART, Helm, Object, cases, kinds, one, pod_templates
 from tests.helm.schemas import VERSIONS, faults
 
 pytestmark = pytest.mark.helm
@@ -163,30 +163,30 @@ def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
     assert pod["spec"]["automountServiceAccountToken"] is False
 
 
-def test_rules_are_those_of_the_project(helm4: Helm) -> None:
-    """The PrometheusRule holds alerts/kvwatch.rules.yaml, less the alerts that are switched off."""
-    groups = yaml.safe_load((ROOT / "alerts" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
+def test_rules_are_those_that_are_packed(helm4: Helm) -> None:
+    """The PrometheusRule holds the rules that are packed, to the letter, less the alerts that are switched off."""
+    groups = yaml.safe_load((CHART / "files" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
     assert one(helm4.template(named("fleet")), "PrometheusRule")["spec"]["groups"] == groups
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "KvwatchModelGap"]
     assert one(helm4.template(named("sidecar")), "PrometheusRule")["spec"]["groups"] == groups
 
 
-def test_dashboards_are_those_of_the_project(helm4: Helm) -> None:
+def test_dashboards_are_those_that_are_packed(helm4: Helm) -> None:
     """There is a ConfigMap for each dashboard, with its JSON and the label that Grafana's sidecar looks for."""
     found = {}
     for item in helm4.template(named("sidecar")):
         if item["kind"] == "ConfigMap" and item["metadata"]["labels"].get("grafana_dashboard") == "1":
             assert item["metadata"]["namespace"] == "grafana"
             found |= {name: json.loads(text) for name, text in item["data"].items()}
-    sources = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "dashboards").glob("*.json")}
+    sources = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (CHART / "files" / "dashboards").glob("*.json")}
     assert found == sources
     assert found
 
 
 def test_autoscalers_ask_for_series_that_exist(helm4: Helm) -> None:
     """Each series in the adapter's rules and in KEDA's query is one that kvwatch exports or a shipped rule records."""
-    rules = yaml.safe_load((ROOT / "alerts" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
+    rules = yaml.safe_load((CHART / "files" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
     known = {rule["record"] for group in rules for rule in group["rules"] if "record" in rule}
     known |= {metric.name for metric in CATALOG}
     queries, offered = [], set()
@@ -235,6 +235,6 @@ def test_every_key_of_the_fullest_case_matters(helm4: Helm) -> None:
     """Each key changes what comes out: none is read by nothing."""
     values = yaml.safe_load(named("fleet").read_text(encoding="utf-8"))
     whole = helm4.template(values)
-    for key in values.keys() - {"mode", "autoscaling"}:
+    for key in values.keys() - {"mode", "config"}:
         rest = {name: value for name, value in values.items() if name != key}
         assert helm4.template(rest) != whole, key

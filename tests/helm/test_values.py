@@ -15,6 +15,7 @@ from tests.helm.chart import CHART, ROOT, Helm
 
 helm_needed = pytest.mark.helm
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+WATCHED = {"config": {"targets": [{"url": "http://vllm:8000"}]}}
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 
@@ -122,12 +123,20 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
 )
 def test_combinations_that_make_no_sense_stop(helm: Helm, settings: str, message: str) -> None:
     """What the schema cannot say ends in one sentence with the mend."""
-    done = helm.try_template({}, "--set", settings)
+    done = helm.try_template(WATCHED, "--set", settings)
     assert done.returncode != 0
     assert message in done.stderr
 
 
 @helm_needed
+def test_a_fleet_needs_engines(helm: Helm) -> None:
+    """A release that would watch nothing is refused, for kvwatch would not start."""
+    done = helm.try_template({})
+    assert done.returncode != 0
+    assert "mode fleet has nothing to watch" in done.stderr
+
+
+@helm_needed
 def test_an_installation_can_be_a_part_of_another_chart(helm4: Helm) -> None:
     """Values that Helm hands to a subchart, `global`, are taken."""
-    assert helm4.template({"global": {"imageRegistry": "x"}})
+    assert helm4.template(WATCHED | {"global": {"imageRegistry": "x"}})

@@ -4,6 +4,9 @@
 {{- if and (ne $v.mode "fleet") (not $v.engines.matchLabels) -}}
 {{- fail (printf "mode %s needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" $v.mode) -}}
 {{- end -}}
+{{- if and (eq $v.mode "fleet") (not $v.engines.matchLabels) (not $v.config.targets) (not $v.config.discovery) -}}
+{{- fail "mode fleet has nothing to watch: give engines.matchLabels, the labels of your vLLM pods, or config.targets" -}}
+{{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow port 9718 in your own policy instead" -}}
 {{- end -}}
