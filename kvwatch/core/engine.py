@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvwatch.core.arrivals import ArrivalRate, Arrivals
 from kvwatch.core.backlog import Backlog, ObservedRate
@@ -24,6 +24,7 @@ from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_log import RequestLog
 from kvwatch.core.request_window import JointSample
+from kvwatch.core.speculation import Speculation
 from kvwatch.core.step_law import StepLawMemory
 from kvwatch.core.steps import StepTime, StepTimes
 from kvwatch.core.tenants import TenantUses
@@ -97,6 +98,7 @@ class EngineEstimator:
         self._pauses = Pauses(options.span_seconds(options.demand_window_seconds, 8))
         self._mix = LengthMix(options.span_seconds(options.demand_window_seconds, 8))
         self._law = StepLawMemory()
+        self._speculation = Speculation()
         self._calibration = Calibration()
         self._refresh = Refresh(options.model_max_age_seconds)
         self._congestion = CongestionWatch(
@@ -130,7 +132,7 @@ class EngineEstimator:
         if reset or aborted or self._sample is None:
             # who finished before is no fair sample of who is inside now
             self._lengths.clear()
-            self._mix.clear(sample)
+            self._mix.clear(self._speculation.sample(sample))
             self._queue.clear()
             self._backlog.clear()
             self._congestion.clear()
@@ -138,8 +140,14 @@ class EngineEstimator:
             self._log.clear(at)
         if interval is not None and not aborted:
             step = self._steps.update(interval)
-            self._lengths.update(interval, step, kv_tokens)
-            self._mix.update(interval, sample, step, kv_tokens)
+            if self._speculation.update(interval, sample):
+                # what was counted in another unit says nothing about lengths in this one
+                self._lengths.clear()
+                self._mix.clear(self._speculation.sample(sample))
+            units = self._speculation.interval(interval)
+            kv_units = kv_tokens / self._speculation.unit_tokens if kv_tokens is not None else None
+            self._lengths.update(units, step, kv_units)
+            self._mix.update(units, self._speculation.sample(sample), step, kv_units)
             self._unlogged += interval.lengths_count
             told = self._iterations.alive(at)
             self._law.update(interval, step, kv_tokens, self._chunk_tokens, watch_only=told)
@@ -224,7 +232,8 @@ class EngineEstimator:
         self._refresh.correction = correction
         if correction is not None:
             s = correction.saturation
-            self._law.expect((s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens))
+            unit = self._speculation.unit_tokens
+            self._law.expect((s.mean_decoding, s.mean_prefill_tokens * unit, s.mean_kv_tokens * unit))
 
     def _full_engine(self, at: float) -> FullEngineInputs | None:
         """What the engine at full load is computed from; kept for as long as the samples are the same."""
@@ -235,12 +244,15 @@ class EngineEstimator:
         if capacity is None:
             return None
         self._log.changed_at = max(self._log.changed_at, self._mix.cut_at)
-        joint = self._joint(at, (_JOINT_REQUESTS, self._log.changed_at))
+        units, (block, chunk) = self._speculation, self._units
+        # a log gives lengths in tokens and not how many steps they took
+        joint = self._joint(at, (_JOINT_REQUESTS, self._log.changed_at)) if units.unit_tokens == 1 else None
+        longest = self._settings.max_model_len
         if joint is not None:
             demand = self._mix.demand(capacity.block_tokens, self._chunk_tokens)
             mix: Mix | None = joint_mix(demand, joint, capacity.block_tokens, self._chunk_tokens)
         else:
-            mix = self._mix.get(capacity.block_tokens, self._chunk_tokens, self._settings.max_model_len)
+            mix = self._mix.get(block, chunk, longest / units.unit_tokens if longest is not None else None)
         if mix is None or mix.demand.requests < MIN_REQUESTS:
             return None
         self._traffic = mix
@@ -248,12 +260,12 @@ class EngineEstimator:
             return None
         self._full = FullEngineInputs(
             mix=mix,
-            law=law,
-            kv_tokens=capacity.tokens,
-            block_tokens=capacity.block_tokens,
+            law=units.law(law),
+            kv_tokens=capacity.tokens / units.unit_tokens,
+            block_tokens=block,
             max_num_seqs=self._settings.max_num_seqs,
-            max_num_batched_tokens=self._settings.max_num_batched_tokens,
-            max_model_len=self._settings.max_model_len,
+            max_num_batched_tokens=chunk if self._settings.max_num_batched_tokens is not None else None,
+            max_model_len=units.whole(longest) if longest is not None else None,
         )
         return self._full
 
@@ -294,18 +306,20 @@ class EngineEstimator:
         since = self._pauses.since(now)
         joint = self._joint(now)
         full = self._full_engine(now)
+        block, chunk = self._units
+        unit = self._speculation.unit_tokens
+        demand = estimate(
+            self._lengths.spans(since, MIN_REQUESTS), block, chunk, joint.demand / unit**2 if joint is not None else None
+        )
+        if unit != 1:
+            demand = replace(demand, by_method={method: g * unit for method, g in demand.by_method.items()})
         return Estimates(
             at=now,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),
             step_time=self._steps.get(),
-            demand=estimate(
-                self._lengths.spans(since, MIN_REQUESTS),
-                self._block_tokens,
-                self._chunk_tokens,
-                joint.demand if joint else None,
-            ),
+            demand=demand,
             capacity=self._capacity,
             largest=self._largest.get(now, self._settings.max_model_len),
             queue=self._queue.get(),
@@ -353,6 +367,11 @@ class EngineEstimator:
                 raise ValueError(str(error)) from None
         self._law.restore(law)
         self._calibration.restore(calibration)
+
+    @property
+    def _units(self) -> tuple[int, int]:
+        """Block and chunk in the unit that lengths are counted in: tokens, but for speculative decoding."""
+        return self._speculation.whole(self._block_tokens), self._speculation.whole(self._chunk_tokens)
 
     @property
     def _block_tokens(self) -> int:

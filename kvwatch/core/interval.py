@@ -26,6 +26,7 @@ class Interval:
     preemptions: float | None
     inter_token_seconds: float | None
     inter_tokens: float | None
+    first_tokens: float | None
     prefill_seconds: float | None
     lengths_count: float
     lengths_prompt_tokens: float
@@ -82,6 +83,7 @@ class IntervalReader:
             preemptions=rise(lambda s: s.preemptions),
             inter_token_seconds=itl_seconds,
             inter_tokens=itl_count,
+            first_tokens=rise(lambda s: s.first_token_count),
             prefill_seconds=rise(lambda s: s.prefill_seconds_sum),
             lengths_count=count,
             lengths_prompt_tokens=prompt,
