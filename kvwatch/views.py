@@ -95,6 +95,8 @@ class TargetView:
     scrape_duration_seconds: float | None
     engines: tuple[EngineView, ...] = ()
     problem: str = ""
+    log_lines_unattributed: int = 0
+    """Lines of logs and spans that could be about several engines, or are about none of these."""
 
 
 @dataclass(frozen=True, slots=True)

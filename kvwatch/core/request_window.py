@@ -94,7 +94,7 @@ class RequestWindow:
             if self.newest // self._width < index:
                 self._retire(finish)
             self.newest = finish
-        if finish > self.newest - self._window:
+        if index >= (self.newest - self._window) // self._width:
             slices, size = self._recent, _KEPT
         else:
             slices, size, index = self._minutes, _KEPT_MINUTE, int(finish // _MINUTE)

@@ -159,6 +159,7 @@ class Target:
             scrape_duration_seconds=last.duration_seconds if last is not None else None,
             engines=tuple(self._engine_views(now)),
             problem=self._problem(now),
+            log_lines_unattributed=self.unattributed,
         )
 
     def _engine_views(self, now: float) -> list[EngineView]:

@@ -494,6 +494,13 @@ VALIDITY = Metric(
 TARGET_METRICS: tuple[Metric, ...] = (
     Metric("kvwatch_target_up", _T, "1", "1 while the target's last scrape succeeded and is fresh, else 0."),
     Metric("kvwatch_scrape_age_seconds", _T, "s", "Time since the last successful scrape of the target."),
+    Metric(
+        "kvwatch_log_lines_unattributed_total",
+        _T,
+        "lines",
+        "Log lines and spans that name a model or an engine that the target does not have, or could be about several.",
+        kind=Kind.COUNTER,
+    ),
     Metric("kvwatch_scrape_duration_seconds", _T, "s", "How long the last successful scrape of the target took."),
 )
 

@@ -63,6 +63,7 @@ class FleetCollector(Collector):
         target_values: list[list[_Series]] = [
             [((target.target,), float(target.up)) for target in view.targets],
             [((target.target,), target.scrape_age_seconds) for target in view.targets],
+            [((target.target,), float(target.log_lines_unattributed)) for target in view.targets],
             [((target.target,), target.scrape_duration_seconds) for target in view.targets],
         ]
         for metric, series in zip(TARGET_METRICS, target_values, strict=True):

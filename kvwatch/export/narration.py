@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kvwatch.export.thresholds import Alert, AlertRule, Latch, usual_alerts
-from kvwatch.export.words import LIMIT_WORDS, Load, clock, rate, service_rate, span, spell
+from kvwatch.export.words import LIMIT_WORDS, Load, clock, heaviest, rate, service_rate, span, spell
 from kvwatch.views import EngineView
 
 LEVELS = (0.5, 0.8)
@@ -127,7 +127,7 @@ class Narrator:
             yield (
                 "approaching",
                 f"approaching: saturation in about {spell(seconds)} at this trend;"
-                f" {rate(load.arrival_rate)}/s and rising, stable up to {rate(limit * mu)}/s",
+                f" {rate(load.arrival_rate)}/s and rising, stable up to {rate(limit * mu)}/s{heaviest(view)}",
             )
         if self._turns_on("saturated", at, load.lower >= limit, load.upper < limit):
             yield "saturated", f"saturated: ρ {load} is past the stable limit 1−δ = {limit:.2f}"
@@ -136,7 +136,7 @@ class Narrator:
             yield (
                 "overloaded",
                 f"overloaded: {rate(load.arrival_rate)}/s arrive, {rate(mu)}/s can be served;"
-                f" the queue will grow at about λ−μ = {rate(growth)}/s",
+                f" the queue will grow at about λ−μ = {rate(growth)}/s{heaviest(view)}",
             )
 
     def _queue(self, at: float, view: EngineView) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvwatch.core.tenants import OTHER, UNKNOWN
 from kvwatch.views import EngineView
+
+_LARGE_SHARE = 0.3
 
 LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats (max_num_seqs)", "tokens": "the token budget"}
 
@@ -33,6 +36,13 @@ class Load:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.lower:.2f}–{self.upper:.2f})"
+
+
+def heaviest(view: EngineView) -> str:
+    """Who holds a large part of the memory, to be added to a sentence; empty where nobody does or none is named."""
+    named = [(share, tenant) for tenant, share in view.demand_share.items() if tenant not in (OTHER, UNKNOWN)]
+    share, tenant = max(named, default=(0.0, ""))
+    return f"; {share:.0%} of the memory-work is tenant {tenant}'s" if share >= _LARGE_SHARE else ""
 
 
 def clock(seconds: float) -> str:

@@ -211,3 +211,17 @@ def test_times_and_rates_read_well() -> None:
     assert [clock(0), clock(65.9), clock(3600)] == ["0:00", "1:05", "60:00"]
     assert [spell(40.4), spell(119), spell(163)] == ["40 s", "119 s", "2 min 43 s"]
     assert [rate(0.123), rate(0.96), rate(5.06), rate(152.3)] == ["0.12", "1.0", "5.1", "152"]
+
+
+def test_who_uses_the_memory_is_named_where_it_is_a_large_part() -> None:
+    """In the warning before an overload and in the overload; the rest and the nameless are nobody."""
+    for shares, words in (
+        ({"acme": 0.61, "b": 0.39}, "; 61% of the memory-work is tenant acme's"),
+        ({"other": 0.6, "unknown": 0.35, "c": 0.05}, ""),
+    ):
+        narrator = Narrator("ramp")
+        tell(narrator, [view(0.3)] * 10)
+        tell(narrator, [view(0.7, time_to_saturation_seconds=40.0, demand_share=shares)] * 10, start=10)
+        tell(narrator, [view(1.3, demand_share=shares)] * 10, start=20)
+        assert narrator.first["approaching"].text.endswith(f"/s{words}")
+        assert narrator.first["overloaded"].text.endswith(f"/s{words}")
