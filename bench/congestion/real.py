@@ -32,8 +32,10 @@ RESULTS = Path(__file__).parents[1] / "results" / "congestion-real.jsonl"
 SEATS, BLOCKS, BLOCK_TOKENS, BUDGET = 256, 512, 32, 2048
 CLIENTS = 200
 """More than ever run at once, fewer than the default seats: the cap alone decides who waits."""
-WARMUP_SECONDS, MEASURED_SECONDS = 35.0, 65.0
-LIGHT_RATE, LIGHT_SECONDS, HEAVY_RATE, HEAVY_SECONDS = 2.2, 60.0, 12.0, 75.0
+WARMUP_SECONDS, MEASURED_SECONDS = 30.0, 50.0
+LIGHT_SECONDS, HEAVY_RATE, HEAVY_SECONDS = 110.0, 12.0, 45.0
+LIGHT_RATE = {"fixed": 2.5, "mixed": 1.2}
+"""Load at which nothing is evicted, so that steps of all kinds teach the step law."""
 
 
 def pool(traffic: str) -> list[tuple[int, int]]:
@@ -98,7 +100,7 @@ _COUNTERS = ("generation_tokens_total", "num_preemptions_total", "iteration_toke
 
 
 def recommend(python: Path, folder: Path, traffic: str) -> dict[str, Any]:
-    """What kvwatch says of a server with the default seats: a minute of light load, then more than it can serve."""
+    """What kvwatch says of a server with the default seats: two minutes of light load, then more than it can serve."""
     recording = folder / "recording"
     recording.mkdir()
     (recording / "settings.json").write_text(
@@ -137,7 +139,7 @@ _SAID = (
 
 async def _record(server: VllmServer, path: Path, traffic: str) -> None:
     load = PoissonLoad(server.url, "small", dealt_lengths(pool(traffic), seed=7), Ledger(), seed=7)
-    sending = asyncio.create_task(load.run((LIGHT_RATE, LIGHT_SECONDS), (HEAVY_RATE, HEAVY_SECONDS)))
+    sending = asyncio.create_task(load.run((LIGHT_RATE[traffic], LIGHT_SECONDS), (HEAVY_RATE, HEAVY_SECONDS)))
     with path.open("w") as file:
         while not sending.done():
             at = time.time()

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 _FULL_RATIO = 0.9
 _MOST_SAMPLES = 1200
 _EVICTIONS_WINDOW_SECONDS = 60.0
-_LEAST_CREST, _LEAST_TROUGH = 0.35, -0.35
+_LEAST_CREST, _LEAST_TROUGH = 0.4, -0.4
 _LEAST_SYNCHRONISATION = 0.85
 """Independent requests make at most a seventh of the variance of what is called a wave."""
 _LEAST_PERIOD_LIFETIMES = 0.1

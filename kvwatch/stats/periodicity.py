@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float64]
 _LEAST_POINTS = 24
 _LEAST_POINTS_A_PERIOD = 4.0
 _LEAST_PERIODS = 2.5
-_FIRST_CREST_RATIO = 0.9
-"""The first crest that comes so near the highest is the period; later ones are its multiples."""
+_FIRST_CREST_RATIO = 0.8
+"""The first crest that comes this near the highest is the period; later ones are its multiples."""
 _ROBUST_SD = 1.4826
 
 

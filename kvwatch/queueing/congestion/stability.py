@@ -90,12 +90,14 @@ def stability(
     lifetime = float(q @ o)
     root, error = smallest_root(coefficients, lifetime, least_period_steps)
     deviation = _deviation(s, o, q, root, coefficients) / sqrt(len(s) if requests is None else max(requests, 1.0))
-    radius = 1 / abs(root)
+    if not np.isfinite(root):
+        return Stability(0.0, 0.0, None, lifetime, 0.0, 0.0, 0.0)
+    radius = float(1 / abs(root))
     logarithm, half = lifetime * log(radius), min(_Z90 * lifetime * deviation, 50.0)
     angle = abs(float(np.angle(root)))
     return Stability(
         radius=radius,
-        error=error * radius**2,
+        error=float(error) * radius**2,
         period_steps=2 * pi / angle if angle > 1e-9 else None,
         lifetime_steps=lifetime,
         growth=exp(logarithm),
