@@ -50,7 +50,7 @@ class Writer:
 def counted(process: Process) -> float | None:
     """Requests that the log has brought, None while they are not told."""
     found = re.search(
-        r'^kvwatch_requests_ingested_total\{[^}]*source="log"[^}]*\} (\S+)', process.get("/metrics"), re.M
+        r'^kvwatch_requests_ingested_total\{[^}]*source="log"[^}]*\} (\S+)', process.get("/metrics"), re.MULTILINE
     )
     return float(found[1]) if found else None
 

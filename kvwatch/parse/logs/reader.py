@@ -11,7 +11,7 @@ from kvwatch.parse.logs.otel import OtelLines
 from kvwatch.parse.logs.requests import RecordMaker, RequestLines
 from kvwatch.parse.logs.results import BAD_WRAPPER, EVENT, OTHER, REJECTIONS, TOO_LONG, Reading, Sample
 from kvwatch.parse.logs.vllm import VllmLines
-from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES, Unwrapped, Unwrapper, is_wrapped
+from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES, Unwrapped, Unwrapper, may_be_wrapped
 from kvwatch.parse.tenant import TenantName, plain_tenant
 
 FORMATS = ("vllm", *PRESETS)
@@ -41,7 +41,7 @@ class LogReader:
     def read(self, chunk: bytes, local: LocalTime) -> Reading:
         """What a chunk of whole lines comes to. Never raises for what the lines hold."""
         reading = Reading()
-        wrapped = self._unwrapper.unfinished_bytes > 0 or is_wrapped(chunk)
+        wrapped = self._unwrapper.unfinished_bytes > 0 or may_be_wrapped(chunk)
         if self._vllm is not None:
             lines = self._unwrapper.lines(chunk) if wrapped else _plain(chunk)
             self._read_vllm(self._vllm, lines, local, reading)
