@@ -148,19 +148,22 @@ def test_pods_are_locked_down(helm4: Helm, case: Path) -> None:
 
 
 def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
-    """A service account may read pods where the engines are, if kvwatch asks the API; otherwise it has no token."""
-    objects = helm4.template(named("node-agent"))
-    assert "ClusterRole" not in kinds(objects)
-    assert one(objects, "Role")["rules"] == [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
-    ]
-    assert one(objects, "Role")["metadata"]["namespace"] == "serving"
-    (subject,) = one(objects, "RoleBinding")["subjects"]
-    assert subject == {"kind": "ServiceAccount", "name": "kvwatch", "namespace": "monitoring"}
-    static = helm4.template(named("fleet"))
-    assert "Role" not in kinds(static)
-    (pod,) = (item for item in pod_templates(static))
-    assert pod["spec"]["automountServiceAccountToken"] is False
+    """A pod has a token, and may read pods where the engines are, only if kvwatch asks the Kubernetes API itself."""
+    for name in ("fleet", "node-agent"):
+        values = yaml.safe_load(named(name).read_text(encoding="utf-8"))
+        static = helm4.template(values)
+        assert not {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} & kinds(static)
+        assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(static)] == [False]
+        values["config"]["discovery"] = {"kubernetes": [{}]}
+        values["engines"] = {"namespaces": ["serving"]}
+        asking = helm4.template(values, "--skip-schema-validation")
+        assert not {"ClusterRole", "ClusterRoleBinding"} & kinds(asking)
+        assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(asking)] == [True]
+        role = one(asking, "Role")
+        assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+        assert role["metadata"]["namespace"] == "serving"
+        (subject,) = one(asking, "RoleBinding")["subjects"]
+        assert subject == {"kind": "ServiceAccount", "name": "kvwatch", "namespace": "monitoring"}
 
 
 def test_rules_are_those_that_are_packed(helm4: Helm) -> None:
@@ -179,7 +182,10 @@ def test_dashboards_are_those_that_are_packed(helm4: Helm) -> None:
         if item["kind"] == "ConfigMap" and item["metadata"]["labels"].get("grafana_dashboard") == "1":
             assert item["metadata"]["namespace"] == "grafana"
             found |= {name: json.loads(text) for name, text in item["data"].items()}
-    sources = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (CHART / "files" / "dashboards").glob("*.json")}
+    sources = {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in (CHART / "files" / "dashboards").glob("*.json")
+    }
     assert found == sources
     assert found
 

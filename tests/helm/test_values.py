@@ -88,7 +88,10 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
     ("settings", "message"),
     [
         ("mode=sidecar", "mode sidecar needs engines.matchLabels"),
-        ("mode=node-agent", "mode node-agent needs engines.matchLabels"),
+        (
+            "mode=node-agent,nodeAgent.hostNetwork=true,networkPolicy.enabled=true",
+            "networkPolicy.enabled has no effect",
+        ),
         ("mode=sidecar,engines.matchLabels.app=x,networkPolicy.enabled=true", "would cut your vLLM pods off"),
         (
             "mode=sidecar,engines.matchLabels.app=x,podDisruptionBudget.enabled=true",
@@ -131,9 +134,10 @@ def test_combinations_that_make_no_sense_stop(helm: Helm, settings: str, message
 @helm_needed
 def test_a_fleet_needs_engines(helm: Helm) -> None:
     """A release that would watch nothing is refused, for kvwatch would not start."""
-    done = helm.try_template({})
-    assert done.returncode != 0
-    assert "mode fleet has nothing to watch" in done.stderr
+    for mode in ("fleet", "node-agent"):
+        done = helm.try_template({"mode": mode})
+        assert done.returncode != 0
+        assert f"mode {mode} has nothing to watch" in done.stderr
 
 
 @helm_needed

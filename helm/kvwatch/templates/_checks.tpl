@@ -1,14 +1,17 @@
 {{/* What the schema cannot say: combinations that make no sense stop here, with the mend. */}}
 {{- define "kvwatch.checks" -}}
 {{- $v := .Values -}}
-{{- if and (ne $v.mode "fleet") (not $v.engines.matchLabels) -}}
-{{- fail (printf "mode %s needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" $v.mode) -}}
+{{- if and (eq $v.mode "sidecar") (not $v.engines.matchLabels) -}}
+{{- fail "mode sidecar needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" -}}
 {{- end -}}
-{{- if and (eq $v.mode "fleet") (not $v.engines.matchLabels) (not $v.config.targets) (not $v.config.discovery) -}}
-{{- fail "mode fleet has nothing to watch: give engines.matchLabels, the labels of your vLLM pods, or config.targets" -}}
+{{- if and (ne $v.mode "sidecar") (not $v.config.targets) (not $v.config.discovery) -}}
+{{- fail (printf "mode %s has nothing to watch: list your engines in config.targets" $v.mode) -}}
 {{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow port 9718 in your own policy instead" -}}
+{{- end -}}
+{{- if and (eq $v.mode "node-agent") $v.nodeAgent.hostNetwork $v.networkPolicy.enabled -}}
+{{- fail "networkPolicy.enabled has no effect on pods with nodeAgent.hostNetwork; close the port by other means" -}}
 {{- end -}}
 {{- if and $v.podDisruptionBudget.enabled (ne $v.mode "fleet") -}}
 {{- fail "podDisruptionBudget.enabled is for mode fleet: a sidecar is covered by your own budget, a DaemonSet by none" -}}

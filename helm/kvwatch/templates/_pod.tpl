@@ -10,16 +10,9 @@ args:
   {{- with .Values.extraArgs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- if or (eq .Values.mode "node-agent") .Values.extraEnv }}
+{{- with .Values.extraEnv }}
 env:
-  {{- if eq .Values.mode "node-agent" }}
-  - name: NODE_NAME
-    valueFrom:
-      fieldRef: { fieldPath: spec.nodeName }
-  {{- end }}
-  {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom:
