@@ -309,7 +309,10 @@ class EngineEstimator:
         block, chunk = self._units
         unit = self._speculation.unit_tokens
         demand = estimate(
-            self._lengths.spans(since, MIN_REQUESTS), block, chunk, joint.demand / unit**2 if joint is not None else None
+            self._lengths.spans(since, MIN_REQUESTS),
+            block,
+            chunk,
+            joint.demand / unit**2 if joint is not None else None,
         )
         if unit != 1:
             demand = replace(demand, by_method={method: g * unit for method, g in demand.by_method.items()})

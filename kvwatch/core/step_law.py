@@ -27,6 +27,8 @@ _PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.03
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""
 _FAMILIAR_INTERVALS = 10.0
+_HALF_LIFE_SECONDS, _FADE_EVERY_SECONDS = 7 * 86_400.0, 3600.0
+"""A load level that does not come again is forgotten over weeks: drivers, clocks and neighbours change."""
 _RECENT, _SHIFT = 6, 0.18
 """So many rows in a row that all take another time, by so much (logarithm), are a change."""
 
@@ -48,6 +50,7 @@ class StepLawMemory:
         self._residuals: deque[float] = deque(maxlen=120)
         self._prefill_residuals: deque[float] = deque(maxlen=120)
         self._change = ChangeDetector(1e-4)
+        self._faded_at: float | None = None
 
     def update(
         self,
@@ -62,6 +65,7 @@ class StepLawMemory:
 
         With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
         """
+        self._fade(interval.end)
         took = self._prefills.mean_seconds
         if took is None and interval.prefill_seconds is None:
             took = 0.0  # a server that does not tell must not be waited for
@@ -89,6 +93,7 @@ class StepLawMemory:
 
     def learn(self, at: float, row: StepRow) -> None:
         """Take a row whose composition and time are known for each of its steps."""
+        self._fade(at)
         if self._fit is None:
             self._collect(at, [row])
             return
@@ -151,6 +156,13 @@ class StepLawMemory:
             self._change = ChangeDetector(1e-4)
             self.refit()
 
+    def _fade(self, at: float) -> None:
+        """Forget slowly what is not seen again, the time without a server or a watcher included."""
+        passed = at - self._faded_at if self._faded_at is not None else 0.0
+        if self._faded_at is None or passed >= _FADE_EVERY_SECONDS:
+            self._faded_at = at
+            self._regression.fade(0.5 ** (max(passed, 0.0) / _HALF_LIFE_SECONDS))
+
     def expect(self, full_load: tuple[float, float, float]) -> None:
         """Say at which (n, p, K) the law will be evaluated: there its prior is stated."""
         if max(abs(a - b) / max(b, 1e-9) for a, b in zip(full_load, self._full_load, strict=True)) > 0.1:
@@ -168,11 +180,15 @@ class StepLawMemory:
 
     def dump(self) -> dict[str, object]:
         """What is worth keeping over a restart."""
-        return self._regression.dump()
+        return {**self._regression.dump(), "at": self._faded_at}
 
     def restore(self, state: dict[str, object]) -> None:
         """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        at = state.get("at")
+        if at is not None and not isinstance(at, int | float):
+            raise TypeError("at must be a time")
         self._regression = StepRegression.load(state)
+        self._faded_at = at
         self._early.clear()
         self.refit()
 

@@ -22,6 +22,7 @@ Array = npt.NDArray[np.float64]
 
 _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
+_LEAST_CELL_WEIGHT = 0.01
 _PLAIN_ROUNDS, _ROUNDS = 3, 6
 """Fits, each weighted by the one before; the last ones distrust cells that do not fit in with the others."""
 _COMMON_INTERVALS = 3.0
@@ -123,6 +124,14 @@ class StepRegression:
             cell.sums *= keep_ratio
             cell.weight *= keep_ratio
         self._largest *= factor
+
+    def fade(self, ratio: float) -> None:
+        """Keep this share of every cell's weight, and drop cells of which next to nothing is left."""
+        for key, cell in list(self._cells.items()):
+            cell.sums *= ratio
+            cell.weight *= ratio
+            if cell.weight < _LEAST_CELL_WEIGHT:
+                del self._cells[key]
 
     def clear(self) -> None:
         """Forget everything."""
