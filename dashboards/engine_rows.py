@@ -58,6 +58,7 @@ def verdict() -> list[stat.Panel]:
         .with_target(p.at_end("A", ENGINE.state))
         .mappings([p.words({state.code: (state.sentence, state.color) for state in STATES})])
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
+        .thresholds(p.steps(MUTED))
     )
     load = (
         p.value(

@@ -119,6 +119,7 @@ def evictions() -> list[timeseries.Panel | stat.Panel]:
         .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
         .override_by_query("C", [p.prop("decimals", 0)])
     )
+    sure = m("kvwatch_estimate_valid", 'estimate="recommendation"')
     cap = (
         p.value(
             "A max_num_seqs that helps",
@@ -129,11 +130,18 @@ def evictions() -> list[timeseries.Panel | stat.Panel]:
         )
         .with_target(p.at_end("A", m("kvwatch_recommended_max_num_seqs"), "max_num_seqs"))
         .with_target(p.at_end("B", m("kvwatch_recommended_gain_ratio"), "more throughput"))
+        .with_target(
+            p.at_end(
+                "C",
+                f"{sure} == 1 unless ignoring (estimate, reason) {m('kvwatch_recommended_max_num_seqs')}",
+                "max_num_seqs",
+            )
+        )
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.HORIZONTAL)
-        .no_value("none")
         .text(p.text_size(36))
         .override_by_query("B", [p.prop("unit", RATIO), p.prop("decimals", 0)])
+        .override_by_query("C", [p.prop("mappings", [p.words({1: ("none", None)})])])
     )
     return [lost, waves, cap]
 

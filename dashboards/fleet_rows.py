@@ -25,6 +25,7 @@ def verdict() -> list[stat.Panel]:
         .with_target(p.at_end("A", f"max({FLEET.state})"))
         .mappings([p.words({state.code: (state.sentence, state.color) for state in STATES})])
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
+        .thresholds(p.steps(MUTED))
     )
     used = FLEET.by_model("max", FLEET.load_of_limit)
     closest = (
