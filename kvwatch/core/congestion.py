@@ -119,13 +119,8 @@ class CongestionWatch:
         running = sum(f[2] for f in self._full) / len(self._full)
         by_chance = holding_variation(*lengths(mix)) / max(running, 1.0) ** 0.5
         synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, 1e-9)) ** 2, 0.0)
-        is_wave = (
-            swing.crest >= _LEAST_CREST
-            and swing.trough <= _LEAST_TROUGH
-            and synchronisation >= _LEAST_SYNCHRONISATION
-            and bool(result.preemptions_per_finished)
-        )
-        return replace(result, wave=swing if is_wave else None, synchronisation=synchronisation)
+        found = is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
+        return replace(result, wave=swing if found else None, synchronisation=synchronisation)
 
     def _preemptions_per_finished(self) -> float | None:
         preempted, finished = (sum(e[i] for e in self._evictions) for i in (1, 2))
@@ -145,6 +140,12 @@ class CongestionWatch:
         )
         self._stability = (now, mix.output_tokens, known)
         return known
+
+
+def is_wave(swing: Oscillation, synchronisation: float) -> bool:
+    """Whether the running requests come back after a period, by more than chance makes them swing."""
+    regular = swing.crest >= _LEAST_CREST and swing.trough <= _LEAST_TROUGH
+    return regular and synchronisation >= _LEAST_SYNCHRONISATION
 
 
 def lengths(mix: Mix) -> tuple[Array, Array]:

@@ -70,23 +70,7 @@ class PrescriptionRun:
             return Prescription()
         lifetime = self.inputs.demand.steps or 0.0
         x = replace(made, steps=int(min(max(made.steps, _LIFETIMES * lifetime), _MOST_STEPS)))
-        cap, present, capped = search(x, self.before)
-        draws = list(_draws(x.pool, self.inputs.mix.demand.requests))
-        now = [_saturated(x, pool=pool, seed=seed) for seed, pool in draws]
-        then = [_saturated(x, cap, pool=pool, seed=seed) for seed, pool in draws]
-        kept_free = [_saturated(x, pool=pool, seed=seed, watermark=WATERMARK_RATIO) for seed, pool in draws]
-        gains = [b.throughput_rps / a.throughput_rps - 1 for a, b in zip(now, then, strict=True)]
-        gain = fmean(gains)
-        lower = gain - Z90 * (1 + gain) * hypot(stdev(gains) / sqrt(_CHECKS), self._deviation(present, capped))
-        helps = gain >= LEAST_GAIN_RATIO and lower > 0 and cap < x.settings.max_num_seqs
-        return Prescription(
-            cap if helps else None,
-            gain if helps else None,
-            lower if helps else None,
-            fmean(b.throughput_rps / a.throughput_rps for a, b in zip(now, kept_free, strict=True)) - 1,
-            present,
-            capped,
-        )
+        return prescribe(x, self.inputs.mix.demand.requests, self._deviation, self.before)
 
     def _deviation(self, a: Saturation, b: Saturation) -> float:
         """Relative sd of the gain that comes from the step law: most of its error is in both step times alike."""
@@ -96,6 +80,35 @@ class PrescriptionRun:
         fitted = sqrt(max(float(apart @ law.covariance @ apart), 0.0))
         bent = _CURVATURE_DEVIATION * abs(log(max(a.mean_decoding, 1.0) / max(b.mean_decoding, 1.0)))
         return hypot(fitted, bent, _MODEL_DEVIATION)
+
+
+def prescribe(
+    x: Experiment,
+    requests: float,
+    deviation: Callable[[Saturation, Saturation], float],
+    before: int | None = None,
+) -> Prescription:
+    """The best cap for a mix learnt from so many requests, if it surely helps.
+
+    ``deviation`` gives the relative sd of the ratio of two runs' throughputs that comes from the step law.
+    """
+    cap, present, capped = search(x, before)
+    draws = list(_draws(x.pool, requests))
+    now = [_saturated(x, pool=pool, seed=seed) for seed, pool in draws]
+    then = [_saturated(x, cap, pool=pool, seed=seed) for seed, pool in draws]
+    kept_free = [_saturated(x, pool=pool, seed=seed, watermark=WATERMARK_RATIO) for seed, pool in draws]
+    gains = [b.throughput_rps / a.throughput_rps - 1 for a, b in zip(now, then, strict=True)]
+    gain = fmean(gains)
+    lower = gain - Z90 * (1 + gain) * hypot(stdev(gains) / sqrt(_CHECKS), deviation(present, capped))
+    helps = gain >= LEAST_GAIN_RATIO and lower > 0 and cap < x.settings.max_num_seqs
+    return Prescription(
+        cap if helps else None,
+        gain if helps else None,
+        lower if helps else None,
+        fmean(b.throughput_rps / a.throughput_rps for a, b in zip(now, kept_free, strict=True)) - 1,
+        present,
+        capped,
+    )
 
 
 def search(x: Experiment, before: int | None = None) -> tuple[int, Saturation, Saturation]:

@@ -2,7 +2,8 @@
 
 Each step every running request gains a token, those that reach their output leave, the youngest are evicted until the
 rest fits, and in a step that evicted nobody admissions fill the memory. The queue never empties. Requests are a
-fluid: a fraction of one may run. There are no blocks, seats or budgets.
+fluid, a fraction of one may run, or whole ones: then an eviction frees more than was missing, and the head of the
+queue waits until all of it fits. There are no blocks, seats or budgets.
 
 An evicted request starts from scratch, as in the paper, or keeps the tokens it made and only computes them again,
 as in vLLM. It waits at the head of the queue.
@@ -50,9 +51,10 @@ class DiscreteEngine:
         output_tokens: o of each class.
         shares: How often each class comes; equally often without.
         keep_progress: Whether evicted requests keep the tokens they made.
+        whole_requests: Whether requests are indivisible; the classes then take turns in their shares.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a model has that many choices)
         self,
         kv_tokens: float,
         prompt_tokens: npt.ArrayLike,
@@ -60,6 +62,7 @@ class DiscreteEngine:
         shares: npt.ArrayLike | None = None,
         *,
         keep_progress: bool = False,
+        whole_requests: bool = False,
     ) -> None:
         self._kv_tokens = kv_tokens
         self._s = np.atleast_1d(np.asarray(prompt_tokens, dtype=float))
@@ -67,6 +70,9 @@ class DiscreteEngine:
         q = np.ones(len(self._s)) if shares is None else np.asarray(shares, dtype=float)
         self._q = q / q.sum()
         self._keep = keep_progress
+        self._whole = whole_requests
+        self._owed = np.zeros(len(self._s))
+        """Whole requests by which each class has come short of its share."""
         self._class = np.zeros(0, dtype=np.int64)
         self._made = np.zeros(0, dtype=np.int64)
         self._count = np.zeros(0)
@@ -113,6 +119,8 @@ class DiscreteEngine:
             return 0.0
         freed = np.minimum(np.maximum(excess - (np.cumsum(held[::-1]) - held[::-1]), 0.0), held[::-1])[::-1]
         gone = np.where(held > 0, freed / np.maximum(held, _NOTHING), 1.0) * self._count
+        if self._whole:
+            gone = np.minimum(np.ceil(gone - _NOTHING), self._count)
         # the oldest victim ends up at the head of the queue
         for place in np.flatnonzero(gone > 0)[::-1]:
             made = int(self._made[place]) if self._keep else 0
@@ -129,17 +137,33 @@ class DiscreteEngine:
         while self._waiting and room > _NOTHING * self._kv_tokens:
             kind, made, count = self._waiting.pop()
             size = float(self._s[kind]) + made
-            admitted = min(count, room / size)
-            if admitted < count:
-                self._waiting.append((kind, made, count - admitted))
+            admitted = min(count, room // size if self._whole else room / size)
             entries.append((kind, made, admitted))
             recomputed += admitted * size
             room -= admitted * size
-        fresh = max(room, 0.0) / float(self._q @ self._s)
-        prefilled = recomputed + fresh * float(self._q @ self._s)
-        entries += [(kind, 0, fresh * share) for kind, share in enumerate(self._q.tolist())] if fresh else []
+            if admitted < count:
+                self._waiting.append((kind, made, count - admitted))
+                room = 0.0
+        fresh = self._fresh(max(room, 0.0))
+        prefilled = recomputed + sum(count * float(self._s[kind]) for kind, _, count in fresh)
+        entries = [entry for entry in entries if entry[2] > 0] + fresh
         kinds, made_tokens, counts = zip(*entries, strict=True) if entries else ((), (), ())
         self._class = np.concatenate([self._class, np.array(kinds, dtype=np.int64)])
         self._made = np.concatenate([self._made, np.array(made_tokens, dtype=np.int64)])
         self._count = np.concatenate([self._count, np.array(counts, dtype=float)])
         return prefilled, recomputed
+
+    def _fresh(self, room: float) -> list[tuple[int, int, float]]:
+        """New requests for so much memory."""
+        if not self._whole:
+            count = room / float(self._q @ self._s)
+            return [(kind, 0, count * share) for kind, share in enumerate(self._q.tolist())] if count else []
+        entries: list[tuple[int, int, float]] = []
+        while True:
+            kind = int(np.argmax(self._owed + self._q))
+            if float(self._s[kind]) > room:
+                return entries
+            self._owed += self._q
+            self._owed[kind] -= 1
+            room -= float(self._s[kind])
+            entries.append((kind, 0, 1.0))
