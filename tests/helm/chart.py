@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,13 @@ class Helm:
         if isinstance(values, Path):
             values = values.read_text(encoding="utf-8")
         text = values if isinstance(values, str) else yaml.safe_dump(values)
-        return self.run(
-            "template", "kvwatch", CHART, "--namespace", "monitoring", "--values", "-", *arguments, stdin=text
-        )
+        return _template(self, text, arguments)
+
+
+@cache
+def _template(helm: Helm, text: str, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """What Helm makes of values; the chart does not change while the tests run, so each is rendered once."""
+    return helm.run("template", "kvwatch", CHART, "--namespace", "monitoring", "--values", "-", *arguments, stdin=text)
 
 
 def cases() -> list[Path]:
