@@ -24,7 +24,7 @@ from kvwatch.parse.otlp import (
     whole_number,
 )
 
-_BYTES_A_VALUE = 8
+_BYTES_A_VALUE = 16
 """No real export has more values than one in so many bytes; ``[0,0,0…`` does, and would cost thirty times its size."""
 
 _MANY_VALUES = 1000
