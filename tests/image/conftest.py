@@ -61,13 +61,14 @@ class Container:
 
 
 @pytest.fixture(scope="session")
-def image() -> str:
-    """The tag of the image, built now from the working tree."""
+def image() -> Iterator[str]:
+    """The tag of the image, built now from the working tree, and removed at the end."""
     if os.geteuid() != 0:
         pytest.skip("the image tests build and mount images, which needs root")
     tag = "localhost/kvwatch:test"
     command(ROOT / "scripts" / "build_image.sh", tag)
-    return tag
+    yield tag
+    command("buildah", "rmi", tag)
 
 
 @pytest.fixture
