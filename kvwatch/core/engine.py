@@ -47,6 +47,8 @@ _LONG_BACKLOG_LIFETIMES = 4.0
 _FULL_RATIO = 0.9
 _AHEAD_SECONDS = 60.0
 """Log lines farther in the future come from a clock that is not this one."""
+_TURNED_AWAY_SECONDS = 1.0
+"""A request that failed sooner was refused, by a gateway or for its content, and never waited for the engine."""
 _LOG_LAG_SECONDS = 10.0
 """How far a log of starts may lag without being taken for stopped."""
 _DEFAULT_CHUNK_TOKENS = 2048
@@ -180,7 +182,7 @@ class EngineEstimator:
         self._unlogged = 0.0
         if record.completed:
             self._largest.saw(record.finish, record.prompt_tokens + record.completion_tokens)
-        elif share == 1:
+        elif share == 1 and record.finish - record.arrival >= _TURNED_AWAY_SECONDS:
             self._arrivals.abandoned(record.finish, "records")
 
     def observe_start(self, event: RequestStarted | RequestAborted, now: float) -> None:

@@ -81,6 +81,18 @@ def test_requests_that_a_log_shows_as_given_up_are_added_to_the_balance(kind: st
     assert view.estimate_valid["arrival_rate_5m"].valid
 
 
+def test_requests_that_were_refused_at_once_are_no_arrivals() -> None:
+    """A gateway that turns half of them away keeps them from the engine: λ is that of the others."""
+    logged = Logged(starts=False, impatient=0)
+    for at in logged.watch.seconds(400):
+        for n in range(12):
+            refused = RequestRecord(at - 0.5 + n / 100, at - 0.3 + n / 100, 0, 0, completed=False)
+            logged.watch.fleet.observe(TARGET, refused)
+    view = logged.watch.view()
+    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.02)
+    assert view.arrival_selected == {"balance": 1.0}
+
+
 def test_nothing_counts_twice_where_both_logs_tell() -> None:
     """Starts, aborts and failed records together are still each request once."""
     logged = Logged(aborts=True, records=True)
