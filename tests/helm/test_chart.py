@@ -205,6 +205,11 @@ def test_autoscalers_ask_for_series_that_exist(helm4: Helm) -> None:
         for rule in config["rules"] + config["externalRules"]:
             queries += [rule["seriesQuery"], rule["metricsQuery"]]
             offered.add(rule["name"]["as"])
+    trigger = one(helm4.template(named("fleet-keda")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
+    place = re.fullmatch(r'engines\.#\(model_name=="(.*)"\)\.(\w+)', trigger["valueLocation"])
+    assert place is not None
+    assert (place[1], f"kvwatch_{place[2]}") == ("llama-3-8b", "kvwatch_replicas_required")
+    assert f"kvwatch_{place[2]}" in known
     queries.append(
         one(helm4.template(named("sidecar-keda")), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
     )
