@@ -162,11 +162,11 @@ SCENARIOS = {
         ),
         Scenario(
             "limit-cycle",
-            "Requests of one length, more than can be served: eviction in waves. All clients leave every five minutes.",
+            "Requests of one length: two minutes at half load, then four of overload: eviction in waves.",
             SchedulerSettings(num_blocks=512, block_size_tokens=32, max_num_seqs=256, max_num_batched_tokens=2048),
             fixed(64, 192),
-            (Stage("sat", 300, 4.0, 4.0, abort_at_end=True),),
-            StepLaw(0.017, 0.0007, 0.00006, 0.0),
+            (Stage("const", 120, 0.5, 0.5), Stage("sat", 240, 4.0, 4.0, abort_at_end=True)),
+            StepLaw(0.0168, 0.00032, 0.00027, 1.1e-6),
         ),
         Scenario(
             "seqcap",

@@ -149,19 +149,19 @@ async def test_serve_says_where_it_listens_and_ends_when_told() -> None:
 def test_a_virtual_recording_is_like_a_real_one(tmp_path: Path) -> None:
     """It has the files, one seed gives the same bytes, nothing is overwritten, and the engine reproduces its phases."""
     first, second = tmp_path / "first", tmp_path / "second"
-    written = record_virtual(SCENARIOS["limit-cycle"], first, seconds=120, scrape_interval_seconds=2, seed=4)
-    record_virtual(SCENARIOS["limit-cycle"], second, seconds=120, scrape_interval_seconds=2, seed=4)
+    written = record_virtual(SCENARIOS["limit-cycle"], first, seconds=220, scrape_interval_seconds=2, seed=4)
+    record_virtual(SCENARIOS["limit-cycle"], second, seconds=220, scrape_interval_seconds=2, seed=4)
     names = ["requests.jsonl", "scrapes.jsonl.gz", "server.log.gz", "settings.json", "truth.json"]
     assert sorted(path.name for path in first.iterdir()) == names
     assert [(first / name).read_bytes() for name in names] == [(second / name).read_bytes() for name in names]
     with pytest.raises(RecordingExistsError):
         record_virtual(SCENARIOS["limit-cycle"], first, seconds=10)
     scrapes = [json.loads(line) for line in gzip.decompress((first / "scrapes.jsonl.gz").read_bytes()).splitlines()]
-    assert len(scrapes) == written.scrapes == 61
+    assert len(scrapes) == written.scrapes == 111
     requests = (first / "requests.jsonl").read_text().splitlines()
     assert len(requests) == written.requests
     truth = json.loads((first / "truth.json").read_text())
-    (phase,) = truth["phases"]
+    (_, phase) = truth["phases"]
     assert phase["service_rate_by_tokens"] == pytest.approx(truth["mu_true"], rel=0.05)
     assert phase["offered"] == pytest.approx(4 * truth["mu_true"], rel=0.1)
     ((_, real, emulated),) = compare(first)
