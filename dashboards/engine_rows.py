@@ -152,6 +152,7 @@ def load() -> list[timeseries.Panel]:
             "requests wait: the truth that μ predicts.",
             unit=RATE,
         )
+        .axis_soft_max(1)
         .with_target(p.over_time("A", m("kvwatch_arrival_rate", WINDOW), "λ over {{window}}"))
         .with_target(
             p.over_time(
@@ -210,6 +211,7 @@ def pressure() -> list[timeseries.Panel]:
         .override_by_query("A", [p.color(WAITING)])
         .override_by_query("D", [p.color(DEMAND), *p.dashed(1)])
     )
+    own_scale = [p.prop("max", None), p.prop("custom.axisSoftMax", 10)]
     memory = (
         p.graph(
             "KV cache and batch",
@@ -225,7 +227,7 @@ def pressure() -> list[timeseries.Panel]:
         .override_by_query("A", [p.color(LIMIT_COLORS["kv"]), p.prop("custom.fillOpacity", 15)])
         .override_by_query(
             "B",
-            [p.color(PLAIN), p.prop("custom.lineWidth", 1), *p.right_axis(COUNT), p.prop("max", None)],
+            [p.color(PLAIN), p.prop("custom.lineWidth", 1), *p.right_axis(COUNT), *own_scale],
         )
     )
     return [queue, p.band(trend, "lower end", "upper end", WAITING), memory]

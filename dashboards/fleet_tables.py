@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import panels as p
 from dashboards.belief import reasons
-from dashboards.engine_rows import WHEN
+from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
 from dashboards.fleet_rows import FLEET
 from dashboards.frame import ENGINE_UID
 from dashboards.states import NEAR_RATIO, STATES
@@ -50,7 +50,7 @@ def looks() -> dict[str, list[DynamicConfigValue]]:
             p.prop("unit", SECONDS),
             whole,
             p.prop("mappings", [p.words(WHEN)]),
-            p.prop("thresholds", p.steps(PLAIN).build()),
+            p.prop("thresholds", p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)).build()),
             by_value,
             colored,
             _least(90),

@@ -92,13 +92,14 @@ class Engines:
 
     @property
     def predicted(self) -> str:
-        """Seconds to the limit by kvwatch, where its trend was sure for a fifth of the last minutes; else far.
+        """Seconds to the limit by kvwatch, the mean of the last minutes; absent unless sure for a fifth of them.
 
         A trend is sure at one moment and not at the next. The quantile keeps a real one on the screen and a chance
         one off it.
         """
-        known = self.metric("kvwatch_time_to_saturation_seconds")
-        return f"quantile_over_time(0.2, ({known} + 0 or {self.known} * 0 + {NOT_IN_SIGHT})[{SMOOTHING}:10s])"
+        time = self.metric("kvwatch_time_to_saturation_seconds")
+        filled = f"({time} + 0 or {self.known} * 0 + {NOT_IN_SIGHT})[{SMOOTHING}:10s]"
+        return f"(avg_over_time({time}[{SMOOTHING}]) and quantile_over_time(0.2, {filled}) < {DAY_SECONDS})"
 
     @property
     def saturation(self) -> str:
