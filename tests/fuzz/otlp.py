@@ -13,6 +13,7 @@ import asyncio
 import gc
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,9 @@ from kvwatch.shell.selfmetrics import SelfMetrics
 from tests.parse.otlp_exports import END, as_json, export, span
 
 NOW = END / 10**9 + 1.0
-BATCH = 300
+BATCH = 100
+DAMAGES = 20
+"""Variants tried of each example, for making one takes hypothesis longer than reading twenty."""
 GROWTH_BYTES = 64 * 1024**2
 """What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 
@@ -84,7 +87,7 @@ STAMPS = st.one_of(st.integers(END - 10**13, END + 10**13), st.integers(0, 2**64
 
 @st.composite
 def exports(draw: st.DrawFn) -> tuple[bytes, bool]:
-    """An export in either encoding, most often damaged somewhere."""
+    """An export in either encoding, of values of any kind."""
     spans = [
         span(
             number,
@@ -97,11 +100,16 @@ def exports(draw: st.DrawFn) -> tuple[bytes, bool]:
     ]
     request = export(*spans, resource=draw(st.dictionaries(NAMES, VALUES, max_size=2)))
     json = draw(st.booleans())
-    body = as_json(request) if json else request.SerializeToString()
-    for _ in range(draw(st.integers(0, 3))):
-        at, width = draw(st.integers(0, len(body))), draw(st.integers(0, 8))
-        body = body[:at] + draw(st.binary(max_size=8)) + body[at + width :]
-    return body, json
+    return as_json(request) if json else request.SerializeToString(), json
+
+
+def damaged(body: bytes, chance: random.Random) -> bytes:
+    """The body with a few of its bytes replaced, removed, added or said twice."""
+    for _ in range(chance.randint(1, 3)):
+        at, width = chance.randint(0, len(body)), chance.choice([0, 0, 1, 1, 2, 8, 40])
+        more = chance.choice([b"", chance.randbytes(chance.randint(1, 8)), body[at : at + width] * 2])
+        body = body[:at] + more + body[at + width :]
+    return body
 
 
 def run_hypothesis(seconds: float) -> int:
@@ -116,11 +124,14 @@ def run_hypothesis(seconds: float) -> int:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.one_of(exports(), st.tuples(st.binary(max_size=400), st.booleans())))
-    def check(made: tuple[bytes, bool]) -> None:
+    @given(st.one_of(exports(), st.tuples(st.binary(max_size=400), st.booleans())), st.integers(0, 2**32))
+    def check(made: tuple[bytes, bool], number: int) -> None:
         nonlocal tried
-        tried += 1
-        target.take(made[0], json=made[1])
+        body, json = made
+        chance = random.Random(number)
+        for each in (body, *(damaged(body, chance) for _ in range(DAMAGES))):
+            tried += 1
+            target.take(each, json=json)
 
     def batch() -> None:
         seed(int.from_bytes(os.urandom(4), "big"))(check)()
