@@ -1,0 +1,1 @@
+"""The rules, their tests and their runbooks."""

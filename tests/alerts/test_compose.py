@@ -1,0 +1,95 @@
+"""What compose/ starts is configured so that each part accepts it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kvwatch.config import load_config
+from tests.alerts.test_rules import ALERT_RULES, COMPOSE, ROOT, RULES, tool
+
+ALERTMANAGER = COMPOSE / "alertmanager" / "alertmanager.yml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows compose's `!reset`."""
+
+
+_Loader.add_constructor("!reset", lambda _loader, _node: None)
+
+
+@pytest.mark.prometheus
+def test_promtool_accepts_prometheus_configuration_with_the_rules(tmp_path: Path) -> None:
+    """At the places where the containers see the files."""
+    (tmp_path / "rules").mkdir()
+    shutil.copy(RULES, tmp_path / "rules")
+    shutil.copy(COMPOSE / "prometheus" / "prometheus.yml", tmp_path)
+    assert "1 rule files found" in tool("promtool", "check", "config", tmp_path / "prometheus.yml")
+
+
+@pytest.mark.prometheus
+def test_amtool_accepts_alertmanagers_configuration() -> None:
+    """Routes, receivers, inhibitions and time intervals."""
+    tool("amtool", "check-config", ALERTMANAGER)
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("alert", ALERT_RULES)
+def test_an_alert_goes_where_its_severity_says(alert: str) -> None:
+    """Critical ones page, warnings make a ticket, the rest is for inhibition only."""
+    severity = ALERT_RULES[alert]["labels"]["severity"]
+    receiver = {"critical": "page", "warning": "ticket", "none": "nobody"}[severity]
+    labels = [f"alertname={alert}", f"severity={severity}", "model_name=m"]
+    tool(
+        "amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", f"--verify.receivers={receiver}", *labels
+    )
+
+
+def test_inhibitions_name_alerts_that_exist() -> None:
+    """A renamed alert would page beside the one that should silence it."""
+    rules = yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]
+    for rule in rules:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            pattern = matcher.split('"')[1]
+            prefix, _, choices = pattern.partition("(")
+            for name in [prefix + c for c in choices.rstrip(")").split("|")] if choices else [pattern]:
+                assert name in ALERT_RULES, name
+
+
+def test_images_are_pinned_and_files_that_are_mounted_exist() -> None:
+    """A tag that moves, or a folder that docker makes up for a missing file, breaks a stack months later."""
+    for file in ("compose.yaml", "no-gpu.yaml"):
+        services = yaml.load((COMPOSE / file).read_text(), Loader=_Loader)["services"]
+        for service in services.values():
+            tag = service["image"].partition(":")[2]
+            assert tag
+            assert tag != "latest"
+            for volume in service.get("volumes") or ():
+                source = volume.split(":")[0]
+                if source.startswith("."):
+                    assert (COMPOSE / source).exists(), volume
+
+
+def test_kvwatch_accepts_its_configuration() -> None:
+    """And its limits are those that vLLM is started with."""
+    config = load_config(COMPOSE / "kvwatch.yaml")
+    command = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]["vllm"]["command"]
+    for flag, value in (
+        ("--max-num-seqs", config.targets[0].max_num_seqs),
+        ("--max-num-batched-tokens", config.targets[0].max_num_batched_tokens),
+    ):
+        assert command[command.index(flag) + 1] == str(value)
+
+
+def test_grafana_finds_its_dashboards_and_its_data() -> None:
+    """The provisioning names the paths and services of the compose file."""
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    folder = COMPOSE / "grafana" / "provisioning"
+    source = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())["datasources"][0]
+    assert source["url"].removeprefix("http://").split(":")[0] in services
+    path = yaml.safe_load((folder / "dashboards" / "kvwatch.yaml").read_text())["providers"][0]["options"]["path"]
+    mounted = [v.split(":")[1] for v in services["grafana"]["volumes"]]
+    assert {f"{path}/{p.name}" for p in (ROOT / "dashboards").glob("*.json")} <= set(mounted)

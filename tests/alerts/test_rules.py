@@ -1,0 +1,168 @@
+"""Every alert has a rule, a test, a runbook and a dashboard; nothing names a metric that does not exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from kvwatch.export.catalog import BY_NAME, VALIDITY
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "alerts"
+RULES = ALERTS / "kvwatch.rules.yaml"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+COMPOSE = ROOT / "compose"
+GROUPS = yaml.safe_load(RULES.read_text())["groups"]
+ALL = [rule for group in GROUPS for rule in group["rules"]]
+ALERT_RULES = {rule["alert"]: rule for rule in ALL if "alert" in rule}
+RECORDED = {rule["record"] for rule in ALL if "record" in rule}
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+QUERIES = re.compile(r"```promql\n(.*?)```", re.DOTALL)
+NAME = re.compile(r"\b((?:(?:model|fleet):)?kvwatch_[a-z0-9_]+(?::[a-z0-9_]+)?)")
+
+needs_promtool = pytest.mark.prometheus
+
+
+def tool(*command: str | Path) -> str:
+    """Run promtool or amtool; fails with what it says."""
+    if shutil.which(str(command[0])) is None:
+        pytest.fail(f"{command[0]} must be on the PATH: make setup-prometheus")
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def names(expression: str) -> set[str]:
+    """Metric names in an expression; raises ValueError where it is no PromQL."""
+    return set(_names(promql_parser.parse(expression)))
+
+
+def _names(node: Any) -> Iterator[str]:
+    if getattr(node, "name", None) and type(node).__name__ == "VectorSelector":
+        yield node.name
+    for part in ("expr", "lhs", "rhs", "vector_selector", "param"):
+        child = getattr(node, part, None)
+        if child is not None:
+            yield from _names(child)
+    for argument in getattr(node, "args", None) or ():
+        yield from _names(argument)
+
+
+def known(name: str) -> bool:
+    """Whether kvwatch exports it, a rule records it, or Prometheus itself makes it."""
+    return name in BY_NAME or name in RECORDED or name == "up"
+
+
+@needs_promtool
+def test_promtool_finds_nothing_to_complain_about() -> None:
+    """Syntax, template functions, names and duplicates."""
+    tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+
+@needs_promtool
+def test_every_alert_is_silent_before_fires_and_resolves_when_it_should() -> None:
+    """Promtool runs the rules over made-up series; the file says what is expected when, to the word."""
+    tool("promtool", "test", "rules", ALERTS / "kvwatch.test.yaml")
+
+
+def test_every_alert_is_tested_silent_firing_and_silent_again() -> None:
+    """In one and the same course of series."""
+    tests = yaml.safe_load((ALERTS / "kvwatch.test.yaml").read_text())["tests"]
+    full = set()
+    for test in tests:
+        for alert in ALERT_RULES:
+            states = [bool(t.get("exp_alerts")) for t in test["alert_rule_test"] if t["alertname"] == alert]
+            changes = [state for i, state in enumerate(states) if i == 0 or state != states[i - 1]]
+            if changes[:3] == [False, True, False]:
+                full.add(alert)
+    assert full == set(ALERT_RULES)
+
+
+def test_there_are_rule_and_test_files_only() -> None:
+    """So that a Prometheus may load `alerts/*.rules.yaml`, and a tool the whole folder."""
+    assert sorted(p.name for p in ALERTS.iterdir()) == ["kvwatch.rules.yaml", "kvwatch.test.yaml"]
+
+
+def test_rules_name_only_metrics_that_exist() -> None:
+    """Exported by kvwatch or recorded above."""
+    unknown = {name for rule in ALL for name in names(rule["expr"]) if not known(name)}
+    assert unknown == set()
+
+
+def test_what_is_recorded_is_named_by_level_metric_and_operation() -> None:
+    """By Prometheus' convention; the middle is a metric of kvwatch, and docs/alerts.md has each of them."""
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    for name in RECORDED:
+        level, metric, operation = name.split(":")
+        assert level in {"model", "fleet"}
+        assert metric in BY_NAME or metric == "kvwatch_engines", name
+        assert operation
+        assert f"`{name}`" in text, f"{name} is not in docs/alerts.md"
+
+
+@pytest.mark.parametrize("alert", ALERT_RULES)
+def test_an_alert_says_what_to_do(alert: str) -> None:
+    """Severity, summary, description, runbook and dashboard; names in templates exist."""
+    rule = ALERT_RULES[alert]
+    assert rule["labels"]["severity"] in {"critical", "warning", "none"}
+    annotations = rule["annotations"]
+    assert set(annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert annotations["runbook_url"].endswith(f"/docs/runbooks/{alert}.md")
+    uid = annotations["dashboard_url"].split("/d/")[1].split("?")[0]
+    uids = {json.loads((ROOT / "dashboards" / f"{name}.json").read_text())["uid"] for name in ("fleet", "engine")}
+    assert uid in uids
+    asked = set(NAME.findall(annotations["description"]))
+    assert [name for name in asked if not known(name)] == []
+
+
+@pytest.mark.parametrize("alert", ["KvwatchSaturationApproaching", "KvwatchSaturated", "KvwatchOverloaded"])
+def test_a_page_about_load_carries_the_numbers(alert: str) -> None:
+    """ρ, limit, λ, μ, what binds, when, and how many replicas to add."""
+    description = ALERT_RULES[alert]["annotations"]["description"]
+    for name in (
+        "model:kvwatch_utilization:ratio5m", "model:kvwatch_stable_limit:avg", "model:kvwatch_arrival_rate:sum5m",
+        "model:kvwatch_service_rate:sum", "kvwatch_binding_limit", "model:kvwatch_time_to_saturation_seconds:min",
+        "model:kvwatch_replicas_required:ceil5m",
+    ):  # fmt: skip
+        assert name in description
+
+
+@pytest.mark.parametrize("alert", ALERT_RULES)
+def test_a_runbook_is_complete_and_its_queries_work(alert: str) -> None:
+    """Four sections with text, no gaps left, queries that parse and name metrics that exist."""
+    text = (RUNBOOKS / f"{alert}.md").read_text()
+    assert re.search(r"\b(TODO|TBD|FIXME|XXX)\b", text, re.IGNORECASE) is None
+    title, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    assert title.strip() == f"# {alert}"
+    assert [section.split("\n", 1)[0] for section in sections] == SECTIONS
+    assert all(len(section.split("\n", 1)[1].split()) >= 8 or alert == "KvwatchRollout" for section in sections)
+    queries = QUERIES.findall(text)
+    assert queries
+    for query in queries:
+        found = names(query)
+        assert found
+        assert [name for name in found if not known(name)] == []
+
+
+def test_there_is_no_runbook_without_its_alert() -> None:
+    """A page that is left over would mislead."""
+    assert {p.stem for p in RUNBOOKS.glob("*.md")} == set(ALERT_RULES)
+
+
+def test_validity_reasons_that_rules_name_exist() -> None:
+    """A renamed reason would silently change what pages."""
+    from kvwatch.core.reasons import WORDS  # noqa: PLC0415 (of the core, for this test alone)
+
+    asked = {r for rule in ALL for found in re.findall(r'reason=~"([^"]+)"', rule["expr"]) for r in found.split("|")}
+    assert asked
+    assert asked <= set(WORDS)
+    assert VALIDITY.name == "kvwatch_estimate_valid"

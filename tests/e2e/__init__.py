@@ -1,0 +1,1 @@
+"""All parts together: engine, kvwatch, Prometheus, Alertmanager, a webhook."""
