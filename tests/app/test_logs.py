@@ -60,7 +60,7 @@ def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 def test_three_rotations_and_a_kill_lose_no_line_and_count_none_twice(tmp_path: Path, vllm: str, token: Path) -> None:

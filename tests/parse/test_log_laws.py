@@ -9,7 +9,7 @@ from kvwatch.parse.logs import LogReader
 from tests.fuzz.lines import LOCAL, PLAIN, WRAPPERS, Target, formats, logs
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(logs(), st.binary(max_size=200)), min_size=1, max_size=3))
 def test_no_bytes_raise_or_reach_the_core_as_nonsense(contents: list[bytes]) -> None:
     """By every format, one chunk after the other."""
@@ -19,7 +19,7 @@ def test_no_bytes_raise_or_reach_the_core_as_nonsense(contents: list[bytes]) -> 
     target.view()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(lambda wrap, line: wrap(line), WRAPPERS, PLAIN), max_size=6), st.data())
 def test_where_chunks_are_cut_makes_no_difference(lines: list[str], data: st.DataObject) -> None:
     """All lines at once, or each for itself, or resumed anywhere with what was unfinished."""
