@@ -21,7 +21,15 @@ from urllib.parse import urlsplit
 import aiohttp
 from prometheus_client import ProcessCollector
 
-from kvwatch.config import ConfigError, Fault, LogSourceConfig, ServerConfig, TargetConfig, ValidatedConfig
+from kvwatch.config import (
+    ConfigError,
+    Fault,
+    LogSourceConfig,
+    ServerConfig,
+    TargetConfig,
+    TracesConfig,
+    ValidatedConfig,
+)
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.export.collector import FleetCollector, make_registry
@@ -29,7 +37,7 @@ from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
 from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.parse.otlp import AttributeKeys
-from kvwatch.parse.tenant import tenant_namer
+from kvwatch.parse.tenant import TenantName, tenant_namer
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.credentials import Credentials
@@ -299,22 +307,30 @@ def log_sources(config: ValidatedConfig) -> dict[str, tuple[SourceSettings, ...]
     return sources
 
 
-def _log_source(log: LogSourceConfig, place: str, faults: list[Fault]) -> SourceSettings | None:
-    key = None
-    if log.tenant_key_file is not None:
+def _tenant_name(source: LogSourceConfig | TracesConfig, place: str, faults: list[Fault]) -> TenantName | None:
+    """How a source's tenants are named; ``None``, and a fault, where the key for their hashes cannot be had."""
+    key, file = None, source.tenant_key_file
+    if file is not None:
         try:
-            key = log.tenant_key_file.read_bytes().strip()
+            key = file.read_bytes().strip()
         except OSError as error:
-            faults.append(Fault(f"{place}.tenant_key_file", f"cannot read {log.tenant_key_file}: {error.strerror}"))
+            faults.append(Fault(f"{place}.tenant_key_file", f"cannot read {file}: {error.strerror}"))
             return None
         if not key:
-            faults.append(Fault(f"{place}.tenant_key_file", f"{log.tenant_key_file} is empty; put a random key in it"))
+            faults.append(Fault(f"{place}.tenant_key_file", f"{file} is empty; put a random key in it"))
             return None
+    return tenant_namer(hashed=source.tenant_hash, key=key)
+
+
+def _log_source(log: LogSourceConfig, place: str, faults: list[Fault]) -> SourceSettings | None:
+    tenant_name = _tenant_name(log, place, faults)
+    if tenant_name is None:
+        return None
     fields = FieldMap(
         {quantity: tuple(path for text in texts for path in spelled(text)) for quantity, texts in log.fields.items()},
         {path: frozenset(values) for text, values in log.only.items() for path in spelled(text)[:1]},
     )
-    log_format = LogFormat(log.format, fields, tenant_namer(hashed=log.tenant_hash, key=key))
+    log_format = LogFormat(log.format, fields, tenant_name)
     return SourceSettings(log.path, log_format, log.start == "beginning", utc_offset(log.time_zone))
 
 
@@ -347,13 +363,17 @@ def _trace_receiver(
     """The receiver of traces, where it is switched on.
 
     Raises:
-        ConfigError: gRPC is asked for and is not installed, or its certificate cannot be read.
+        ConfigError: gRPC is asked for and is not installed, or its certificate or a key cannot be read.
     """
     traces, tls = config.traces, config.server.tls
     if not traces.enabled:
         return None
+    faults: list[Fault] = []
+    tenant_name = _tenant_name(traces, "traces", faults)
+    if tenant_name is None:
+        raise ConfigError(faults)
     settings = TraceSettings(
-        AttributeKeys(traces.target_attribute, traces.tenant_attribute, traces.model_attribute),
+        AttributeKeys(traces.target_attribute, traces.tenant_attribute, traces.model_attribute, tenant_name),
         traces.max_body_bytes,
         traces.max_spans_per_second,
         traces.bearer_token_file,

@@ -64,6 +64,8 @@ def read_config(content: bytes) -> ValidatedConfig:
             traces["grpc"] = parse_listen(traces.pop("grpc_listen"))
         except ValueError as error:
             faults.append(Fault("traces.grpc_listen", str(error)))
+    if "tenant_key_file" in traces and not traces.get("tenant_hash"):
+        faults.append(Fault("traces.tenant_key_file", "is of no use without tenant_hash: true"))
     targets = [_target(target, path, faults) for path, target in values.get("targets", ())]
     known = [(path, target) for path, target in targets if target is not None]
     _refuse_duplicates(known, faults)

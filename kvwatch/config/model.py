@@ -61,6 +61,8 @@ class TracesConfig:
     bearer_token_file: Path | None = None
     target_attribute: str | None = None
     tenant_attribute: str | None = None
+    tenant_hash: bool = False
+    tenant_key_file: Path | None = None
     model_attribute: str | None = None
     grpc: tuple[str, int] | None = None
 

@@ -212,6 +212,13 @@ TRACES = Section(
             "text",
             "Attribute of the span, else of its resource, that says to whom a request is charged.",
         ),
+        Option("tenant_hash", reader.boolean, "true or false", "Show a hash instead of the tenant's name.", "false"),
+        Option(
+            "tenant_key_file",
+            reader.file_path,
+            "path",
+            "File with a key for the hash; without one, who can guess a name can check the guess.",
+        ),
         Option(
             "model_attribute",
             reader.text,

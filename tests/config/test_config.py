@@ -64,6 +64,8 @@ def test_every_key_reaches_the_validated_config() -> None:
         Path("/run/secrets/traces"),
         "service.name",
         "enduser.id",
+        True,
+        Path("/run/secrets/tenant-key"),
         "gen_ai.request.model",
         ("::1", 4317),
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kvwatch.app import Daemon
 from kvwatch.config import ConfigError, ServerConfig, ServerTls, TargetConfig, TracesConfig, ValidatedConfig
+from kvwatch.parse.tenant import tenant_namer
 from tests.app.conftest import Running, config, models, run, vllm
 from tests.parse.otlp_exports import export, span
 from tests.shell.conftest import TLS
@@ -109,6 +112,29 @@ async def test_a_grpc_port_that_is_taken_ends_the_start() -> None:
         with pytest.raises(OSError, match="cannot listen for gRPC"):
             async with run(lambda: traced(GONE, traces=replace(ON, grpc=("127.0.0.1", taken)))):
                 pass
+
+
+async def test_tenants_are_hashed_where_that_is_asked_for(tmp_path: Path) -> None:
+    """With the key in the file; one that cannot be had is found before anything starts."""
+    key = tmp_path / "key"
+    traces = replace(ON, tenant_attribute="enduser.id", tenant_hash=True, tenant_key_file=key)
+    for content, fault in ((None, "No such file"), (b" \n", "is empty")):
+        if content is not None:
+            key.write_bytes(content)
+        with pytest.raises(ConfigError, match=rf"traces.tenant_key_file: .*{fault}"):
+            Daemon(lambda: traced(GONE, traces=traces))
+    key.write_bytes(b"k\n")
+    async with vllm() as server, run(lambda: traced(server.target, traces=traces)) as kvwatch:
+        await kvwatch.until(lambda answer: models(answer) == ["tiny"])
+        now = time.time_ns()
+        times = {"start_time_unix_nano": now - 10**9, "end_time_unix_nano": now}
+        mine = export(*(span(number, {"enduser.id": "me"}, **times) for number in range(1, 60)))
+        assert await post(kvwatch, mine.SerializeToString()) == 200
+        name = tenant_namer(hashed=True, key=b"k")("me")
+        async with asyncio.timeout(20):
+            while f'tenant="{name}"' not in (text := await kvwatch.metrics()):  # noqa: ASYNC110 - it comes over HTTP
+                await asyncio.sleep(0.1)
+        assert 'tenant="me"' not in text
 
 
 async def test_grpc_uses_the_server_s_certificate() -> None:
