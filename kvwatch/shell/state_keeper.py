@@ -7,8 +7,10 @@ are read again, into a state that does not have them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import asdict, fields
+from functools import partial
 from typing import Any
 
 from kvwatch.facts import Settings
@@ -69,11 +71,16 @@ class StateKeeper:
     async def keep_saving(self) -> None:
         """Save every minute, or every few seconds while logs are followed, for ever; no disk is waited for here."""
         file = self._file
+        if file is None:
+            await asyncio.Event().wait()
+            return
+        waited = 0.0
         while True:
-            await sleep(SAVE_WITH_LOGS_SECONDS if self._positions else SAVE_SECONDS)
-            if file is not None:
-                encoded = file.encode(self._checkpoint())
-                await in_daemon_thread(lambda encoded=encoded: file.write(encoded))  # type: ignore[misc]
+            await sleep(SAVE_WITH_LOGS_SECONDS)
+            waited += SAVE_WITH_LOGS_SECONDS
+            if self._positions or waited >= SAVE_SECONDS:
+                waited = 0.0
+                await in_daemon_thread(partial(file.write, file.encode(self._checkpoint())))
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
