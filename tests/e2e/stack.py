@@ -1,0 +1,178 @@
+"""The parts as processes on free ports, and a webhook that keeps what it is sent."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.shorten import duration, shorten
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Webhook:
+    """Receives Alertmanager's notifications."""
+
+    def __init__(self) -> None:
+        self.notifications: list[dict[str, Any]] = []
+        received = self.notifications
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                """Say nothing."""
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def alerts(self, status: str) -> list[dict[str, Any]]:
+        """All alerts that were sent in this state."""
+        return [a for n in self.notifications for a in n["alerts"] if a["status"] == status]
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Part:
+    """One process, which can be ended and begun again on the same port."""
+
+    command: Sequence[str]
+    ready: Callable[[], bool]
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        """Begin, and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=ROOT)
+        until(self.ready, self.log.name)
+
+    def stop(self) -> None:
+        """End it by its id."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait for a condition; fails after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+
+
+def fetch(url: str) -> Any:
+    """What a URL answers, JSON decoded where it is; None where it does not answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            body = response.read()
+    except OSError:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
+
+
+class Stack:
+    """Engine, kvwatch, Prometheus, Alertmanager and a webhook, all times divided by ``speed``."""
+
+    def __init__(self, folder: Path, course: str, speed: float) -> None:
+        self.webhook = Webhook()
+        self.ports = {name: free_port() for name in ("engine", "kvwatch", "prometheus", "alertmanager")}
+        self._write(folder, speed)
+        url = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
+        python = (sys.executable, "-m")
+        engine = (*python, "tests.e2e.engine", str(self.ports["engine"]), course, str(speed))
+        state = str(folder / "state.json")
+        watcher = (*python, "tests.e2e.watcher", str(self.ports["kvwatch"]), url["engine"], state, str(speed))
+        prometheus = (
+            "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
+            f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
+        )  # fmt: skip
+        alertmanager = (
+            "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml",
+            f"--storage.path={folder}/alertmanager", "--cluster.listen-address=",
+            f"--web.listen-address=127.0.0.1:{self.ports['alertmanager']}",
+        )  # fmt: skip
+        paths = {"engine": "/metrics", "kvwatch": "/-/ready", "prometheus": "/-/ready", "alertmanager": "/-/ready"}
+        commands = {"engine": engine, "kvwatch": watcher, "prometheus": prometheus, "alertmanager": alertmanager}
+        self.parts = {
+            name: Part(command, lambda n=name: fetch(url[n] + paths[n]) is not None, folder / f"{name}.log")  # type: ignore[misc]
+            for name, command in commands.items()
+        }
+        self._prometheus = url["prometheus"]
+
+    def _write(self, folder: Path, speed: float) -> None:
+        rules = yaml.safe_load((ROOT / "alerts" / "kvwatch.rules.yaml").read_text())
+        (folder / "rules.yaml").write_text(yaml.safe_dump(shorten(rules, speed)))
+        scrape = [{"job_name": "kvwatch", "static_configs": [{"targets": [f"127.0.0.1:{self.ports['kvwatch']}"]}]}]
+        manager = {"static_configs": [{"targets": [f"127.0.0.1:{self.ports['alertmanager']}"]}]}
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules.yaml"],
+            "alerting": {"alertmanagers": [manager]},
+            "scrape_configs": scrape,
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        routes = yaml.safe_load((ROOT / "compose" / "alertmanager" / "alertmanager.yml").read_text())
+        for key in ("group_wait", "group_interval"):
+            routes["route"][key] = duration(routes["route"][key], speed)
+        page = next(r for r in routes["receivers"] if r["name"] == "page")
+        page["webhook_configs"] = [{"url": self.webhook.url}]
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(routes))
+
+    def start(self) -> None:
+        """Begin with all parts."""
+        for part in self.parts.values():
+            part.start()
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """What Prometheus says now; empty while it does not answer."""
+        answer = fetch(f"{self._prometheus}/api/v1/query?query={urllib.request.quote(expression)}")  # type: ignore[attr-defined]
+        return list(answer["data"]["result"]) if isinstance(answer, dict) else []
+
+    def value(self, expression: str) -> float | None:
+        """Its one value; None where there is none."""
+        result = self.query(expression)
+        return float(result[0]["value"][1]) if result else None
+
+    def stop(self) -> None:
+        """End all parts."""
+        for part in self.parts.values():
+            part.stop()
+        self.webhook.close()
