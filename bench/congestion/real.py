@@ -1,10 +1,12 @@
 """A real vLLM with its default seats and with the number that kvwatch recommends, in turns.
 
-    python -m bench.congestion.real recommend fixed           # what kvwatch says after two minutes beside the server
-    python -m bench.congestion.real measure fixed 256 65 …    # one run for each number of seats, in this order
+    python -m bench.congestion.real all                     # everything: 40 minutes on two idle cores
+    python -m bench.congestion.real recommend fixed         # what kvwatch says after three minutes beside the server
+    python -m bench.congestion.real measure fixed 256 65 …  # one run for each number of seats, in this order
 
 Each run is a server of its own, kept full by a closed loop of clients. Results are appended to a file of JSON lines,
-so that a bench can be made in parts; ``python -m bench.congestion`` puts them together.
+so that a bench can be made in parts; ``python -m bench.congestion report`` puts them together. A machine that does
+anything else meanwhile makes steps longer, and the measured spell no longer holds several waves: such runs are void.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ from tests.vllm.server import ServerSettings, VllmServer, vllm_python
 
 RESULTS = Path(__file__).parents[1] / "results" / "congestion-real.jsonl"
 SEATS, BLOCKS, BLOCK_TOKENS, BUDGET = 256, 512, 32, 2048
+TRAFFICS, PAIRS = ("fixed", "mixed"), 3
 CLIENTS = 200
 """More than ever run at once, fewer than the default seats: the cap alone decides who waits."""
-WARMUP_SECONDS, MEASURED_SECONDS = 30.0, 50.0
-LIGHT_SECONDS, HEAVY_RATE, HEAVY_SECONDS = 110.0, 12.0, 45.0
+WARMUP_SECONDS, MEASURED_SECONDS = 35.0, 70.0
+LIGHT_SECONDS, HEAVY_RATE, HEAVY_SECONDS = 120.0, 12.0, 60.0
 LIGHT_RATE = {"fixed": 2.5, "mixed": 1.2}
 """Load at which nothing is evicted, so that steps of all kinds teach the step law."""
 
@@ -150,29 +153,39 @@ async def _record(server: VllmServer, path: Path, traffic: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run one part of the bench and append its results."""
-    parser = argparse.ArgumentParser(description="One part of the bench with a real vLLM.")
-    parser.add_argument("part", choices=("recommend", "measure"))
-    parser.add_argument("traffic", choices=("fixed", "mixed"))
+    """Run one part of the bench, or all of it, and append the results."""
+    parser = argparse.ArgumentParser(description="The bench with a real vLLM, or one part of it.")
+    parser.add_argument("part", choices=("all", "recommend", "measure"))
+    parser.add_argument("traffic", choices=TRAFFICS, nargs="?", default=TRAFFICS[0])
     parser.add_argument("seats", type=int, nargs="*")
     args = parser.parse_args(arguments)
     python = vllm_python()
     if python is None:
         sys.exit("no vLLM: make setup-vllm")
-    for result in _results(args, python):
-        line = json.dumps({"part": args.part, "at": round(time.time()), **result})
+    for result in _everything(python) if args.part == "all" else _part(args.part, python, args.traffic, args.seats):
+        line = json.dumps({"at": round(time.time()), **result})
         print(line, flush=True)
         with RESULTS.open("a") as file:
             file.write(line + os.linesep)
 
 
-def _results(args: argparse.Namespace, python: Path) -> Iterator[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        if args.part == "recommend":
-            yield recommend(python, Path(folder), args.traffic)
-        for number, seats in enumerate(args.seats):
-            # settings() writes the model anew for each server
-            yield measure(python, Path(folder), args.traffic, seats, number // 2)
+def _everything(python: Path) -> Iterator[dict[str, Any]]:
+    """What kvwatch says of both kinds of traffic, then three pairs of runs of each."""
+    for traffic in TRAFFICS:
+        (said,) = _part("recommend", python, traffic, [])
+        yield said
+        cap = said.get("recommended_max_num_seqs")
+        if cap is not None:
+            yield from _part("measure", python, traffic, [SEATS, int(cap)] * PAIRS)
+
+
+def _part(part: str, python: Path, traffic: str, seats: list[int]) -> Iterator[dict[str, Any]]:
+    if part == "recommend":
+        with tempfile.TemporaryDirectory() as folder:
+            yield {"part": part, **recommend(python, Path(folder), traffic)}
+    for number, each in enumerate(seats):
+        with tempfile.TemporaryDirectory() as folder:
+            yield {"part": part, **measure(python, Path(folder), traffic, each, number // 2)}
 
 
 if __name__ == "__main__":

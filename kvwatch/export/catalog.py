@@ -1,4 +1,4 @@
-"""Every exported metric once: the only place where a ``kvwatch_`` name is spelled.
+"""Every exported metric once: here, and in the two tables taken in here, ``kvwatch_`` names are spelled.
 
 The collector, the JSON API, the generated page ``docs/metrics.md`` and the tests all read this table. Names
 are whole, so that a search for one finds it here. A metric of scope ``engine`` is named as the field of
@@ -7,85 +7,10 @@ are whole, so that a search for one finds it here. A metric of scope ``engine`` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from kvwatch.core.arrivals import SOURCES
-from kvwatch.parse.logs import LINE_RESULTS
-
-PREFIX = "kvwatch_"
-
-
-class Scope(StrEnum):
-    """What one series of a metric is about, which decides its labels."""
-
-    ENGINE = "engine"
-    MODEL = "model"
-    TARGET = "target"
-    PROCESS = "process"
-
-
-SCOPE_LABELS: dict[Scope, tuple[str, ...]] = {
-    Scope.ENGINE: ("target", "model_name", "engine"),
-    Scope.MODEL: ("model_name",),
-    Scope.TARGET: ("target",),
-    Scope.PROCESS: (),
-}
-
-
-class Kind(StrEnum):
-    """The Prometheus type of a metric."""
-
-    GAUGE = "gauge"
-    COUNTER = "counter"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One exported metric.
-
-    ``extra_labels`` come after those of the scope; ``values`` lists the closed set of values of the first
-    extra label, empty where it is open (a window, a version). ``estimate`` names the entry of
-    ``kvwatch_estimate_valid`` that tells whether the number may be believed.
-    """
-
-    name: str
-    scope: Scope
-    unit: str
-    help: str
-    kind: Kind = Kind.GAUGE
-    extra_labels: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
-    estimate: str | None = None
-    since: str = "0.1.0"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """All label names, in the order in which they are exported."""
-        return SCOPE_LABELS[self.scope] + self.extra_labels
-
-    @property
-    def field(self) -> str:
-        """The name without the prefix: the view's field and the JSON key."""
-        return self.name.removeprefix(PREFIX)
-
-
-SCRAPE_RESULTS: dict[str, str] = {
-    "success": "the scrape was read",
-    "timeout": "the target did not answer in full within scrape.timeout",
-    "connection": "no connection, or it broke before the answer was complete (refused, reset, DNS)",
-    "tls": "the TLS handshake failed: certificate, name or protocol",
-    "credentials": "a token, password or certificate file could not be read",
-    "unauthorized": "the target answered 401 or 403",
-    "status": "the target answered another status than 200",
-    "redirect": "the target answered with a redirect, which is not followed",
-    "protocol": "the answer was not valid HTTP, or its compression was broken",
-    "too_large": "the answer was longer than scrape.max_body_bytes, after decompression",
-    "not_metrics": "the answer was read but is not a Prometheus exposition",
-    "internal": "kvwatch itself failed on this answer; the log holds the traceback",
-}
-"""The closed list of values of ``result``, each with its meaning."""
+from kvwatch.export.catalog_congestion import CONGESTION_METRICS
+from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.metric import Kind, Metric, Scope
 
 LIMITS = ("kv", "seqs", "tokens")
 METHODS = ("joint", "moments", "occupancy")
@@ -352,111 +277,7 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "the model does not fit.",
         estimate="request_demand_token_steps",
     ),
-    Metric(
-        "kvwatch_congestion_spectral_radius",
-        _E,
-        "ratio",
-        "Factor by which a wave in the admissions grows in one engine step at full KV memory; above 1 requests that "
-        "start together stay together and are evicted in waves.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_growth_ratio",
-        _E,
-        "ratio",
-        "The same over a mean lifetime: waves grow above 1.25 and die out below 0.8; between, chance decides.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_growth_ratio_lower",
-        _E,
-        "ratio",
-        "Lower end of the 90% interval of the growth.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_growth_ratio_upper",
-        _E,
-        "ratio",
-        "Upper end of the 90% interval of the growth.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_loss_ratio",
-        _E,
-        "ratio",
-        "Share of the throughput that evictions cost now, against the same engine without evictions; 0 while "
-        "nothing is "
-        "evicted.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_period_steps",
-        _E,
-        "steps",
-        "Engine steps from crest to crest of the wave in the running batch; absent where there is no wave.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_congestion_synchronisation_ratio",
-        _E,
-        "ratio",
-        "Share of the running batch's variance that requests independent of each other would not make; "
-        "absent while the "
-        "KV cache is not full.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_preemptions_per_request",
-        _E,
-        "ratio",
-        "Evictions for each finished request over the last minute.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_recomputed_tokens_per_request",
-        _E,
-        "tokens",
-        "Tokens computed again after evictions for each finished request: the evictions seen times what one "
-        "costs in the "
-        "embedded engine, since no metric of vLLM shows them.",
-        estimate="congestion",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_recommended_max_num_seqs",
-        _E,
-        "requests",
-        "The max_num_seqs with the highest throughput for the traffic now, where it surely gains 3% or more; "
-        "absent where "
-        "nothing is gained.",
-        estimate="recommendation",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_recommended_gain_ratio",
-        _E,
-        "ratio",
-        "Throughput at full load that the recommended max_num_seqs is predicted to gain: 0.14 is +14%.",
-        estimate="recommendation",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_recommended_gain_ratio_lower",
-        _E,
-        "ratio",
-        "Lower end of the 90% interval of the predicted gain.",
-        estimate="recommendation",
-        since="0.2.0",
-    ),
+    *CONGESTION_METRICS,
     Metric(
         "kvwatch_scale_up_seconds",
         _E,
@@ -502,94 +323,6 @@ TARGET_METRICS: tuple[Metric, ...] = (
         kind=Kind.COUNTER,
     ),
     Metric("kvwatch_scrape_duration_seconds", _T, "s", "How long the last successful scrape of the target took."),
-)
-
-SELF_METRICS: tuple[Metric, ...] = (
-    Metric(
-        "kvwatch_scrapes_total",
-        _T,
-        "scrapes",
-        "Scrapes of the target by result.",
-        kind=Kind.COUNTER,
-        extra_labels=("result",),
-        values=tuple(SCRAPE_RESULTS),
-    ),
-    Metric(
-        "kvwatch_exposition_bad_lines_total",
-        _T,
-        "lines",
-        "Lines of the target's exposition that could not be read and were skipped.",
-        kind=Kind.COUNTER,
-    ),
-    Metric(
-        "kvwatch_settings_discoveries_total",
-        _T,
-        "attempts",
-        "Attempts to learn the target's settings from its API, by result.",
-        kind=Kind.COUNTER,
-        extra_labels=("result",),
-        values=("found", "nothing"),
-    ),
-    Metric(
-        "kvwatch_requests_ingested_total",
-        _T,
-        "requests",
-        "Requests learnt of one by one, by the kind of source: `otlp` traces or `log` lines.",
-        kind=Kind.COUNTER,
-        extra_labels=("source",),
-        values=("otlp", "log"),
-    ),
-    Metric(
-        "kvwatch_log_lines_total",
-        _T,
-        "lines",
-        "Lines of the target's logs, by what became of them: [sources.md](sources.md) has the results. OpenTelemetry "
-        "logs count log records.",
-        kind=Kind.COUNTER,
-        extra_labels=("result",),
-        values=tuple(LINE_RESULTS),
-    ),
-    Metric(
-        "kvwatch_spans_total",
-        _P,
-        "spans",
-        "Spans received, by what became of them; only those with result `request` reach the estimates.",
-        kind=Kind.COUNTER,
-        extra_labels=("result",),
-        values=("request", "ignored", "duplicate", "late", "unassigned", "invalid"),
-    ),
-    Metric(
-        "kvwatch_config_reloads_total",
-        _P,
-        "reloads",
-        "Attempts to load the configuration again, by result.",
-        kind=Kind.COUNTER,
-        extra_labels=("result",),
-        values=("success", "failure"),
-    ),
-    Metric(
-        "kvwatch_config_last_reload_successful",
-        _P,
-        "1",
-        "1 if the last attempt to load the configuration succeeded, 0 if the one before it is still in force.",
-    ),
-    Metric(
-        "kvwatch_internal_errors_total",
-        _P,
-        "errors",
-        "Faults of kvwatch itself that were caught and logged, by the place where they happened.",
-        kind=Kind.COUNTER,
-        extra_labels=("place",),
-        values=("observe", "view", "model", "dump", "task"),
-    ),
-    Metric(
-        "kvwatch_build_info",
-        _P,
-        "1",
-        "Version of kvwatch and of the Python that runs it.",
-        kind=Kind.INFO,
-        extra_labels=("version", "python_version"),
-    ),
 )
 
 CATALOG: tuple[Metric, ...] = (*ENGINE_METRICS, *MODEL_METRICS, VALIDITY, *TARGET_METRICS, *SELF_METRICS)

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvwatch.core.reasons import WORDS
-from kvwatch.export.catalog import (
-    ENGINE_METRICS,
-    MODEL_METRICS,
-    SCRAPE_RESULTS,
-    SELF_METRICS,
-    TARGET_METRICS,
-    VALIDITY,
-    Metric,
-)
+from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog_self import SCRAPE_RESULTS, SELF_METRICS
+from kvwatch.export.metric import Metric
 
 _HEAD = """\
 # Metrics

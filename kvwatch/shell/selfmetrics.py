@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from kvwatch import __version__
-from kvwatch.export.catalog import SELF_METRICS, Kind, Scope
+from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.collector import Samples
+from kvwatch.export.metric import Kind, Scope
 
 LogCounts = dict[str, dict[str, dict[str, float]]]
 """Counts by target, name and value."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS, MODEL_METRICS, SCRAPE_RESULTS, Kind
+from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS, MODEL_METRICS
+from kvwatch.export.catalog_self import SCRAPE_RESULTS
 from kvwatch.export.docs import metrics_page
+from kvwatch.export.metric import Kind
 from kvwatch.facts import EngineKey, EngineSample, Scrape
 from kvwatch.views import EngineView
 

@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS, SELF_METRICS, Kind
+from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
+from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.collector import FleetCollector, expose, make_registry
+from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import EngineView, FleetView
 from tests.export.full_view import fleet, full_engine

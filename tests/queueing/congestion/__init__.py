@@ -1,0 +1,1 @@
+"""Service-induced congestion: theory and model."""

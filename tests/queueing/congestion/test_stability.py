@@ -97,9 +97,7 @@ def test_two_classes_with_a_common_prompt_follow_the_criterion(s: int, short: in
 
 def test_a_share_of_a_second_class_can_make_a_fixed_length_stable() -> None:
     """Two classes with one prompt: all of either is unstable, a blend with coprime outputs is not."""
-    growth = {
-        share: stability([500, 500], [7, 10], [share, 1 - share]).growth for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    }
+    growth = {share: stability([500, 500], [7, 10], [share, 1 - share]).growth for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
     assert growth[0.0] > 1
     assert growth[1.0] > 1
     assert min(growth.values()) == min(growth[0.25], growth[0.5], growth[0.75])
