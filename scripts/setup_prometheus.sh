@@ -12,7 +12,7 @@ folder=${1:-.cache/prometheus}
 packages=(prometheus prometheus-alertmanager)
 PATH=$PWD/$folder/usr/bin:$PATH
 
-present() { command -v prometheus promtool prometheus-alertmanager >/dev/null; }
+present() { command -v prometheus promtool prometheus-alertmanager amtool >/dev/null; }
 
 if present; then
   exit 0
