@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -132,7 +133,7 @@ class Stack:
         paths = {"engine": "/metrics", "kvwatch": "/-/ready", "prometheus": "/-/ready", "alertmanager": "/-/ready"}
         commands = {"engine": engine, "kvwatch": watcher, "prometheus": prometheus, "alertmanager": alertmanager}
         self.parts = {
-            name: Part(command, lambda n=name: fetch(url[n] + paths[n]) is not None, folder / f"{name}.log")  # type: ignore[misc]
+            name: Part(command, lambda n=name: fetch(url[n] + paths[n]) is not None, folder / f"{name}.log")
             for name, command in commands.items()
         }
         self._prometheus = url["prometheus"]
@@ -163,7 +164,7 @@ class Stack:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus says now; empty while it does not answer."""
-        answer = fetch(f"{self._prometheus}/api/v1/query?query={urllib.request.quote(expression)}")  # type: ignore[attr-defined]
+        answer = fetch(f"{self._prometheus}/api/v1/query?query={quote(expression)}")
         return list(answer["data"]["result"]) if isinstance(answer, dict) else []
 
     def value(self, expression: str) -> float | None:
