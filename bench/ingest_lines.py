@@ -20,7 +20,7 @@ from rich.table import Table
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import RequestRecord
+from kvwatch.facts import EngineKey, EngineSample, RequestRecord, Scrape
 from kvwatch.parse.logs import LocalTime, LogFormat, LogReader
 
 RECORDING = Path(__file__).parent.parent / "tests" / "data" / "recordings" / "chat"
@@ -92,6 +92,8 @@ def _core_seconds() -> float:
     """What the core takes for one request, with its engine known."""
     fleet = Fleet(CoreOptions())
     fleet.add("target")
+    sample = EngineSample(EngineKey("m", "0"), running=1.0, waiting=0.0, finished=0.0)
+    fleet.observe("target", Scrape(0.0, (sample,)))
     records = [RequestRecord(n / 100, 1 + n / 100, 300, 100 + n % 50, source="log") for n in range(2000)]
     return _best(lambda: [fleet.observe("target", record) for record in records]) / len(records)
 

@@ -9,9 +9,9 @@ from kvwatch.parse.logs.fields import PRESETS, FieldMap
 from kvwatch.parse.logs.moments import LocalTime
 from kvwatch.parse.logs.otel import OtelLines
 from kvwatch.parse.logs.requests import RecordMaker, RequestLines
-from kvwatch.parse.logs.results import BAD_WRAPPER, EVENT, OTHER, REJECTIONS, TOO_LONG, Reading, Sample
+from kvwatch.parse.logs.results import BAD_WRAPPER, EVENT, OTHER, REJECTIONS, REQUEST, TOO_LONG, Reading, Sample
 from kvwatch.parse.logs.vllm import VllmLines
-from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES, Unwrapped, Unwrapper, may_be_wrapped
+from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES, Unwrapped, Unwrapper, begins_wrapped, may_be_wrapped
 from kvwatch.parse.tenant import TenantName, plain_tenant
 
 FORMATS = ("vllm", *PRESETS)
@@ -40,23 +40,30 @@ class LogReader:
 
     def read(self, chunk: bytes, local: LocalTime) -> Reading:
         """What a chunk of whole lines comes to. Never raises for what the lines hold."""
+        wrapped = self._unwrapper.unfinished_bytes > 0 or begins_wrapped(chunk)
         reading = Reading()
-        wrapped = self._unwrapper.unfinished_bytes > 0 or may_be_wrapped(chunk)
         if self._vllm is not None:
-            lines = self._unwrapper.lines(chunk) if wrapped else _plain(chunk)
+            lines = self._unwrapper.lines(chunk) if wrapped or may_be_wrapped(chunk) else _plain(chunk)
             self._read_vllm(self._vllm, lines, local, reading)
         elif wrapped:
-            whole = []
-            for index, line in enumerate(self._unwrapper.lines(chunk)):
-                if line.text is None:
-                    reading.reject(BAD_WRAPPER, Sample(index, MAX_LINE_BYTES))
-                else:
-                    whole.append(line)
-            self._requests.read_unwrapped(whole, local, reading)
+            self._read_unwrapped(chunk, local, reading)
         else:
             self._requests.read(chunk, local, reading)
+            if set(reading.results) - {REQUEST} and may_be_wrapped(chunk):
+                # looked for only now, because to look costs more than to decode
+                reading = Reading()
+                self._read_unwrapped(chunk, local, reading)
         reading.unfinished_bytes = self._unwrapper.unfinished_bytes
         return reading
+
+    def _read_unwrapped(self, chunk: bytes, local: LocalTime, reading: Reading) -> None:
+        whole = []
+        for index, line in enumerate(self._unwrapper.lines(chunk)):
+            if line.text is None:
+                reading.reject(BAD_WRAPPER, Sample(index, MAX_LINE_BYTES))
+            else:
+                whole.append(line)
+        self._requests.read_unwrapped(whole, local, reading)
 
     def prime(self, chunk: bytes) -> None:
         """Take up the pieces of an unfinished line that ``chunk`` ends with; whatever else is in it has been read."""

@@ -158,19 +158,24 @@ class RequestLines:
         self._get = self._decoder.getter(tuple(places))
 
     def read(self, chunk: bytes, local: LocalTime, reading: Reading) -> None:
-        """Read the lines of a chunk of a file."""
+        """Read the lines of a chunk of a file into a reading that is empty."""
         try:
             rows = self._decoder.decode_lines(chunk)
         except (msgspec.DecodeError, ValueError, RecursionError):
             rows = None
-        if rows is None or len(rows) != chunk.count(b"\n"):
-            self._one_by_one(((line, None) for line in chunk.split(b"\n")), local, reading)
-            return
-        refused = self._plain_rows(rows, local, reading) if self._is_plain else self._rows(rows, local, reading)
-        if refused:
-            lines = chunk.split(b"\n")
-            for index, reason in refused:
-                reading.reject(reason, _sample(index, lines[index], known=reason in reading.samples))
+        lines = chunk.split(b"\n") if rows is None else None
+        if rows is not None:
+            refused = self._plain_rows(rows, local, reading) if self._is_plain else self._rows(rows, local, reading)
+            if not refused:
+                return
+            lines = [line for line in chunk.split(b"\n") if line and not line.isspace()]
+            if len(lines) == len(rows):
+                for index, reason in refused:
+                    reading.reject(reason, _sample(index, lines[index], known=reason in reading.samples))
+                return
+            reading.facts.clear()  # an object goes over lines, or two share one
+            reading.results.clear()
+        self._one_by_one(((line, None) for line in lines or ()), local, reading)
 
     def read_unwrapped(self, lines: Sequence[Unwrapped], local: LocalTime, reading: Reading) -> None:
         """Read lines that a container runtime had wrapped."""

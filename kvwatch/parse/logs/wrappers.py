@@ -55,8 +55,13 @@ class _Pieces:
     overlong: bool = False
 
 
+def begins_wrapped(chunk: bytes) -> bool:
+    """Whether the first line of a chunk looks like one of a container runtime."""
+    return chunk.startswith(_DOCKER) or _CRI.match(chunk) is not None
+
+
 def may_be_wrapped(chunk: bytes) -> bool:
-    """Whether any line of a chunk might be one of a container runtime; that none is can be told in no time."""
+    """Whether any line of a chunk might be one of a container runtime."""
     return b'{"log":' in chunk or b" stdout " in chunk or b" stderr " in chunk
 
 
