@@ -12,8 +12,8 @@ from bench.lead_time.judge import KVWATCH, Judged
 from bench.lead_time.scenarios import RAMP_MINUTES, STABLE_UP_TO
 from bench.lead_time.truth import WATCHED_SECONDS
 
-USABLE_PER_1000_HOURS = 10.0
-"""A rival that pages for nothing more often than that, ten times what is allowed to kvwatch, is no page."""
+USABLE_PER_1000_HOURS = 50.0
+"""A rival that pages for nothing more often than that, fifty times what is allowed to kvwatch, is no page."""
 FALSE_PER_1000_HOURS, MISSED_RATIO = 1.0, 0.01
 LEAD_RATIO, LEAD_SECONDS = 0.2, 180.0
 LEAST_STABLE_HOURS = 3000.0

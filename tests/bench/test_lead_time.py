@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from bench.lead_time import judge, plot, report, scenarios, store, summary, truth
+from bench.lead_time import judge, plot, recorded, report, scenarios, store, summary, truth
 from bench.lead_time.engines import ENGINES
 from bench.lead_time.judge import KVWATCH, Judged, Verdict
 from bench.lead_time.rules import alert_state, read
@@ -120,6 +120,16 @@ def test_kvwatch_pages_before_the_queue_of_a_simulated_ramp_grows(ramp: Trace) -
     assert own.false_pages == 0
     assert summary.lead(found, KVWATCH) > summary.lead(found, "Waiting10For1m")
     assert found.stable_hours == RAMP.rise_at / 3600
+
+
+@pytest.mark.parametrize("phase", [1.0, 7.5, 14.0])
+def test_kvwatch_pages_on_the_recorded_ramp_of_a_real_vllm_while_nothing_waits(phase: float) -> None:
+    """Whenever within its interval Prometheus scrapes, though kvwatch has watched for three minutes only."""
+    trace = recorded.trace(phase=phase)
+    times, out = judge.pages(trace, judge.rule_files())[KVWATCH]
+    waited_since = trace.waiting_at[trace.waiting[0] == 0][-1]
+    ((start, _),) = judge.spells(times, out)
+    assert 60.0 < start < waited_since
 
 
 def test_every_rule_that_is_judged_pages_on_something() -> None:
