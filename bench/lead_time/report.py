@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from bench.lead_time import scenarios
 from bench.lead_time.judge import KVWATCH, Judged
 from bench.lead_time.scenarios import NEAR_LOAD, RAMP_MINUTES, STABLE_LOADS
+from bench.lead_time.simulate import SCRAPE_SECONDS
 from bench.lead_time.summary import (
     USABLE_PER_1000_HOURS,
     ahead,
@@ -49,7 +51,9 @@ def markdown(cases: Sequence[Judged], *, cpu_seconds: float) -> str:
         "Made by `python -m bench.lead_time`. Simulated fleets in virtual time, seen by kvwatch's core and by a "
         "Prometheus; the rules of `alerts/kvwatch.rules.yaml` as they ship, and rivals' rules, judged by one evaluator "
         "that is tested against a real Prometheus.\n",
-        f"{len(cases)} runs, up to {hours:.0f} simulated hours, {cpu_seconds / 60:.0f} minutes of CPU.\n",
+        f"{len(cases)} of {len(scenarios.cases())} runs, up to {hours:.0f} simulated hours, {cpu_seconds / 60:.0f} "
+        f"minutes of CPU. kvwatch scrapes every {SCRAPE_SECONDS:.0f} s here, Prometheus every 15, 30 or 60 s; every run "
+        "begins with a kvwatch that has never seen the engine, and half an hour of steady load.\n",
         "## What is promised\n",
         _table(
             ("claim", "measured", "holds"),

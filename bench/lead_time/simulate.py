@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from heapq import merge
 from math import inf
 from time import process_time
@@ -44,8 +45,7 @@ def simulate(case: Case) -> Trace:
     started = process_time()
     engine = engine_of(case.engine)
     heavier = with_pool(engine, _longer(engine, case.heavier)) if case.heavier != 1 else engine
-    rate = keep_full(engine, finished=_SATURATED_REQUESTS).rate
-    rate_after = keep_full(heavier, finished=_SATURATED_REQUESTS).rate if heavier is not engine else rate
+    rate, rate_after = _saturated_rate(engine), _saturated_rate(heavier)
     run = _Run(case, engine, heavier, rate)
     run.run()
     return Trace(
@@ -57,6 +57,11 @@ def simulate(case: Case) -> Trace:
         load_factor=rate / rate_after * case.slower,
         cpu_seconds=process_time() - started,
     )
+
+
+@cache
+def _saturated_rate(engine: TrueEngine) -> float:
+    return keep_full(engine, finished=_SATURATED_REQUESTS).rate
 
 
 def _longer(engine: TrueEngine, factor: float) -> tuple[RequestShape, ...]:

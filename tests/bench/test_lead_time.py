@@ -169,7 +169,7 @@ def test_claims_hold_only_where_the_figures_do() -> None:
 def test_a_rival_that_pages_all_the_time_is_no_page() -> None:
     """It would lead by hours, and nobody would look."""
     judged = _judged(15, 300.0, 800.0)
-    noisy = Verdict("Rival", 800.0, false_pages=2, early_pages=0, pages=3)
+    noisy = Verdict("Rival", 800.0, false_pages=6, early_pages=0, pages=7)
     cases = [replace(judged, verdicts=(noisy, judged.of(KVWATCH)))]
     assert summary.usable_rivals(cases) == []
 
