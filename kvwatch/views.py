@@ -33,6 +33,9 @@ class EngineView:
     arrival_rate: Keyed = field(default_factory=dict)
     arrival_rate_lower: Keyed = field(default_factory=dict)
     arrival_rate_upper: Keyed = field(default_factory=dict)
+    arrival_rate_slope: float | None = None
+    arrival_rate_slope_lower: float | None = None
+    arrival_rate_slope_upper: float | None = None
     service_rate: float | None = None
     service_rate_lower: float | None = None
     service_rate_upper: float | None = None
@@ -82,6 +85,7 @@ class EngineView:
     replicas_required: float | None = None
     scale_up_seconds: float | None = None
     target_utilization: float | None = None
+    engine_age_seconds: float | None = None
     estimate_valid: Mapping[str, Validity] = field(default_factory=dict)
 
 
@@ -97,6 +101,28 @@ class TargetView:
     problem: str = ""
     log_lines_unattributed: int = 0
     """Lines of logs and spans that could be about several engines, or are about none of these."""
+    role: str = ""
+    """``prefill`` or ``decode`` where these are apart."""
+    withheld: tuple[str, ...] = ()
+    """Model names of the engines whose estimates are withheld because they are stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """All engines of one model and one role together. Units are those of the metric catalogue."""
+
+    model_name: str
+    role: str = ""
+    replicas_required: float | None = None
+    model_arrival_rate: float | None = None
+    model_service_rate: float | None = None
+    model_utilization: float | None = None
+    model_imbalance_ratio: float | None = None
+    model_engines: Keyed = field(default_factory=dict)
+    model_binding_role: float | None = None
+    model_recommended_engines: float | None = None
+    mean_service_rate: float | None = None
+    """Of one engine [requests/s]; not exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +131,4 @@ class FleetView:
 
     at: float
     targets: tuple[TargetView, ...] = ()
-    replicas_required: Mapping[str, float] = field(default_factory=dict)
-    """⌈Σλ/(mean μ · target ρ)⌉ by model name, over all fresh engines that serve it."""
+    models: tuple[ModelView, ...] = ()

@@ -36,6 +36,9 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         arrival_rate=rates,
         arrival_rate_lower={w: a.lower for w, a in e.arrivals.items() if a.lower is not None},
         arrival_rate_upper={w: a.upper for w, a in e.arrivals.items() if a.upper is not None},
+        arrival_rate_slope=e.arrival_trend.slope if e.arrival_trend else None,
+        arrival_rate_slope_lower=e.arrival_trend.lower if e.arrival_trend else None,
+        arrival_rate_slope_upper=e.arrival_trend.upper if e.arrival_trend else None,
         service_rate=mu,
         service_rate_lower=capacity.lower,
         service_rate_upper=capacity.upper,
@@ -73,6 +76,7 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         replicas_required=_replicas(arrival, mu, options.target_utilization),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=options.target_utilization,
+        engine_age_seconds=e.at - e.since,
         estimate_valid=validity(e, capacity),
     )
 

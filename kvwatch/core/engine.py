@@ -61,9 +61,13 @@ _JOINT_REQUESTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """All that is known of one engine at one time; ``full`` is what the engine would be at full load."""
+    """All that is known of one engine at one time; ``full`` is what the engine would be at full load.
+
+    ``since`` is the time of its first sample, or of the first after its counters began anew.
+    """
 
     at: float
+    since: float
     arrivals: dict[str, ArrivalRate]
     arrival_trend: Trend | None
     shortest_window_seconds: float
@@ -118,6 +122,7 @@ class EngineEstimator:
         self._traffic: Mix | None = None
         self._full_at = float("-inf")
         self.last_at = float("-inf")
+        self._since = float("-inf")
 
     def observe(self, at: float, sample: EngineSample, data_parallel_engines: int) -> None:
         """Take the engine's numbers of one scrape."""
@@ -138,6 +143,8 @@ class EngineEstimator:
             self._queue.clear()
             self._backlog.clear()
             self._congestion.clear()
+        if reset or self._sample is None:
+            self._since = at
         if reset or aborted:  # what a log told before the first scrape, or before a restart of ours, stays
             self._log.clear(at)
         if interval is not None and not aborted:
@@ -320,6 +327,7 @@ class EngineEstimator:
             demand = replace(demand, by_method={method: g * unit for method, g in demand.by_method.items()})
         return Estimates(
             at=now,
+            since=self._since,
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),

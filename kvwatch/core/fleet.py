@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
+from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, Fact, Settings
-from kvwatch.queueing.capacity import replicas_required
-from kvwatch.views import EngineView, FleetView
+from kvwatch.views import FleetView
 
 
 class Fleet:
@@ -18,13 +16,16 @@ class Fleet:
     def __init__(self, options: CoreOptions) -> None:
         self._options = options
         self._targets: dict[str, Target] = {}
+        self._model = FleetModel(options)
+        self._viewed_at = float("-inf")
 
-    def add(self, target: str, settings: Settings = Settings()) -> None:  # noqa: B008 - frozen
+    def add(self, target: str, settings: Settings = Settings(), role: str = "") -> None:  # noqa: B008 - frozen
         """Watch a target, or give one that is watched other settings; its state is kept."""
         if target in self._targets:
             self._targets[target].configure(settings)
         else:
             self._targets[target] = Target(target, self._options, settings)
+        self._targets[target].role = role
 
     def remove(self, target: str) -> None:
         """Forget a target and all about it; unknown ones are ignored."""
@@ -59,27 +60,6 @@ class Fleet:
     def view(self, now: float) -> FleetView:
         """Everything known at time ``now`` [unix s]."""
         targets = tuple(t.view(now) for t in self._targets.values())
-        by_model: dict[str, list[EngineView]] = defaultdict(list)
-        for target in targets:
-            for engine in target.engines:
-                by_model[engine.model_name].append(engine)
-        required = {
-            model: count
-            for model, engines in by_model.items()
-            if (count := _replicas(engines, self._options.target_utilization)) is not None
-        }
-        return FleetView(at=now, targets=targets, replicas_required=required)
-
-
-def _replicas(engines: list[EngineView], target_utilization: float) -> float | None:
-    """⌈Σλ/(mean μ · target ρ)⌉ over a model's engines; ``None`` unless λ is known of all and some μ."""
-    arrivals = [list(e.arrival_rate.values())[-1] if e.arrival_rate else None for e in engines]
-    known = [a for a in arrivals if a is not None]
-    if len(known) < len(engines):
-        return None
-    if sum(known) == 0:
-        return 0.0
-    rates = [e.service_rate for e in engines if e.service_rate is not None]
-    if not rates:
-        return None
-    return float(replicas_required(sum(known), sum(rates) / len(rates), target_utilization))
+        models = self._model.update(max(now, self._viewed_at), targets) if self._options.whole_fleet else ()
+        self._viewed_at = max(now, self._viewed_at)
+        return FleetView(at=now, targets=targets, models=models)

@@ -20,6 +20,7 @@ class CoreOptions:
     ``scrape_interval_seconds``: a target whose last good scrape is older than three of these is stale.
     ``demand_window_seconds``: how far back requests count for E[g]; reaches further while they are few.
     ``top_tenants``: how many tenants have series of their own; the rest are one.
+    ``whole_fleet``: false where other processes watch a part of the targets, so that no sum here is a model's.
     ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
     """
 
@@ -31,6 +32,7 @@ class CoreOptions:
     demand_window_seconds: float = 120.0
     model_max_age_seconds: float = 180.0
     top_tenants: int = 20
+    whole_fleet: bool = True
 
     def span_seconds(self, seconds: float, intervals: int) -> float:
         """A window of ``seconds``, or of as many scrape intervals where these are longer."""

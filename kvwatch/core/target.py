@@ -35,6 +35,7 @@ class Target:
 
     def __init__(self, name: str, options: CoreOptions, configured: Settings) -> None:
         self.name = name
+        self.role = ""
         self._options = options
         self._configured = configured
         self._discovered = Settings()
@@ -160,16 +161,21 @@ class Target:
             engines=tuple(self._engine_views(now)),
             problem=self._problem(now),
             log_lines_unattributed=self.unattributed,
+            role=self.role,
+            withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_stale(engine, now)),
         )
 
     def _engine_views(self, now: float) -> list[EngineView]:
         views = []
         for key, engine in sorted(self._engines.items(), key=lambda item: (item[0].model_name, item[0].engine)):
-            if now - engine.last_at <= self._options.stale_after_seconds:
+            if not self._is_stale(engine, now):
                 estimates = engine.estimates()
                 if estimates is not None:
                     views.append(assemble(self.name, key, estimates, self._options))
         return views
+
+    def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
+        return now - engine.last_at > self._options.stale_after_seconds
 
     def _problem(self, now: float) -> str:
         if self._failure is not None:

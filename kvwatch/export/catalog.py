@@ -56,6 +56,30 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         estimate="service_rate",
     ),
     Metric(
+        "kvwatch_arrival_rate_slope",
+        _E,
+        "requests/s²",
+        "Trend of the arrival rate over the longest window.",
+        estimate="arrival_rate",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_arrival_rate_slope_lower",
+        _E,
+        "requests/s²",
+        "Lower end of the 90% interval of the arrival rate's trend; above 0 traffic surely grows.",
+        estimate="arrival_rate",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_arrival_rate_slope_upper",
+        _E,
+        "requests/s²",
+        "Upper end of the 90% interval of the arrival rate's trend.",
+        estimate="arrival_rate",
+        since="0.2.0",
+    ),
+    Metric(
         "kvwatch_service_rate_lower",
         _E,
         _RATE,
@@ -291,6 +315,13 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "ratio",
         "Utilization to size replicas for, as configured (estimates.target_utilization).",
     ),
+    Metric(
+        "kvwatch_engine_age_seconds",
+        _E,
+        "s",
+        "Time from the engine's first sample, or from the first after its counters began anew, to its newest.",
+        since="0.2.0",
+    ),
 )
 
 MODEL_METRICS: tuple[Metric, ...] = (
@@ -299,8 +330,61 @@ MODEL_METRICS: tuple[Metric, ...] = (
         _M,
         "replicas",
         "Replicas that keep this model's utilization at the target: arrival rate over (mean service rate x target), "
-        "rounded up, over all fresh engines that serve it.",
+        "rounded up. Ahead of a sure trend by the time that a replica takes to start; falls only when all is known and "
+        "has been calm for the longest window.",
         estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_model_arrival_rate",
+        _M,
+        _RATE,
+        "Arrival rate over all engines of the model, right also while replicas come and go.",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_service_rate",
+        _M,
+        _RATE,
+        "Service rates of all engines of the model whose service rate is known, added up.",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_utilization",
+        _M,
+        "ratio",
+        "Arrival rate over service rate of the engines whose service rate is known, over the longest window.",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_imbalance_ratio",
+        _M,
+        "ratio",
+        "Utilization of the hottest engine over that of the model: 1 is even.",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_engines",
+        _M,
+        "engines",
+        "Engines of the model: those that serve, those that are too new to have an arrival rate, and those whose "
+        "numbers are stale.",
+        extra_labels=("state",),
+        values=("serving", "starting", "stale"),
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_binding_role",
+        _M,
+        "1",
+        "1 for the role, prefill or decode, whose engines are the more utilized; the other has no series.",
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_model_recommended_engines",
+        _M,
+        "engines",
+        "How the present number of prefill and decode engines is best split for the traffic now.",
+        since="0.2.0",
     ),
 )
 

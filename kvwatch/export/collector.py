@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.metric import Kind, Metric
-from kvwatch.views import EngineView, FleetView
+from kvwatch.views import EngineView, FleetView, ModelView
 
 Samples = Mapping[str, Sequence[tuple[tuple[str, ...], float]]]
 """Self-metrics by whole name: (label values in the catalogue's order, value)."""
@@ -51,8 +51,8 @@ class FleetCollector(Collector):
         engines = [engine for target in view.targets for engine in target.engines]
         for metric in ENGINE_METRICS:
             yield from _family(metric, _engine_series(metric, engines))
-        replicas = sorted(view.replicas_required.items())
-        yield from _family(MODEL_METRICS[0], (((model,), value) for model, value in replicas))
+        for metric in MODEL_METRICS:
+            yield from _family(metric, _model_series(metric, view.models))
         yield from _family(VALIDITY, _validity_series(engines))
         target_values: list[list[_Series]] = [
             [((target.target,), float(target.up)) for target in view.targets],
@@ -69,14 +69,21 @@ class FleetCollector(Collector):
 
 def _engine_series(metric: Metric, engines: Iterable[EngineView]) -> Iterator[_Series]:
     for engine in engines:
-        labels = (engine.target, engine.model_name, engine.engine)
-        value: float | Mapping[str, float] | None = getattr(engine, metric.field)
-        if isinstance(value, Mapping):
-            for key, number in value.items():
-                if metric.name not in _ONE_HOT or number:
-                    yield (*labels, key), number
-        else:
-            yield labels, value
+        yield from _series(metric, (engine.target, engine.model_name, engine.engine), getattr(engine, metric.field))
+
+
+def _model_series(metric: Metric, models: Iterable[ModelView]) -> Iterator[_Series]:
+    for model in models:
+        yield from _series(metric, (model.model_name, model.role), getattr(model, metric.field))
+
+
+def _series(metric: Metric, labels: tuple[str, ...], value: float | Mapping[str, float] | None) -> Iterator[_Series]:
+    if isinstance(value, Mapping):
+        for key, number in value.items():
+            if metric.name not in _ONE_HOT or number:
+                yield (*labels, key), number
+    else:
+        yield labels, value
 
 
 def _validity_series(engines: Iterable[EngineView]) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -7,10 +7,10 @@ value; what is unknown is left out. Nothing that is not finite leaves, so the ou
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS
-from kvwatch.views import EngineView, FleetView, TargetView, Validity
+from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS, Metric
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
 
 Json = dict[str, object]
 _ONE_HOT = ("binding_limit", "demand_selected")
@@ -19,15 +19,17 @@ _REPLICAS = MODEL_METRICS[0].field
 
 def fleet_json(view: FleetView, *, targets: bool = False) -> Json:
     """The contract's object for one view; with ``targets`` also the health of every scraped server."""
+    required = {(model.model_name, model.role): model.replicas_required for model in view.models}
     document: Json = {
         "t": view.at,
         "engines": [
-            engine_json(engine, view.replicas_required.get(engine.model_name))
+            engine_json(engine, required.get((engine.model_name, target.role)))
             for target in view.targets
             for engine in target.engines
         ],
     }
     if targets:
+        document["models"] = [model_json(model) for model in view.models]
         document["targets"] = [target_json(target) for target in view.targets]
     return document
 
@@ -35,18 +37,7 @@ def fleet_json(view: FleetView, *, targets: bool = False) -> Json:
 def engine_json(engine: EngineView, replicas_required: float | None = None) -> Json:
     """One engine's estimates; ``replicas_required`` is its model's, which stands in each of its engines."""
     document: Json = {"target": engine.target, "model_name": engine.model_name, "engine": engine.engine}
-    for metric in ENGINE_METRICS:
-        value = getattr(engine, metric.field)
-        if isinstance(value, Mapping):
-            known = {
-                key: number
-                for key, number in value.items()
-                if math.isfinite(number) and (metric.field not in _ONE_HOT or number)
-            }
-            if known:
-                document[metric.field] = known
-        elif value is not None and math.isfinite(value):
-            document[metric.field] = value
+    _fill(document, ENGINE_METRICS, engine)
     replicas = replicas_required if replicas_required is not None else engine.replicas_required
     if replicas is not None and math.isfinite(replicas):
         document[_REPLICAS] = replicas
@@ -57,6 +48,31 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
     return document
 
 
+def model_json(model: ModelView) -> Json:
+    """What the gauges of scope ``model`` say of one model, in one role where it has roles."""
+    document: Json = {"model_name": model.model_name}
+    if model.role:
+        document["role"] = model.role
+    _fill(document, MODEL_METRICS, model)
+    return document
+
+
+def _fill(document: Json, metrics: Iterable[Metric], view: EngineView | ModelView) -> None:
+    """Add what is known of a view's metrics."""
+    for metric in metrics:
+        value = getattr(view, metric.field)
+        if isinstance(value, Mapping):
+            known = {
+                key: number
+                for key, number in value.items()
+                if math.isfinite(number) and (metric.field not in _ONE_HOT or number)
+            }
+            if known:
+                document[metric.field] = known
+        elif value is not None and math.isfinite(value):
+            document[metric.field] = value
+
+
 def target_json(target: TargetView) -> Json:
     """A target's health: what the gauges of scope ``target`` say, and the problem in words."""
     document: Json = {"target": target.target, "up": target.up, "engines": len(target.engines)}
@@ -64,6 +80,8 @@ def target_json(target: TargetView) -> Json:
         value: float | None = getattr(target, key)
         if value is not None and math.isfinite(value):
             document[key] = value
+    if target.role:
+        document["role"] = target.role
     if target.problem:
         document["problem"] = target.problem
     return document

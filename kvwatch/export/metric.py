@@ -19,7 +19,7 @@ class Scope(StrEnum):
 
 SCOPE_LABELS: dict[Scope, tuple[str, ...]] = {
     Scope.ENGINE: ("target", "model_name", "engine"),
-    Scope.MODEL: ("model_name",),
+    Scope.MODEL: ("model_name", "role"),
     Scope.TARGET: ("target",),
     Scope.PROCESS: (),
 }

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from kvwatch.export.catalog import ENGINE_METRICS
-from kvwatch.views import EngineView, FleetView, TargetView, Validity
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
 
 WINDOWS = ("1m", "5m")
 VALIDITY = {
@@ -39,5 +39,5 @@ def fleet(*engines: EngineView) -> FleetView:
             TargetView("localhost:8000", True, 0.25, 0.01, tuple(engines)),
             TargetView("localhost:8001", False, None, None, (), "connection: refused"),
         ),
-        replicas_required={"llama": 3.0} if engines else {},
+        models=(ModelView("llama", replicas_required=3.0),) if engines else (),
     )

@@ -13,7 +13,7 @@ from kvwatch.export.catalog_self import SCRAPE_RESULTS
 from kvwatch.export.docs import metrics_page
 from kvwatch.export.metric import Kind
 from kvwatch.facts import EngineKey, EngineSample, Scrape
-from kvwatch.views import EngineView
+from kvwatch.views import EngineView, ModelView
 
 LABELS = {"target", "model_name", "engine"}
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,13 +22,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_every_field_of_a_view_is_a_metric_of_the_same_name() -> None:
     """An estimate that the core makes is exported, and nothing else is."""
     in_views = {field.name for field in fields(EngineView)} - LABELS - {"estimate_valid", "advice"}
-    assert {metric.field for metric in (*ENGINE_METRICS, *MODEL_METRICS)} == in_views
+    assert {metric.field for metric in ENGINE_METRICS} | {"replicas_required"} == in_views
+    in_models = {field.name for field in fields(ModelView)} - {"model_name", "role", "mean_service_rate"}
+    assert {metric.field for metric in MODEL_METRICS} == in_models
 
 
 def test_a_field_is_a_mapping_exactly_where_the_metric_has_one_more_label() -> None:
     """The view's types follow the catalogue's labels."""
     mappings = {field.name for field in fields(EngineView) if "Keyed" in str(field.type)}
-    assert {metric.field for metric in ENGINE_METRICS if metric.extra_labels} == mappings
+    mappings |= {field.name for field in fields(ModelView) if "Keyed" in str(field.type)}
+    assert {metric.field for metric in (*ENGINE_METRICS, *MODEL_METRICS) if metric.extra_labels} == mappings
 
 
 def test_names_are_whole_unique_and_described() -> None:

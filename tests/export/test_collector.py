@@ -16,7 +16,7 @@ from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.collector import FleetCollector, expose, make_registry
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
-from kvwatch.views import EngineView, FleetView
+from kvwatch.views import EngineView, FleetView, ModelView
 from tests.export.full_view import fleet, full_engine
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -64,7 +64,7 @@ def test_values_come_from_the_view() -> None:
         for label, number in value.items():
             if number:
                 assert found[key(metric.name, **ENGINE, **{metric.extra_labels[0]: label})] == number
-    assert found[key("kvwatch_replicas_required", model_name="llama")] == 3.0
+    assert found[key("kvwatch_replicas_required", model_name="llama", role="")] == 3.0
     assert found[key("kvwatch_target_up", target="localhost:8000")] == 1.0
     assert found[key("kvwatch_target_up", target="localhost:8001")] == 0.0
 
@@ -101,7 +101,7 @@ def test_what_is_not_finite_is_absent(poison: float) -> None:
         for field in fields(EngineView)
         if field.name not in {"target", "model_name", "engine", "estimate_valid"}
     }
-    view = replace(fleet(replace(engine, **poisoned)), replicas_required={"llama": poison})
+    view = replace(fleet(replace(engine, **poisoned)), models=(ModelView("llama", replicas_required=poison),))
     found = series(view)
     assert not {name for name, _ in found} & {metric.name for metric in ENGINE_METRICS}
     assert all(math.isfinite(value) for value in found.values())

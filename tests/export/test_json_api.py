@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.json_api import fleet_json
-from kvwatch.views import EngineView
+from kvwatch.views import EngineView, ModelView
 from tests.export.full_view import fleet, full_engine
 
 
@@ -41,9 +41,7 @@ def test_validity_has_words_only_where_there_are_any() -> None:
 def test_what_is_unknown_is_left_out() -> None:
     """An engine of which nothing is known has its three labels only."""
     document = fleet_json(
-        replace(
-            fleet(EngineView("a:1", "m", "0")), replicas_required={}, targets=fleet(EngineView("a:1", "m", "0")).targets
-        )
+        replace(fleet(EngineView("a:1", "m", "0")), models=(), targets=fleet(EngineView("a:1", "m", "0")).targets)
     )
     assert document["engines"] == [{"target": "a:1", "model_name": "m", "engine": "0"}]
 
@@ -52,7 +50,9 @@ def test_the_document_is_strict_json() -> None:
     """No NaN or infinity leaves, so any reader takes it."""
     poison = {"service_rate": math.nan, "utilization": {"1m": math.inf, "5m": 0.5}, "replicas_required": None}
     engine = replace(full_engine(), **poison)
-    document = fleet_json(replace(fleet(engine), replicas_required={"llama": math.inf}), targets=True)
+    document = fleet_json(
+        replace(fleet(engine), models=(ModelView("llama", replicas_required=math.inf),)), targets=True
+    )
     (found,) = document["engines"]  # type: ignore[misc, has-type]
     assert "service_rate" not in found
     assert "replicas_required" not in found

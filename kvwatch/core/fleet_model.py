@@ -1,0 +1,173 @@
+"""What a model's engines come to together: λ, μ, ρ, the hottest one, and how many replicas the traffic needs.
+
+Each engine is a queue of its own, data-parallel ones too; tensor and pipeline parallelism are inside of one engine. A
+pool is the engines of one model and one role. λ and μ add over it. Where prefill and decode are apart, each pool has
+its own μ, and the model is as fast as the slower pool.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import hypot
+
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.pool_arrivals import PoolArrivals, Serving
+from kvwatch.core.sizing import Need, Sizing
+from kvwatch.views import EngineView, ModelView, TargetView
+
+PoolKey = tuple[str, str]
+"""(model_name, role); the role is empty where none is configured."""
+_DISAGGREGATED = ("prefill", "decode")
+_SURE_DEVIATIONS = 3.0
+_MOST_GROWTH = 2.0
+"""A trend is followed to no more than this times the arrival rate now."""
+_INTERVAL_DEVIATIONS = 3.29
+"""Width of a 90% interval in standard deviations."""
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What is remembered of a pool between two views."""
+
+    arrivals: PoolArrivals
+    sizing: Sizing
+
+
+class FleetModel:
+    """Fleet numbers by model and role. What it remembers is bounded by the engines of the last few minutes."""
+
+    def __init__(self, options: CoreOptions) -> None:
+        self._options = options
+        self._pools: dict[PoolKey, _Pool] = {}
+        self._first_seen: dict[str, float] = {}
+
+    def update(self, now: float, targets: Sequence[TargetView]) -> tuple[ModelView, ...]:
+        """The models as the targets' views show them at ``now`` [unix s], which never goes back."""
+        self._first_seen = {t.target: self._first_seen.get(t.target, now) for t in targets}
+        unseen = any(
+            t.scrape_age_seconds is None and now - self._first_seen[t.target] < self._options.scale_up_seconds
+            for t in targets
+        )
+        engines: dict[PoolKey, list[EngineView]] = defaultdict(list)
+        stale: dict[PoolKey, int] = defaultdict(int)
+        for target in targets:
+            for engine in target.engines:
+                engines[engine.model_name, target.role].append(engine)
+            for model_name in target.withheld:
+                stale[model_name, target.role] += 1
+        keys = sorted(engines.keys() | stale.keys())
+        self._pools = {key: self._pools.get(key) or self._new_pool() for key in keys}
+        views = [self._view(now, key, engines[key], stale[key], unseen) for key in keys]
+        return tuple(_with_roles(views))
+
+    def _new_pool(self) -> _Pool:
+        longest = max(self._options.windows_seconds.values())
+        return _Pool(
+            PoolArrivals(self._options.windows_seconds),
+            Sizing(hold_seconds=max(self._options.scale_up_seconds, longest), calm_seconds=longest),
+        )
+
+    def _view(self, now: float, key: PoolKey, engines: list[EngineView], stale: int, unseen: bool) -> ModelView:
+        pool = self._pools[key]
+        serving = [e for e in engines if e.arrival_rate]
+        starting = [e for e in engines if not e.arrival_rate and self._is_young(e)]
+        flow = pool.arrivals.update(now, [_serving(e) for e in serving])
+        rates = [e.service_rate for e in engines if e.service_rate]
+        mean = sum(rates) / len(rates) if rates else None
+        utilization, hottest = _utilization(engines)
+        need = None
+        if flow is not None and (mean is not None or flow.rate == 0):
+            planned = self._planned(flow.rate, serving) if flow.settled else flow.rate
+            per_replica = len(engines) / len({e.target for e in engines}) if engines else 1.0
+            capacity = (mean or 1.0) * per_replica * self._options.target_utilization
+            need = Need(planned / capacity, flow.deviation / flow.rate if flow.rate else 0.0)
+        complete = not (stale or starting or unseen) and need is not None
+        return ModelView(
+            model_name=key[0],
+            role=key[1],
+            replicas_required=pool.sizing.update(now, need, complete=complete),
+            model_arrival_rate=flow.rate if flow is not None else None,
+            model_service_rate=sum(rates) if rates else None,
+            mean_service_rate=mean,
+            model_utilization=utilization,
+            model_imbalance_ratio=hottest / utilization if utilization and hottest is not None else None,
+            model_engines={
+                "serving": float(len(engines) - len(starting)),
+                "starting": float(len(starting)),
+                "stale": float(stale),
+            },
+        )
+
+    def _is_young(self, engine: EngineView) -> bool:
+        age = engine.engine_age_seconds
+        return age is not None and age < self._options.scale_up_seconds
+
+    def _planned(self, rate: float, serving: Iterable[EngineView]) -> float:
+        """λ when a replica that is asked for now will serve, where the trend of all engines is beyond doubt."""
+        slope, deviation = 0.0, 0.0
+        for engine in serving:
+            low, high = engine.arrival_rate_slope_lower, engine.arrival_rate_slope_upper
+            if engine.arrival_rate_slope is None or low is None or high is None:
+                return rate
+            slope += engine.arrival_rate_slope
+            deviation = hypot(deviation, (high - low) / _INTERVAL_DEVIATIONS)
+        if slope <= _SURE_DEVIATIONS * deviation:
+            return rate
+        # a mean over a window is what λ was half a window ago
+        ahead = max(self._options.windows_seconds.values()) / 2 + self._options.scale_up_seconds
+        return min(rate + slope * ahead, _MOST_GROWTH * rate)
+
+
+def _serving(engine: EngineView) -> Serving:
+    deviations = {
+        window: (upper - engine.arrival_rate_lower[window]) / _INTERVAL_DEVIATIONS
+        for window, upper in engine.arrival_rate_upper.items()
+        if window in engine.arrival_rate_lower
+    }
+    name = (engine.target, engine.engine)
+    return Serving(name, engine.arrival_rate, deviations, engine.engine_age_seconds or 0.0)
+
+
+def _utilization(engines: Iterable[EngineView]) -> tuple[float | None, float | None]:
+    """(ρ of the pool, ρ of its hottest engine), over the longest window that an engine knows.
+
+    The pool's is λ over μ of the engines whose μ is known, as the recording rules have it.
+    """
+    known = [e for e in engines if e.utilization]
+    if not known:
+        return None, None
+    longest = max((e.utilization for e in known), key=len)
+    window = list(longest)[-1]
+    pairs = [(e.utilization[window], e.service_rate or 0.0) for e in known if window in e.utilization]
+    total = sum(mu for _, mu in pairs)
+    if total == 0:  # idle engines whose μ was never learnt
+        return (0.0, 0.0) if all(rho == 0 for rho, _ in pairs) else (None, None)
+    return sum(rho * mu for rho, mu in pairs) / total, max(rho for rho, _ in pairs)
+
+
+def _with_roles(views: list[ModelView]) -> list[ModelView]:
+    """The views, with the pool that binds and the best split where a model's prefill and decode are apart."""
+    pools = {(v.model_name, v.role): v for v in views}
+    for model_name in {v.model_name for v in views}:
+        prefill, decode = (pools.get((model_name, role)) for role in _DISAGGREGATED)
+        if prefill is None or decode is None:
+            continue
+        if prefill.model_utilization is not None and decode.model_utilization is not None:
+            binding = max(prefill, decode, key=lambda v: v.model_utilization or 0.0)
+            pools[model_name, binding.role] = replace(binding, model_binding_role=1.0)
+        total = round(prefill.model_engines["serving"] + decode.model_engines["serving"])
+        if prefill.mean_service_rate is None or decode.mean_service_rate is None or total < len(_DISAGGREGATED):
+            continue
+        split = best_split(total, prefill.mean_service_rate, decode.mean_service_rate)
+        for role, count in zip(_DISAGGREGATED, split, strict=True):
+            key = (model_name, role)
+            pools[key] = replace(pools[key], model_recommended_engines=float(count))
+    return [pools[v.model_name, v.role] for v in views]
+
+
+def best_split(engines: int, prefill_rate: float, decode_rate: float) -> tuple[int, int]:
+    """(prefill, decode) engines, at least one each, with the highest min(n_p·μ_p, n_d·μ_d)."""
+    best = max(range(1, engines), key=lambda n: min(n * prefill_rate, (engines - n) * decode_rate))
+    return best, engines - best

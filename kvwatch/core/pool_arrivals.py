@@ -1,0 +1,101 @@
+"""λ of a pool of engines, right also while replicas come and go.
+
+Each engine's λ is a mean over a window. When one of five equal engines leaves, the means of the other four need the
+whole window to rise, and their plain sum is a fifth too low until then; when one comes, its mean is known long before
+the others' have fallen. So what an engine had in the window counts for as long as the window reaches back to it: one
+that has left fades out over the window, one that is younger than the window counts by its age. The sum is then exact
+where the total is steady and the traffic moves over at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+_MOST_GONE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One engine: λ and its standard deviation by window [requests/s], and its age [s]."""
+
+    name: tuple[str, str]
+    rates: Mapping[str, float]
+    deviations: Mapping[str, float]
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """λ of the pool with its standard deviation; ``settled`` while no engine has come or gone for a whole window."""
+
+    rate: float
+    deviation: float
+    settled: bool
+
+
+@dataclass(slots=True)
+class _Last:
+    """What an engine was last known to contribute [requests/s], and since when it has counted."""
+
+    rate: float
+    at: float
+    born: float
+
+
+class PoolArrivals:
+    """Remembers the engines of the last window."""
+
+    def __init__(self, windows_seconds: Mapping[str, float]) -> None:
+        self._windows = windows_seconds
+        self._longest = max(windows_seconds.values())
+        self._last: dict[tuple[str, str], _Last] = {}
+        self._gone: list[_Last] = []
+        self._changed_at = float("-inf")
+
+    def update(self, now: float, engines: Iterable[Serving]) -> Flow | None:
+        """λ at ``now``; ``None`` while no engine's is known."""
+        serving = list(engines)
+        window = self._reference(serving)
+        if window is None:
+            return None
+        seconds = self._windows[window]
+        total, variance = 0.0, 0.0
+        current: dict[tuple[str, str], _Last] = {}
+        for engine in serving:
+            rate, deviation = _share(engine, window, seconds)
+            total += rate
+            variance += deviation**2
+            born = now - engine.age_seconds
+            known = self._last.pop(engine.name, None)
+            if known is None or born - known.born > _SAME_SECONDS:
+                self._changed_at = now
+                if known is not None:  # it has restarted: what it had before counts as an engine's that has left
+                    self._gone.append(known)
+            current[engine.name] = _Last(rate, now, born)
+        if self._last:
+            self._changed_at = now
+            self._gone += self._last.values()
+        self._last = current
+        self._gone = [gone for gone in self._gone if now - gone.at < self._longest][-_MOST_GONE:]
+        total += sum(gone.rate * max(0.0, 1 - (now - gone.at) / seconds) for gone in self._gone)
+        return Flow(total, sqrt(variance), settled=now - self._changed_at >= self._longest)
+
+    def _reference(self, engines: Iterable[Serving]) -> str | None:
+        """The longest window that an engine knows."""
+        known = {window for engine in engines for window in engine.rates}
+        return next((window for window in reversed(list(self._windows)) if window in known), None)
+
+
+_SAME_SECONDS = 1.0
+"""An engine's birth is computed anew from its age at each view, and moves by as much as rounding does."""
+
+
+def _share(engine: Serving, window: str, seconds: float) -> tuple[float, float]:
+    """What the engine had in the window, over the window's whole length, and its standard deviation."""
+    if window in engine.rates:
+        return engine.rates[window], engine.deviations.get(window, 0.0)
+    longest = list(engine.rates)[-1]
+    weight = min(1.0, engine.age_seconds / seconds)
+    return engine.rates[longest] * weight, engine.deviations.get(longest, 0.0) * weight

@@ -1,0 +1,262 @@
+"""What a model's engines come to: sums, roles, and a number of replicas that an autoscaler can follow blindly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.fleet_model import FleetModel, best_split
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.sizing import Need, Sizing
+from kvwatch.views import EngineView, ModelView, TargetView
+
+OPTIONS = CoreOptions(scale_up_seconds=240)
+
+
+@dataclass
+class Replica:
+    """An engine whose share of the traffic changes in steps; its windows say what a true mean would."""
+
+    name: str
+    born: float
+    changes: list[tuple[float, float]]
+    """(time, λ from then on)."""
+    service_rate: float | None = 5.0
+    role: str = ""
+    slope: float = 0.0
+
+    def mean(self, now: float, seconds: float) -> float | None:
+        """Mean λ over the last ``seconds``; ``None`` while the replica is younger."""
+        if now - self.born < seconds:
+            return None
+        steps = [*self.changes, (now, 0.0)]
+        pieces = [(min(end, now) - max(start, now - seconds), rate) for (start, rate), (end, _) in pairwise(steps)]
+        return sum(length * rate for length, rate in pieces if length > 0) / seconds
+
+    def view(self, now: float, *, stale: bool = False) -> TargetView:
+        """The target that the replica is, or one whose only engine is withheld."""
+        rates = {w: r for w, s in OPTIONS.windows_seconds.items() if (r := self.mean(now, s)) is not None}
+        mu = self.service_rate
+        engine = EngineView(
+            self.name,
+            "m",
+            "0",
+            arrival_rate=rates,
+            arrival_rate_lower={w: r * 0.95 for w, r in rates.items()},
+            arrival_rate_upper={w: r * 1.05 for w, r in rates.items()},
+            arrival_rate_slope=self.slope,
+            arrival_rate_slope_lower=self.slope - 0.001,
+            arrival_rate_slope_upper=self.slope + 0.001,
+            service_rate=mu,
+            utilization={w: r / mu for w, r in rates.items()} if mu else {},
+            engine_age_seconds=now - self.born,
+        )
+        if stale:
+            return TargetView(self.name, False, 30.0, 0.1, role=self.role, withheld=("m",))
+        return TargetView(self.name, True, 0.1, 0.1, (engine,), role=self.role)
+
+
+def steady(count: int, rate: float, **more: object) -> list[Replica]:
+    """Replicas that have long had the same load."""
+    return [Replica(f"pod-{i}", -10_000.0, [(-10_000.0, rate)], **more) for i in range(count)]  # type: ignore[arg-type]
+
+
+def one(model: FleetModel, now: float, views: list[TargetView]) -> ModelView:
+    """The only model there is."""
+    (view,) = model.update(now, views)
+    return view
+
+
+def test_rates_add_and_the_hottest_engine_shows() -> None:
+    """λ and μ are sums, ρ is λ over μ, and one hot replica is not hidden by the sum."""
+    replicas = [*steady(3, 2.0), Replica("hot", -1000.0, [(-1000.0, 4.0)])]
+    view = one(FleetModel(OPTIONS), 0.0, [r.view(0.0) for r in replicas])
+    assert view.model_arrival_rate == pytest.approx(10.0)
+    assert view.model_service_rate == pytest.approx(20.0)
+    assert view.model_utilization == pytest.approx(0.5)
+    assert view.model_imbalance_ratio == pytest.approx(0.8 / 0.5)
+    assert view.replicas_required == 3.0  # 10 / (5 × 0.8) = 2.5
+
+
+def test_the_sum_stays_true_while_a_replica_leaves_and_another_comes() -> None:
+    """With steady traffic in total, neither a departure nor an arrival moves λ by a percent, or the number at all."""
+    model = FleetModel(OPTIONS)
+    rates, numbers = [], []
+    old = steady(5, 2.0)
+    new = Replica("new", 900.0, [(900.0, 2.0)])
+    for replica in old[:4]:
+        replica.changes += [(300.0, 2.5), (900.0, 2.0)]  # pod-4 goes at 300 s, and another comes at 900 s
+    for now in range(0, 1800, 5):
+        present = old if now < 300 else old[:4] if now < 900 else [*old[:4], new]
+        view = one(model, float(now), [r.view(float(now)) for r in present])
+        rates.append(view.model_arrival_rate)
+        numbers.append(view.replicas_required)
+    young = range(900 // 5, 960 // 5)  # until a minute of it is known, the new one's share is not counted
+    assert [rate for i, rate in enumerate(rates) if i not in young] == pytest.approx(
+        [10.0] * (len(rates) - 12), rel=0.01
+    )
+    assert set(numbers) == {3.0}
+
+
+def test_a_restart_of_a_server_does_not_lower_the_number() -> None:
+    """Counters that begin anew make the engine young again: what it had before fades, what it has now counts by age."""
+    model = FleetModel(OPTIONS)
+    replicas = steady(4, 2.0)
+    numbers = set()
+    for now in range(0, 900, 5):
+        if now == 300:
+            replicas[0] = Replica("pod-0", 300.0, [(300.0, 2.0)])
+        numbers.add(one(model, float(now), [r.view(float(now)) for r in replicas]).replicas_required)
+    assert numbers == {2.0}
+
+
+def test_a_starting_replica_is_no_capacity_and_holds_the_number_for_the_time_that_a_start_takes() -> None:
+    """While an engine has no λ of its own the number does not fall; once it should have one, it does."""
+    model = FleetModel(OPTIONS)
+    replicas = steady(4, 3.0)
+    assert one(model, 0.0, [r.view(0.0) for r in replicas]).replicas_required == 3.0
+    for replica in replicas:
+        replica.changes.append((0.0, 0.5))
+    mute = Replica("mute", 1.0, [], service_rate=None)
+    mute.mean = lambda _now, _seconds: None  # type: ignore[method-assign]
+    seen = {}
+    for now in range(5, 900, 5):
+        view = one(model, float(now), [r.view(float(now)) for r in [*replicas, mute]])
+        seen[now] = view.replicas_required
+        assert view.model_service_rate == pytest.approx(20.0)
+        assert view.model_engines["starting"] == (1.0 if now < 241 else 0.0)
+    assert seen[235] == 3.0
+    assert seen[895] == 1.0
+
+
+def test_stale_engines_never_lower_the_number_and_after_the_hold_there_is_none() -> None:
+    """The network to three of four engines breaks while the load of the fourth falls: 3, then nothing, never 1."""
+    model = FleetModel(OPTIONS)
+    replicas = steady(4, 3.0)
+    before = one(model, 0.0, [r.view(0.0) for r in replicas])
+    assert before.replicas_required == 3.0
+    replicas[0].changes.append((0.0, 0.1))
+    numbers = [
+        one(
+            model, float(now), [replicas[0].view(float(now)), *(r.view(float(now), stale=True) for r in replicas[1:])]
+        ).replicas_required
+        for now in range(5, 1500, 5)
+    ]
+    assert numbers[: 300 // 5] == [3.0] * 60
+    assert numbers[-1] is None
+    assert set(numbers) == {3.0, None}
+
+
+def test_stale_engines_do_not_keep_the_number_from_rising() -> None:
+    """One engine cannot be read while the others' load doubles: more replicas are asked for."""
+    model = FleetModel(OPTIONS)
+    replicas = steady(4, 2.0)
+    one(model, 0.0, [r.view(0.0) for r in replicas])
+    for replica in replicas[:3]:
+        replica.changes.append((0.0, 6.0))
+    last = [
+        one(model, float(now), [*(r.view(float(now)) for r in replicas[:3]), replicas[3].view(0.0, stale=True)])
+        for now in range(5, 1000, 5)
+    ][-1]
+    assert last.replicas_required == 5.0  # 18 / (5 × 0.8) = 4.5
+
+
+def test_targets_that_were_never_read_hold_the_number_back_for_as_long_as_a_start_takes() -> None:
+    """A daemon that has read two of four targets does not say what is needed as if it were all; later it does."""
+    model = FleetModel(OPTIONS)
+    unread = TargetView("dark", False, None, None)
+    replicas = steady(2, 3.0)
+    assert one(model, 0.0, [*(r.view(0.0) for r in replicas), unread]).replicas_required is None
+    assert one(model, 300.0, [*(r.view(300.0) for r in replicas), unread]).replicas_required == 2.0
+
+
+def test_idle_engines_need_no_replica() -> None:
+    """λ = 0 all over asks for 0, even while no μ was ever learnt: an autoscaler may go to its least number."""
+    view = one(FleetModel(OPTIONS), 0.0, [r.view(0.0) for r in steady(3, 0.0, service_rate=None)])
+    assert view.replicas_required == 0.0
+
+
+def test_a_sure_trend_asks_ahead_for_what_a_start_takes() -> None:
+    """Traffic that grows by 0.01/s² needs, when a replica is up after 240 s, 3.9 requests/s more than the mean says."""
+    replicas = steady(2, 2.0, slope=0.005)
+    model = FleetModel(OPTIONS)
+    one(model, -400.0, [r.view(-400.0) for r in replicas])
+    view = one(model, 0.0, [r.view(0.0) for r in replicas])
+    assert view.model_arrival_rate == pytest.approx(4.0)
+    assert view.replicas_required == 2.0  # (4 + 3.9) / (5 × 0.8) = 1.98; without the trend 1
+
+
+def test_a_trend_is_not_believed_while_replicas_come_or_go() -> None:
+    """The four that stay take over the traffic of the fifth: their λ rises, the model's does not."""
+    replicas = steady(5, 2.0)
+    model = FleetModel(OPTIONS)
+    one(model, 0.0, [r.view(0.0) for r in replicas])
+    for replica in replicas[:4]:
+        replica.slope, replica.changes = 0.005, [(-10_000.0, 2.0), (0.0, 2.5)]
+    assert one(model, 100.0, [r.view(100.0) for r in replicas[:4]]).replicas_required == 3.0
+
+
+def test_data_parallel_engines_are_queues_of_their_own_and_one_replica() -> None:
+    """Two engines behind each of two targets: λ and μ are of four engines, the number is of servers."""
+    views = []
+    for target in ("a", "b"):
+        pair = [Replica(target, -1000.0, [(-1000.0, 3.0)]).view(0.0).engines[0] for _ in range(2)]
+        views.append(TargetView(target, True, 0.1, 0.1, (pair[0], replace(pair[1], engine="1"))))
+    view = one(FleetModel(OPTIONS), 0.0, views)
+    assert view.model_engines["serving"] == 4.0
+    assert view.model_service_rate == pytest.approx(20.0)
+    assert view.replicas_required == 2.0  # 12 / (5 × 0.8) = 3 engines, in servers of two
+
+
+def test_prefill_and_decode_are_sized_apart_and_the_slower_pool_binds() -> None:
+    """Each role has its own λ, μ and number; the one with the higher ρ binds, and both μ give the best split."""
+    prefill = [Replica(f"p{i}", -1000.0, [(-1000.0, 3.0)], service_rate=10.0, role="prefill") for i in range(4)]
+    decode = [Replica(f"d{i}", -1000.0, [(-1000.0, 3.0)], service_rate=4.0, role="decode") for i in range(4)]
+    views = FleetModel(OPTIONS).update(0.0, [r.view(0.0) for r in [*prefill, *decode]])
+    by_role = {v.role: v for v in views}
+    assert by_role["prefill"].replicas_required == 2.0
+    assert by_role["decode"].replicas_required == 4.0
+    assert by_role["decode"].model_binding_role == 1.0
+    assert by_role["prefill"].model_binding_role is None
+    # min(2·10, 6·4) = 20 requests/s where 4 and 4 sustain 16
+    assert (by_role["prefill"].model_recommended_engines, by_role["decode"].model_recommended_engines) == (2.0, 6.0)
+
+
+@given(st.integers(2, 60), st.floats(0.01, 100), st.floats(0.01, 100))
+def test_no_split_beats_the_recommended_one(engines: int, prefill: float, decode: float) -> None:
+    """The split uses every engine, gives each role one, and none other sustains more."""
+    n, m = best_split(engines, prefill, decode)
+    assert n >= 1 and m >= 1 and n + m == engines
+    assert min(n * prefill, m * decode) == max(min(k * prefill, (engines - k) * decode) for k in range(1, engines))
+
+
+def test_noise_about_a_whole_number_does_not_flap() -> None:
+    """A need that wanders a few percent about 3 changes the number once at most."""
+    sizing = Sizing(hold_seconds=600, calm_seconds=300)
+    wobble = [3.0 + 0.12 * (-1) ** (t // 7) * ((t * 37) % 11) / 11 for t in range(4000)]
+    numbers = [sizing.update(float(t), Need(need, 0.02), complete=True) for t, need in enumerate(wobble)]
+    assert sum(a != b for a, b in pairwise(numbers)) <= 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.booleans()), min_size=2, max_size=60))
+def test_the_number_falls_only_when_all_is_known(steps: list[tuple[float, bool]]) -> None:
+    """Whatever the needs are, no number that was made without knowing all is below the one before it."""
+    sizing = Sizing(hold_seconds=600, calm_seconds=30)
+    last: float | None = None
+    for i, (need, complete) in enumerate(steps):
+        number = sizing.update(10.0 * i, Need(need, 0.02), complete=complete)
+        if not complete and number is not None:
+            assert last is not None and number >= last
+        last = number if number is not None else last
+
+
+def test_a_part_of_the_fleet_makes_no_models() -> None:
+    """A process that watches a shard says nothing of whole models."""
+    fleet = Fleet(CoreOptions(whole_fleet=False))
+    fleet.add("a")
+    assert fleet.view(0.0).models == ()
