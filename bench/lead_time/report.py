@@ -52,7 +52,7 @@ def markdown(cases: Sequence[Judged], *, cpu_seconds: float) -> str:
         "Prometheus; the rules of `alerts/kvwatch.rules.yaml` as they ship, and rivals' rules, judged by one evaluator "
         "that is tested against a real Prometheus.\n",
         f"{len(cases)} of {len(scenarios.cases())} runs, up to {hours:.0f} simulated hours, {cpu_seconds / 60:.0f} "
-        f"minutes of CPU. kvwatch scrapes every {SCRAPE_SECONDS:.0f} s here, Prometheus every 15, 30 or 60 s; every run "
+        f"minutes of CPU. kvwatch scrapes every {SCRAPE_SECONDS:.0f} s here, Prometheus every 15, 30 or 60 s; each run "
         "begins with a kvwatch that has never seen the engine, and half an hour of steady load.\n",
         "## What is promised\n",
         _table(
