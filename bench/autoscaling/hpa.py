@@ -137,6 +137,8 @@ class Hpa:
     def _stabilized(self, now: float, current: int, wish: int) -> int:
         """The wish, moved no further than every wish of the look-back agrees with."""
         up, down = self.behavior.up.stabilization_seconds, self.behavior.down.stabilization_seconds
+        if not self._wishes:
+            self._wishes.append((now, current))  # a controller that starts believes in what it finds
         least = min([wish, *(w for at, w in self._wishes if at > now - up)])
         most = max([wish, *(w for at, w in self._wishes if at > now - down)])
         self._wishes = [(at, w) for at, w in self._wishes if at > now - max(up, down)]
