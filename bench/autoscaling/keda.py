@@ -1,7 +1,8 @@
 """KEDA's ScaledObject: an HPA on an external metric between 1 and the maximum, and KEDA's own operator below 1.
 
-Source: KEDA's documentation, "ScaledObject specification", "Scaling Deployments", the Prometheus scaler. The HPA asks
-KEDA at each of its syncs; ``pollingInterval`` is how often the operator looks whether to go to 0 or come back.
+Source: KEDA's documentation, "ScaledObject specification", "Scaling Deployments", the Prometheus scaler; what its
+operator does about a failing trigger is from pkg/scaling/executor. The HPA asks KEDA at each of its syncs;
+``pollingInterval`` is how often the operator looks whether to go to 0 or come back.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from bench.autoscaling.hpa import Behavior, Hpa, external_average
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What holds after ``failures`` failed looks: ``static`` replicas, or ``currentReplicasIfHigher``."""
+    """What holds after more than ``failures`` failed looks: ``static`` replicas, or ``currentReplicasIfHigher``.
+
+    Whether it also wakes a workload that is at 0 has changed with KEDA's versions; ``wakes`` says so.
+    """
 
     replicas: int
     failures: int = 3
     behavior: str = "static"
+    wakes: bool = False
 
     def of(self, current: int) -> int:
         """The number of replicas."""
@@ -65,13 +70,17 @@ class Keda:
 
     @property
     def _falls_back(self) -> bool:
-        return self.fallback is not None and self._failures >= self.fallback.failures
+        return self.fallback is not None and self._failures > self.fallback.failures
 
     def _operate(self, now: float, current: int, value: float | None) -> int:
-        """What KEDA's operator does: wake from 0, send to 0 after the cooldown, and nothing on an error."""
-        if value is None:
-            return self.fallback.of(current) if self._falls_back and self.fallback is not None else current
-        if value > self.activation:
+        """What KEDA's operator does: wake from 0, and send to 0 after the cooldown.
+
+        A trigger that fails is not active. Without a fallback a failing trigger therefore ends at 0, if that is allowed.
+        """
+        fallback = self.fallback
+        if value is None and fallback is not None:
+            return fallback.of(current) if current or fallback.wakes else 0
+        if value is not None and value > self.activation:
             self._active_at = now
             return max(current, self.minimum, 1)
         if self._active_at is None:

@@ -165,17 +165,28 @@ def test_keda_takes_no_data_for_zero_by_default() -> None:
     assert _keda(None, Keda(5.0, minimum=1, maximum=8), 4, 900) == 1
 
 
-def test_keda_with_null_values_as_errors_keeps_what_there_is() -> None:
-    """As kvwatch's chart configures it: with and without the fallback, and although 0 is allowed."""
+def test_keda_with_null_values_as_errors_and_the_higher_fallback_keeps_what_there_is() -> None:
+    """As kvwatch's chart configures it, although 0 is allowed; what is at 0 stays there."""
     held = Fallback(1, behavior="currentReplicasIfHigher")
-    for fallback in (None, held):
-        keda = Keda(1.0, minimum=0, maximum=8, null_is_zero=False, fallback=fallback)
-        assert _keda(4.0, keda, 4, 300) == 4
-        assert _keda(None, keda, 4, 7200, start=300) == 4
+    keda = Keda(1.0, minimum=0, maximum=8, null_is_zero=False, fallback=held)
+    assert _keda(4.0, keda, 4, 300) == 4
+    assert _keda(None, keda, 4, 7200, start=300) == 4
+    assert _keda(None, keda, 0, 3600, start=7500) == 0
+
+
+def test_keda_without_a_fallback_takes_a_failing_trigger_to_zero_if_it_may() -> None:
+    """With a minimum of 1 the replicas stay; with 0 its operator sees a trigger that is not active."""
+    assert _keda(None, Keda(1.0, minimum=1, maximum=8, null_is_zero=False), 4, 3600) == 4
+    assert _keda(None, Keda(1.0, minimum=0, maximum=8, null_is_zero=False), 4, 3600) == 0
+
+
+def test_a_fallback_that_wakes_starts_a_replica_for_nothing() -> None:
+    """At 0 no engine has metrics, so the trigger fails because it is at 0."""
+    keda = Keda(1.0, minimum=0, maximum=8, null_is_zero=False, fallback=Fallback(1, wakes=True))
+    assert _keda(None, keda, 0, 60) == 1
 
 
 def test_a_static_fallback_of_keda_sets_that_number() -> None:
-    """After three failures."""
+    """However many there are."""
     keda = Keda(1.0, minimum=1, maximum=8, null_is_zero=False, fallback=Fallback(6))
-    assert _keda(None, keda, 4, 30) == 4
-    assert _keda(None, keda, 4, 60, start=30) == 6
+    assert _keda(None, keda, 4, 120) == 6
