@@ -32,6 +32,7 @@ from kvwatch.config import (
 )
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.discovering import Discoverer, credentials, refuse_missing_extra
 from kvwatch.export.collector import FleetCollector, make_registry
 from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
@@ -40,7 +41,7 @@ from kvwatch.parse.otlp import AttributeKeys
 from kvwatch.parse.tenant import TenantName, tenant_namer
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
-from kvwatch.shell.credentials import Credentials
+from kvwatch.shell.discovery import SourceError
 from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
@@ -56,6 +57,8 @@ from kvwatch.shell.tail import LogTail, Positions, SourceSettings, utc_offset
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.views import FleetView
 
+_FOLLOW_SECONDS = 0.5
+"""Least time between two rounds of following what discovery finds."""
 _STOP_SECONDS = 0.5
 """Longest wait for tasks to end at shutdown."""
 
@@ -93,11 +96,13 @@ class Daemon:
             self._intake, StateFile(state_file) if state_file is not None else None, self._metrics, self._positions
         )
         self._sources = log_sources(self.config)
+        self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._watches: dict[str, Watch] = {}
         self._retired: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._serving = False
         self._tls = _server_tls(self.config.server)
+        refuse_missing_extra(self.config)
         self._traces = _trace_receiver(self.config, self._intake, self._metrics, self._clock)
 
     def view(self) -> FleetView:
@@ -119,8 +124,10 @@ class Daemon:
         async with new_session() as session, receiving:
             await server.start()
             self._session = session
+            self._discoverer.follow(self.config.discovery, session)
             self._follow(self.config)
             own = [
+                self._forever("discovery", self._keep_following),
                 self._forever("model", lambda: keep_refreshing(self._intake, self._clock)),
                 self._forever("state", self._state.keep_saving),
             ]
@@ -134,7 +141,9 @@ class Daemon:
             finally:
                 self._serving = False
                 tasks = [*own, *(task for watch in self._watches.values() for task in watch.tasks)]
-                await asyncio.gather(stop_all(tasks + self._retired, within=_STOP_SECONDS), server.stop())
+                await asyncio.gather(
+                    stop_all(tasks + self._retired, within=_STOP_SECONDS), self._discoverer.stop(), server.stop()
+                )
                 self._state.save()
                 event(logging.INFO, "stopped")
 
@@ -161,27 +170,50 @@ class Daemon:
         ]
         if config.scrape.interval_seconds != self.config.scrape.interval_seconds:
             later.append("scrape.interval")
+        if config.discovery.shard != self.config.discovery.shard:
+            later.append("discovery.shard")
         if later:
             event(logging.WARNING, "config_needs_restart", keys=", ".join(later))
+        if self._session is not None:
+            try:
+                self._discoverer.follow(config.discovery, self._session)
+            except SourceError as error:
+                event(logging.ERROR, "discovery_failed", why=str(error), effect="the sources before stay")
         scrape = replace(config.scrape, interval_seconds=self.config.scrape.interval_seconds)
         kept, self._sources = self.config, sources
-        self.config = replace(config, server=kept.server, estimates=kept.estimates, traces=kept.traces, scrape=scrape)
+        discovery = replace(config.discovery, shard=kept.discovery.shard)
+        self.config = replace(
+            config,
+            server=kept.server,
+            estimates=kept.estimates,
+            traces=kept.traces,
+            scrape=scrape,
+            discovery=discovery,
+        )
         self._follow(self.config)
         self._metrics.count("kvwatch_config_reloads_total", "success")
         self._metrics.last_reload_successful = True
         event(logging.INFO, "config_reloaded", targets=len(self._watches))
 
+    async def _keep_following(self) -> None:
+        """Follow what discovery finds, for ever; many changes at once are one."""
+        while True:
+            await self._discoverer.changed.wait()
+            self._discoverer.changed.clear()
+            self._follow(self.config)
+            await asyncio.sleep(_FOLLOW_SECONDS)
+
     def _follow(self, config: ValidatedConfig) -> None:
         """Begin and end watches so that they are those of ``config``; the state of those that stay is kept."""
-        wanted = {target.name: target for target in config.targets}
+        wanted = self._discoverer.targets(config)
         if self._traces is not None:
-            self._traces.follow({target.name: urlsplit(target.base_url).hostname or "" for target in config.targets})
+            self._traces.follow({name: urlsplit(target.base_url).hostname or "" for name, target in wanted.items()})
         for name in [name for name in self._watches if name not in wanted]:
             self._retire(self._watches.pop(name))
             self._intake.remove(name)
             event(logging.INFO, "target_removed", target=name)
         for name, target_config in wanted.items():
-            self._intake.add(name, configured_settings(target_config))
+            self._intake.add(name, configured_settings(target_config), target_config.role)
             self._state.restore(name)
             target = scrape_target(target_config, config)
             watch = self._watches.get(name)
@@ -282,6 +314,7 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
         scrape_interval_seconds=config.scrape.interval_seconds,
         demand_window_seconds=estimates.demand_window_seconds,
         top_tenants=estimates.top_tenants,
+        whole_fleet=config.discovery.shard[1] == 1,
     )
 
 
@@ -336,20 +369,11 @@ def _log_source(log: LogSourceConfig, place: str, faults: list[Fault]) -> Source
 
 def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
     """What the shell needs to read a target."""
-    tls, basic = target.tls, target.basic_auth
     return Target(
         name=target.name,
         base_url=target.base_url,
         metrics_path=target.metrics_path,
-        credentials=Credentials(
-            bearer_token_file=target.bearer_token_file,
-            username=basic.username if basic else None,
-            password_file=basic.password_file if basic else None,
-            ca_file=tls.ca_file if tls else None,
-            cert_file=tls.cert_file if tls else None,
-            key_file=tls.key_file if tls else None,
-            insecure_skip_verify=tls.insecure_skip_verify if tls else False,
-        ),
+        credentials=credentials(target.bearer_token_file, target.basic_auth, target.tls),
         interval_seconds=config.scrape.interval_seconds,
         discovery_interval_seconds=config.scrape.discovery_interval_seconds,
         timeout_seconds=config.scrape.timeout_seconds,

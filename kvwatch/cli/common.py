@@ -123,11 +123,15 @@ def config_from_flags(args: argparse.Namespace) -> ValidatedConfig:
         scrape = replace(scrape, timeout_seconds=args.timeout)
     if getattr(args, "state_file", None) is not None:
         config = replace(config, estimates=replace(config.estimates, state_file=args.state_file))
+    if getattr(args, "shard", None) is not None:
+        config = replace(config, discovery=replace(config.discovery, shard=args.shard))
     if args.log_level is not None:
         log = replace(log, level=args.log_level)
     if args.log_format is not None:
         log = replace(log, format=args.log_format)
     targets = merge_targets(config, [target_from_flags(args, url) for url in args.target])
-    if not targets:
-        raise ConfigError([Fault("targets", "nothing to watch; give --target URL, or targets in a file with --config")])
+    if not targets and not config.discovery.finds_targets:
+        raise ConfigError(
+            [Fault("targets", "nothing to watch; give --target URL, or targets or discovery in a file with --config")]
+        )
     return replace(config, server=server, scrape=scrape, log=log, targets=targets)

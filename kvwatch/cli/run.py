@@ -17,6 +17,7 @@ from kvwatch.cli.common import (
     listen_address,
     target_url,
 )
+from kvwatch.config.discovery import shard
 from kvwatch.config.reader import duration
 from kvwatch.shell.logging import setup
 
@@ -46,6 +47,12 @@ def add(commands: SubParsers) -> None:
     parser.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between scrapes (default "1s")')
     parser.add_argument(
         "--state-file", type=Path, metavar="FILE", help="keep what has been learnt over a restart (default: none)"
+    )
+    parser.add_argument(
+        "--shard",
+        type=flag(shard),
+        metavar="INDEX/COUNT",
+        help='watch a part of all targets, such as "2/8": the third of eight (default "0/1", all)',
     )
     add_target_flags(parser)
     add_log_flags(parser)

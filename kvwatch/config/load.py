@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kvwatch.config.discovery import discovery
 from kvwatch.config.document import MAX_FILE_BYTES, load_document
 from kvwatch.config.log_sources import log_sources
 from kvwatch.config.model import (
@@ -66,6 +67,7 @@ def read_config(content: bytes) -> ValidatedConfig:
             faults.append(Fault("traces.grpc_listen", str(error)))
     if "tenant_key_file" in traces and not traces.get("tenant_hash"):
         faults.append(Fault("traces.tenant_key_file", "is of no use without tenant_hash: true"))
+    discovered = discovery(values.get("discovery", {}), faults)
     targets = [_target(target, path, faults) for path, target in values.get("targets", ())]
     known = [(path, target) for path, target in targets if target is not None]
     _refuse_duplicates(known, faults)
@@ -77,6 +79,7 @@ def read_config(content: bytes) -> ValidatedConfig:
         estimates=EstimatesConfig(**values.get("estimates", {})),
         traces=TracesConfig(**traces),
         log=LogConfig(**values.get("log", {})),
+        discovery=discovered,
         targets=tuple(target for _, target in known),
     )
 

@@ -120,7 +120,84 @@ class TargetConfig:
     bearer_token_file: Path | None = None
     basic_auth: BasicAuth | None = None
     tls: TargetTls | None = None
+    role: str = ""
     logs: tuple[LogSourceConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTarget:
+    """What holds of every target that a source of discovery finds."""
+
+    scheme: str = "http"
+    metrics_path: str = "/metrics"
+    role: str = ""
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    max_model_len: int | None = None
+    bearer_token_file: Path | None = None
+    basic_auth: BasicAuth | None = None
+    tls: TargetTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DnsConfig:
+    """Names to look up; ``port`` goes with addresses, an SRV record has its own."""
+
+    names: tuple[str, ...]
+    type: str = "A"
+    port: int | None = None
+    interval_seconds: float = 30.0
+    target: FoundTarget = field(default_factory=FoundTarget)
+
+
+@dataclass(frozen=True, slots=True)
+class FilesConfig:
+    """Files that list targets, as globs."""
+
+    paths: tuple[str, ...]
+    interval_seconds: float = 5.0
+    target: FoundTarget = field(default_factory=FoundTarget)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """An endpoint that lists targets."""
+
+    url: str
+    interval_seconds: float = 60.0
+    bearer_token_file: Path | None = None
+    basic_auth: BasicAuth | None = None
+    tls: TargetTls | None = None
+    target: FoundTarget = field(default_factory=FoundTarget)
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesConfig:
+    """Pods of a cluster; no namespace is kvwatch's own one. ``port`` is a number or a name."""
+
+    namespaces: tuple[str, ...] = ()
+    label_selector: str = ""
+    port: str = "8000"
+    role_label: str = "llm-d.ai/role"
+    kubeconfig: Path | None = None
+    target: FoundTarget = field(default_factory=FoundTarget)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryConfig:
+    """Where targets are found while kvwatch runs; ``shard`` is (index from 0, count)."""
+
+    max_targets: int = 5000
+    shard: tuple[int, int] = (0, 1)
+    dns: tuple[DnsConfig, ...] = ()
+    files: tuple[FilesConfig, ...] = ()
+    http: tuple[HttpConfig, ...] = ()
+    kubernetes: tuple[KubernetesConfig, ...] = ()
+
+    @property
+    def finds_targets(self) -> bool:
+        """Whether there is any source."""
+        return bool(self.dns or self.files or self.http or self.kubernetes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +209,5 @@ class ValidatedConfig:
     estimates: EstimatesConfig = field(default_factory=EstimatesConfig)
     traces: TracesConfig = field(default_factory=TracesConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     targets: tuple[TargetConfig, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kvwatch.config import log_sources, reader
+from kvwatch.config.discovery import port, shard
 from kvwatch.parse.logs import FORMATS, QUANTITIES
 
 _TOKENS = reader.integer(1, 2**31 - 1)
@@ -326,6 +327,148 @@ TARGET_LOGS = Section(
     is_list=True,
 )
 
+ROLE = Option(
+    "role",
+    reader.choice("prefill", "decode"),
+    "word",
+    "`prefill` or `decode` where these run on servers of their own: each role is sized apart.",
+)
+
+FOUND_TARGET = Section(
+    "target",
+    "What holds of every target that the source finds.",
+    _table(
+        Option(
+            "scheme", reader.choice("http", "https"), "word", "Used where the source does not tell another.", "http"
+        ),
+        Option("metrics_path", reader.text, "path", "Likewise.", "/metrics"),
+        ROLE,
+        Option("max_num_seqs", _TOKENS, "requests", "vLLM's `--max-num-seqs`.", "discovered, else unknown"),
+        Option(
+            "max_num_batched_tokens",
+            _TOKENS,
+            "tokens",
+            "vLLM's `--max-num-batched-tokens`.",
+            "discovered, else unknown",
+        ),
+        Option("max_model_len", _TOKENS, "tokens", "vLLM's `--max-model-len`.", "discovered, else unknown"),
+        Option("bearer_token_file", reader.file_path, "path", "File that holds a bearer token for the targets."),
+        BASIC_AUTH,
+        TARGET_TLS,
+    ),
+)
+
+DISCOVERY = Section(
+    "discovery",
+    "Where targets are found while kvwatch runs, beside those of `targets`. A source that fails keeps what it found "
+    "last. [fleets.md](fleets.md) says more.",
+    _table(
+        Option(
+            "max_targets",
+            reader.integer(1, 100_000),
+            "targets",
+            "Most targets that are watched; of more, the same ones are left out each time.",
+            "5000",
+        ),
+        Option(
+            "shard",
+            shard,
+            "index/count",
+            'Watch only a part of all targets, such as "2/8": the third of eight. The parts are even, and as few '
+            "targets as possible move when the count changes. Needs a restart.",
+            '"0/1"',
+        ),
+        Section(
+            "dns",
+            "Names to look up, such as a headless Service.",
+            _table(
+                Option("names", reader.texts, "list of texts", "Names.", required=True),
+                Option("type", reader.choice("A", "AAAA", "SRV"), "word", "Kind of record.", "A"),
+                Option("port", reader.integer(1, 65535), "port", "Port, for A and AAAA.", "8000"),
+                Option(
+                    "interval",
+                    reader.duration(1.0, 3600.0),
+                    "duration",
+                    "Longest time between two looks; sooner where the records live shorter, down to 5 s.",
+                    "30s",
+                    "interval_seconds",
+                ),
+                FOUND_TARGET,
+            ),
+            is_list=True,
+        ),
+        Section(
+            "files",
+            "Files that list targets as Prometheus's file_sd does, JSON or YAML.",
+            _table(
+                Option(
+                    "paths",
+                    reader.texts,
+                    "list of texts",
+                    "Files or globs, such as `/etc/kvwatch/targets/*.yaml`.",
+                    required=True,
+                ),
+                Option(
+                    "interval",
+                    reader.duration(0.1, 3600.0),
+                    "duration",
+                    "Time between two looks for changes.",
+                    "5s",
+                    "interval_seconds",
+                ),
+                FOUND_TARGET,
+            ),
+            is_list=True,
+        ),
+        Section(
+            "http",
+            "Endpoints that list targets as Prometheus's http_sd does.",
+            _table(
+                Option("url", reader.text, "URL", "The endpoint.", required=True),
+                Option(
+                    "interval",
+                    reader.duration(1.0, 3600.0),
+                    "duration",
+                    "Time between two requests.",
+                    "1m",
+                    "interval_seconds",
+                ),
+                Option("bearer_token_file", reader.file_path, "path", "File that holds a token for the endpoint."),
+                BASIC_AUTH,
+                TARGET_TLS,
+                FOUND_TARGET,
+            ),
+            is_list=True,
+        ),
+        Section(
+            "kubernetes",
+            "Pods, followed through the Kubernetes API; needs the extra `kvwatch[kubernetes]`. A pod is watched from "
+            "when it is first ready until it ends: one that is not ready for a while under load is still watched.",
+            _table(
+                Option("namespaces", reader.texts, "list of texts", "Namespaces.", "kvwatch's own"),
+                Option("label_selector", reader.text, "text", "Labels of the pods, such as `app=vllm`.", "all pods"),
+                Option(
+                    "port",
+                    port,
+                    "number or name",
+                    "Port, or the name of a container's port; a pod's annotation `prometheus.io/port` wins.",
+                    "8000",
+                ),
+                Option(
+                    "role_label",
+                    reader.text,
+                    "text",
+                    "Label of the pod whose value, `prefill` or `decode`, is its role.",
+                    "llm-d.ai/role",
+                ),
+                Option("kubeconfig", reader.file_path, "path", "Outside of the cluster: how to reach it."),
+                FOUND_TARGET,
+            ),
+            is_list=True,
+        ),
+    ),
+)
+
 TARGETS = Section(
     "targets",
     "The vLLM servers to watch; may be empty where `--target` names them.",
@@ -362,12 +505,13 @@ TARGETS = Section(
         ),
         BASIC_AUTH,
         TARGET_TLS,
+        ROLE,
         TARGET_LOGS,
     ),
     is_list=True,
 )
 
-ROOT = Section("", "", _table(SERVER, SCRAPE, ESTIMATES, TRACES, LOG, TARGETS))
+ROOT = Section("", "", _table(SERVER, SCRAPE, ESTIMATES, TRACES, LOG, DISCOVERY, TARGETS))
 
 SECRETS = {
     "bearer_token": "bearer_token_file",

@@ -67,6 +67,15 @@ def text(value: object, path: str, faults: Faults) -> str | None:
     return None
 
 
+def texts(value: object, path: str, faults: Faults) -> tuple[str, ...] | None:
+    """A list of texts, with at least one."""
+    if not isinstance(value, list) or not value:
+        faults.append(Fault(path, f"expected a list of texts, got {show(value)}"))
+        return None
+    found = [text(item, f"{path}[{index}]", faults) for index, item in enumerate(value)]
+    return None if None in found else tuple(item for item in found if item is not None)
+
+
 def file_path(value: object, path: str, faults: Faults) -> Path | None:
     """The path of a file; whether it can be read is found out when it is needed, so that it may rotate."""
     name = text(value, path, faults)

@@ -62,6 +62,15 @@ def _refuse(url: str, parts: SplitResult) -> None:
         raise ValueError("has a query or fragment; give the server's address only, and metrics_path for the path")
 
 
+def check_endpoint(url: str) -> None:
+    """Refuse what is no URL of an endpoint; unlike a target's, it may have a query.
+
+    Raises:
+        ValueError: what is wrong with it and how to mend it.
+    """
+    parse_target_url(url.partition("?")[0])
+
+
 def parse_listen(address: str) -> tuple[str, int]:
     """Read ``host:port``, ``:port`` (every interface) or ``[ipv6]:port``; port 0 picks a free one.
 

@@ -78,6 +78,23 @@ SELF_METRICS: tuple[Metric, ...] = (
         values=("request", "ignored", "duplicate", "late", "unassigned", "invalid"),
     ),
     Metric(
+        "kvwatch_discovery_failures_total",
+        _P,
+        "failures",
+        "Attempts to read a source of targets that failed, or brought targets that cannot be; its last targets stay.",
+        kind=Kind.COUNTER,
+        extra_labels=("source",),
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_discovered_targets",
+        _P,
+        "targets",
+        "Targets that a source found when it was last read.",
+        extra_labels=("source",),
+        since="0.2.0",
+    ),
+    Metric(
         "kvwatch_config_reloads_total",
         _P,
         "reloads",

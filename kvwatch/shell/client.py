@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -20,6 +20,7 @@ from kvwatch.shell.credentials import Authenticator, Credentials, CredentialsErr
 
 _ACCEPT = "text/plain;version=0.0.4;q=1,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
 _MAX_DETAIL_CHARACTERS = 200
+_NO_HEADERS: Mapping[str, str] = {}
 _INFLATE_BYTES = 256 * 1024
 
 
@@ -80,7 +81,14 @@ class Client:
         self._target = target
         self._authenticator = Authenticator(target.credentials, https=target.base_url.startswith("https:"))
 
-    async def get(self, path: str, sink: Callable[[bytes], object], *, accept: str = _ACCEPT) -> Answer:
+    async def get(
+        self,
+        path: str,
+        sink: Callable[[bytes], object],
+        *,
+        accept: str = _ACCEPT,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Answer:
         """Fetch ``path`` below the target's address and feed the body to ``sink`` piece by piece.
 
         Raises:
@@ -94,7 +102,12 @@ class Client:
                 asyncio.timeout(self._target.timeout_seconds),
                 self._session.get(
                     URL(self._target.base_url + path, encoded=True),
-                    headers={"Accept": accept, "Accept-Encoding": "identity", **self._authenticator.headers()},
+                    headers={
+                        "Accept": accept,
+                        "Accept-Encoding": "identity",
+                        **headers,
+                        **self._authenticator.headers(),
+                    },
                     ssl=self._authenticator.tls(),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(),

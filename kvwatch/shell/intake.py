@@ -22,7 +22,7 @@ from kvwatch.views import FleetView
 class FleetLike(Protocol):
     """The core's interface: facts in, a view out."""
 
-    def add(self, target: str, settings: Settings = ...) -> None:
+    def add(self, target: str, settings: Settings = ..., role: str = ...) -> None:
         """Begin to watch a target."""
         ...
 
@@ -76,12 +76,12 @@ class Intake:
         self._health: dict[str, _Health] = {}
         self._known_faults: set[tuple[str, str]] = set()
 
-    def add(self, target: str, settings: Settings) -> None:
+    def add(self, target: str, settings: Settings, role: str = "") -> None:
         """Begin to watch a target, or give a watched one other settings; the user's win over discovered ones."""
         if target not in self._health:
             self._health[target] = _Health()
             self._metrics.add_target(target)
-        self._fleet.add(target, settings)
+        self._fleet.add(target, settings, role)
 
     def remove(self, target: str) -> None:
         """Forget a target and its counters."""

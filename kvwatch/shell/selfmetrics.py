@@ -28,6 +28,7 @@ class SelfMetrics:
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[tuple[str, ...], float]] = {name: defaultdict(float) for name in _COUNTERS}
+        self._gauges: dict[str, dict[tuple[str, ...], float]] = {}
         self._held: set[str] = set()
         self.last_reload_successful = True
         for name, metric in _COUNTERS.items():
@@ -41,6 +42,15 @@ class SelfMetrics:
         if metric.values and labels[-1] not in metric.values:
             raise KeyError(f"{labels[-1]} is not a value of {metric.extra_labels[-1]} in {name}")
         self._counts[name][labels] += by
+
+    def put(self, name: str, *labels: str, value: float) -> None:
+        """Set a gauge of the catalogue."""
+        self._gauges.setdefault(name, {})[labels] = value
+
+    def forget(self, name: str, *labels: str) -> None:
+        """Drop a series of what is gone."""
+        self._counts.get(name, {}).pop(labels, None)
+        self._gauges.get(name, {}).pop(labels, None)
 
     def add_target(self, target: str) -> None:
         """Begin a target's counters at 0, so that their first increase is seen as one."""
@@ -94,6 +104,7 @@ class SelfMetrics:
                 ]
                 for name, counts in self._counts.items()
             },
+            **{name: list(values.items()) for name, values in self._gauges.items()},
             "kvwatch_config_last_reload_successful": [((), float(self.last_reload_successful))],
             "kvwatch_build_info": [((__version__, platform.python_version()), 1.0)],
         }

@@ -65,7 +65,7 @@ def test_run_without_a_target_says_what_to_give(capsys: pytest.CaptureFixture[st
     """Exit code 2 and the mend."""
     assert main(["run"]) == 2
     assert capsys.readouterr().err == (
-        "targets: nothing to watch; give --target URL, or targets in a file with --config\n"
+        "targets: nothing to watch; give --target URL, or targets or discovery in a file with --config\n"
     )
 
 

@@ -31,6 +31,12 @@ def full_engine(target: str = "localhost:8000", model_name: str = "llama", engin
     return EngineView(target, model_name, engine, estimate_valid=VALIDITY, replicas_required=2.0, **values)
 
 
+def full_model() -> ModelView:
+    """A model of which everything is known."""
+    engines = {"serving": 4.0, "starting": 1.0, "stale": 0.0}
+    return ModelView("llama", "", 3.0, 10.0, 20.0, 0.5, 1.2, engines, 1.0, 2.0, 5.0)
+
+
 def fleet(*engines: EngineView) -> FleetView:
     """One healthy target with these engines, and one that is down."""
     return FleetView(
@@ -39,5 +45,5 @@ def fleet(*engines: EngineView) -> FleetView:
             TargetView("localhost:8000", True, 0.25, 0.01, tuple(engines)),
             TargetView("localhost:8001", False, None, None, (), "connection: refused"),
         ),
-        models=(ModelView("llama", replicas_required=3.0),) if engines else (),
+        models=(full_model(),) if engines else (),
     )

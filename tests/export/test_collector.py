@@ -26,6 +26,8 @@ def series(view: FleetView, accept: str = "") -> Series:
     """Every series of the exposition, by name and labels."""
     metrics = SelfMetrics()
     metrics.add_target("localhost:8000")
+    metrics.count("kvwatch_discovery_failures_total", "dns[0]")
+    metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
     body, content_type = expose(make_registry(FleetCollector(lambda: view, metrics.samples)), accept)
     parse = parse_openmetrics if content_type.startswith("application/openmetrics") else parse_text
     return {
@@ -148,6 +150,8 @@ def test_promtool_finds_no_fault_in_the_exposition() -> None:
         pytest.skip("promtool is not on the PATH")
     metrics = SelfMetrics()
     metrics.add_target("localhost:8000")
+    metrics.count("kvwatch_discovery_failures_total", "dns[0]")
+    metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
     body, _ = expose(make_registry(FleetCollector(lambda: fleet(full_engine()), metrics.samples)), "")
     assert body.count(b"# TYPE") == len(CATALOG)
     done = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=30, check=False)

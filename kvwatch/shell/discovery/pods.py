@@ -1,0 +1,135 @@
+"""Pods as the Kubernetes API tells of them, and which of them are targets.
+
+Only the fields that matter are read, whatever else a pod has.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from kvwatch.shell.discovery.found import Found, join
+
+_RUNNING = "Running"
+_ANNOTATIONS = {"prometheus.io/scheme": "__scheme__", "prometheus.io/path": "__metrics_path__"}
+_PORT_ANNOTATION = "prometheus.io/port"
+_MAX_VALUE_CHARACTERS = 512
+
+
+class Metadata(msgspec.Struct, rename="camel"):
+    """Of a pod or of a list."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    continue_: str | None = msgspec.field(default=None, name="continue")
+
+
+class _Port(msgspec.Struct, rename="camel"):
+    name: str = ""
+    container_port: int = 0
+
+
+class _Container(msgspec.Struct, rename="camel"):
+    ports: list[_Port] | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+
+
+class _Condition(msgspec.Struct, rename="camel"):
+    type: str = ""
+    status: str = ""
+
+
+class _ContainerStatus(msgspec.Struct, rename="camel"):
+    restart_count: int = 0
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    conditions: list[_Condition] | None = None
+    container_statuses: list[_ContainerStatus] | None = None
+
+
+class Pod(msgspec.Struct, rename="camel"):
+    """One pod."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class PodList(msgspec.Struct, rename="camel"):
+    """One page of a list."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    items: list[Pod] | None = None
+
+
+class Pods:
+    """The pods of one namespace that are targets.
+
+    A pod is one from when it is first ready until it ends or a container of it restarts. Under load a pod may fail its
+    readiness probe; not to watch it then would hide the very traffic that asks for more replicas.
+    """
+
+    def __init__(self, port: str, role_label: str) -> None:
+        self._port = port
+        self._role_label = role_label
+        self._targets: dict[str, tuple[int, Found]] = {}
+        """By uid: how often its containers had restarted when it was ready, and the target."""
+
+    def replace(self, pods: list[Pod]) -> None:
+        """Take all pods that there are."""
+        known = {pod.metadata.uid for pod in pods}
+        self._targets = {uid: target for uid, target in self._targets.items() if uid in known}
+        for pod in pods:
+            self.update(pod)
+
+    def update(self, pod: Pod) -> None:
+        """Take a pod that is new or has changed."""
+        restarts = sum(status.restart_count for status in pod.status.container_statuses or ())
+        latched = self._targets.get(pod.metadata.uid)
+        alive = pod.status.phase == _RUNNING and pod.metadata.deletion_timestamp is None
+        ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+        found = self._found(pod) if alive and (ready or (latched is not None and latched[0] == restarts)) else None
+        if found is None:
+            self._targets.pop(pod.metadata.uid, None)
+        else:
+            self._targets[pod.metadata.uid] = restarts, found
+
+    def remove(self, pod: Pod) -> None:
+        """Take that a pod is gone."""
+        self._targets.pop(pod.metadata.uid, None)
+
+    def found(self) -> list[Found]:
+        """The targets."""
+        return [found for _, found in self._targets.values()]
+
+    def _found(self, pod: Pod) -> Found | None:
+        """The target that a pod is; ``None`` where it has no address, or not the port that was named."""
+        annotations, labels = pod.metadata.annotations or {}, pod.metadata.labels or {}
+        port = self._port_number(pod, annotations.get(_PORT_ANNOTATION, self._port))
+        if port is None or not pod.status.pod_ip:
+            return None
+        told = {
+            label: annotations[key][:_MAX_VALUE_CHARACTERS] for key, label in _ANNOTATIONS.items() if key in annotations
+        }
+        role = labels.get(self._role_label, "")
+        if role in ("prefill", "decode"):
+            told["role"] = role
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}:{port}"
+        return Found(join(pod.status.pod_ip, port), name, tuple(told.items()))
+
+    def _port_number(self, pod: Pod, port: str) -> int | None:
+        if port.isascii() and port.isdecimal() and len(port) <= 5:
+            return int(port) if 0 < int(port) < 65536 else None
+        containers = [*(pod.spec.containers or ()), *(pod.spec.init_containers or ())]
+        return next((p.container_port for c in containers for p in c.ports or () if p.name == port), None)
