@@ -12,8 +12,8 @@ from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import FullEngine
 from bench.accuracy.scored import Scored
 from bench.accuracy.workloads import Composition, Drawn, composition
+from kvwatch.core.full_engine import FullLaw
 from kvwatch.embedded.saturation import saturate
-from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Segment, arrivals
 from kvwatch.views import EngineView
 
@@ -170,11 +170,11 @@ def _effects(
     if model is None or rate is None:
         return None, None, None
     learnt = model.inputs.law
-    law = -log(learnt.seconds(full.composition) / full.step_seconds)
+    full_law = FullLaw(learnt)
+    law = -log(full_law.step_seconds(*full.composition) / full.step_seconds)
     told = replace(engine.settings, watermark_ratio=0.0)
     running = min(engine.concurrency.values())
     steps = int(min(max((4 + _FINISHED / running) * engine.composition.steps, 2000), 30_000))
-    coefficients = [max(c, 1e-12) for c in learnt.coefficients]
-    of_the_pool = saturate(engine.pool, told, StepLaw(*coefficients), steps=steps, seed=engine.index).throughput_rps
+    of_the_pool = saturate(engine.pool, told, full_law, steps=steps, seed=engine.index).throughput_rps
     scheduler = log(of_the_pool / full.rate) - law
     return law, scheduler, log(rate / truth) - law - scheduler

@@ -26,7 +26,7 @@ class FullEngine:
     Attributes:
         rate: μ, requests/s: tokens generated over mean output and time.
         step_seconds: Mean time from step to step.
-        composition: Mean n, p, K of a step.
+        composition: Mean n, p, K of a step, and the share φ of steps with prompt tokens.
         preemptions_per_finished: Evictions for each request that finished.
         kept_waiting: What the head of the queue waited for, as shares of the steps.
         limits: The limits that bind: the one with the smallest concurrency, and those within 3% of it.
@@ -35,7 +35,7 @@ class FullEngine:
 
     rate: float
     step_seconds: float
-    composition: tuple[float, float, float]
+    composition: tuple[float, float, float, float]
     preemptions_per_finished: float
     kept_waiting: dict[str, float]
     limits: tuple[str, ...]
@@ -64,7 +64,12 @@ def keep_full(engine: TrueEngine, *, seed: int = 1, finished: int = _FINISHED, f
     return FullEngine(
         rate=run.generated / engine.composition.output_tokens / run.seconds,
         step_seconds=run.seconds / run.steps,
-        composition=(run.decoding / run.steps, run.prefill / run.steps, run.kv_tokens / run.steps),
+        composition=(
+            run.decoding / run.steps,
+            run.prefill / run.steps,
+            run.kv_tokens / run.steps,
+            run.prefill_steps / run.steps,
+        ),
         preemptions_per_finished=run.preempted / max(run.finished, 1),
         kept_waiting={limit: count / blocked for limit, count in sorted(run.blocked.items())},
         limits=tuple(limit for limit, n in running.items() if n <= least * (1 + _CLOSE_RATIO)),
@@ -82,7 +87,9 @@ class _Run:
         self.clear()
 
     def clear(self) -> None:
-        self.steps = self.finished = self.preempted = self.decoding = self.prefill = self.generated = 0
+        self.steps = self.finished = self.preempted = self.decoding = self.prefill = self.generated = (
+            self.prefill_steps
+        ) = 0
         self.seconds = self.kv_tokens = 0.0
         self.blocked: Counter[str] = Counter()
 
@@ -101,6 +108,7 @@ class _Run:
         self.preempted += len(scheduler.preempted)
         self.decoding += scheduler.decoding
         self.prefill += scheduler.prefill_tokens
+        self.prefill_steps += scheduler.prefill_tokens > 0
         self.generated += scheduler.decoding + len(scheduler.prefilled)
         if len(scheduler.running) + len(scheduler.finished) >= settings.max_num_seqs:
             self.blocked["seqs"] += 1

@@ -127,7 +127,7 @@ def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
 
 def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
     """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
-    (n, _, k), (seen_n, _, seen_k) = load.composition, full.law.seen
+    (n, _, k, _), (seen_n, _, seen_k) = load.composition, full.law.seen
     if seen_n <= 0 or seen_k <= 0:
         return 1.0
     return max(log(max(n / seen_n, k / seen_k)), 0.0)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from kvwatch.core.mix import Mix
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
-from kvwatch.embedded.step_law import StepLaw
 from kvwatch.queueing.capacity import Demand, Limits, binding
 from kvwatch.queueing.full_load import FullLoad, full_loads
 from kvwatch.stats.step_regression import LawFit
@@ -59,18 +58,43 @@ class FullEngineInputs:
             return {}
         prompt = d.moments.mean_s * (1 - (d.cached_ratio or 0.0))
         chunks = max(d.steps - d.moments.mean_o + 1, 1.0)
-        return full_loads(self.demand, self.limits, prompt, chunks, self.step_seconds)
+        return full_loads(self.demand, self.limits, prompt, chunks, self.full_law.step_seconds)
 
-    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float) -> float:
-        """Step time at full load [s]: the law's, but no less than the arithmetic takes.
+    @property
+    def full_law(self) -> FullLaw:
+        """The step law at full load."""
+        cached = self.mix.demand.cached_ratio or 0.0
+        shared = cached * self.mix.sharing
+        return FullLaw(self.law, (1 - cached) / max(1 - shared, 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class FullLaw:
+    """The fitted law, at full load as long as arithmetic takes.
+
+    ``uncached_ratio`` is the share of the prompt tokens that the embedded engine computes and the real one does too:
+    hits that are not shared are computed by the embedded engine alone.
+    """
+
+    fit: LawFit
+    uncached_ratio: float = 1.0
+
+    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
+        """Step time [s]: the law's, but no less than the arithmetic takes.
 
         A decoding sequence needs as much arithmetic a step as a prompt token does. In a small batch it hides behind
         reading the weights, so that the law does not show it; in a batch of hundreds it does not (roofline: Williams,
         Waterman and Patterson, CACM 52, 2009).
         """
-        _, _, per_token, per_resident = self.law.coefficients
+        _, _, per_token, per_resident = self.fit.coefficients
         arithmetic = per_token * (decoding + prefill_tokens) + per_resident * resident_tokens
-        return max(self.law.seconds((decoding, prefill_tokens, resident_tokens)), arithmetic)
+        return max(self.fit.seconds((decoding, prefill_tokens, resident_tokens, share)), arithmetic)
+
+    def mean_seconds(
+        self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
+    ) -> float:
+        """Mean duration of the embedded engine's steps [s]."""
+        return self.step_seconds(decoding, prefill_tokens * self.uncached_ratio, resident_tokens, prefill_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +112,7 @@ class Experiment:
 
     pool: list[RequestShape]
     settings: SchedulerSettings
-    law: StepLaw
+    law: FullLaw
     steps: int
     load: FullLoad
     limit: str
@@ -126,20 +150,7 @@ class FullEngineRun:
         )
         lifetime, running = i.demand.steps, loads[limit].running
         steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
-        return Experiment(pool, settings, self._law(loads[limit]), steps, loads[limit], limit)
-
-    def _law(self, load: FullLoad) -> StepLaw:
-        """The fitted law, at full load as long as arithmetic takes.
-
-        Hits that are not shared are computed by the embedded engine but not by the real one.
-        """
-        i = self.inputs
-        b0, b1, b2, b3 = i.law.coefficients
-        b1 += (load.step_seconds - i.law.seconds(load.composition)) / max(load.composition[0], 1.0)
-        cached = i.mix.demand.cached_ratio or 0.0
-        private = cached * (1 - i.mix.sharing)
-        shared = cached * i.mix.sharing
-        return StepLaw(max(b0, 1e-9), b1, b2 * (1 - cached) / max(1 - shared, 1e-9) if private else b2, b3)
+        return Experiment(pool, settings, i.full_law, steps, loads[limit], limit)
 
 
 def _fits(shape: RequestShape, i: FullEngineInputs) -> bool:

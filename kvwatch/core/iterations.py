@@ -86,5 +86,6 @@ class IterationRows:
         if group.seconds < _GROUP_SECONDS:
             return None
         self._groups[step.context_tokens > 0] = _Group()
-        mean = (group.decoding / group.steps, group.prefill / group.steps, group.resident / group.steps)
+        share = float(step.context_tokens > 0)  # a group is of steps with prompt tokens, or of steps without
+        mean = (group.decoding / group.steps, group.prefill / group.steps, group.resident / group.steps, share)
         return StepRow(mean, group.seconds / group.steps, _INTERVALS_PER_ROW)

@@ -15,8 +15,6 @@ from itertools import pairwise
 from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
-import numpy as np
-
 from kvwatch.core.full_engine import Correction, Experiment, FullEngineInputs, FullEngineRun
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
@@ -75,8 +73,8 @@ class PrescriptionRun:
     def _deviation(self, a: Saturation, b: Saturation) -> float:
         """Relative sd of the gain that comes from the step law: most of its error is in both step times alike."""
         law = self.inputs.law
-        rows = [np.array([1.0, s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens]) for s in (a, b)]
-        apart = rows[0] / law.seconds(rows[0][1:].tolist()) - rows[1] / law.seconds(rows[1][1:].tolist())
+        steps = [(s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens, s.mean_prefill_share) for s in (a, b)]
+        apart = law.regressors(steps[0]) / law.seconds(steps[0]) - law.regressors(steps[1]) / law.seconds(steps[1])
         fitted = sqrt(max(float(apart @ law.covariance @ apart), 0.0))
         bent = _CURVATURE_DEVIATION * abs(log(max(a.mean_decoding, 1.0) / max(b.mean_decoding, 1.0)))
         return hypot(fitted, bent, _MODEL_DEVIATION)

@@ -88,7 +88,7 @@ class Speculation:
             return fit
         b0, b1, b2, b3 = fit.coefficients
         n, p, k = fit.seen
-        stretch = np.array([1.0, 1.0, unit, unit])
+        stretch = np.array([1.0, 1.0, 1.0, unit, unit])
         return replace(
             fit,
             coefficients=(b0, b1, b2 * unit, b3 * unit),

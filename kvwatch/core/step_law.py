@@ -69,7 +69,7 @@ class StepLawMemory:
         took = self._prefills.mean_seconds
         if took is None and interval.prefill_seconds is None:
             took = 0.0  # a server that does not tell must not be waited for
-        row = self._runs.add(interval, step_seconds, kv_tokens, took)
+        row = self._runs.add(interval, step_seconds, kv_tokens, took, budget_tokens)
         prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
         enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
         if watch_only:

@@ -1,12 +1,14 @@
-"""What scrape intervals say about the step law: mean compositions (n, p, K) with their step times."""
+"""What scrape intervals say about the step law: mean compositions (n, p, K, φ) with their step times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from kvwatch.core.interval import Interval
+from kvwatch.queueing.full_load import prefill_share
 
-Composition = tuple[float, float, float]
+Composition = tuple[float, float, float, float]
+"""Mean n, p and K of some steps, and the share φ of them that compute prompt tokens."""
 
 _IDLE_FACTOR = 1.08
 """A cadence this much above the inter-token latency means idle time, or steps that made no output."""
@@ -59,7 +61,7 @@ class _Run:
         self.resident += resident * interval.seconds
         self.running += sum(r or 0.0 for r in interval.running) / 2 * interval.seconds
 
-    def row(self) -> StepRow | None:
+    def row(self, chunk_tokens: float, budget_tokens: int) -> StepRow | None:
         """The mean step; ``None`` where the counters do not show all that was computed.
 
         With few requests running the engine may have idled, or made steps without output (chunks of a prompt with
@@ -74,7 +76,9 @@ class _Run:
             if self.computed:
                 return None
             seconds = latency
-        mean = (self.inter_tokens / self.steps, self.computed / self.steps, self.resident / self.seconds)
+        prefill = self.computed / self.steps
+        share = prefill_share(prefill, chunk_tokens, budget_tokens)
+        mean = (self.inter_tokens / self.steps, prefill, self.resident / self.seconds, share)
         return StepRow(mean, seconds, self.intervals)
 
 
@@ -88,15 +92,23 @@ class BusyRuns:
     def __init__(self) -> None:
         self._run = _Run()
         self._prompts, self._prompts_in_rows = 1.0, 0.5
+        self._prompt_tokens, self._prompt_count = 0.0, 0.0
 
     def add(
-        self, interval: Interval, step_seconds: float | None, kv_tokens: float | None, prefill_seconds: float | None
+        self,
+        interval: Interval,
+        step_seconds: float | None,
+        kv_tokens: float | None,
+        prefill_seconds: float | None,
+        budget_tokens: int,
     ) -> StepRow | None:
         """The row of a run that is now long enough, or that this interval ends.
 
         Before any request has finished nobody knows how long prefills take: a run then has twenty steps.
         """
         resident = _resident(interval, kv_tokens)
+        self._prompt_tokens = _PROMPTS_MEMORY * self._prompt_tokens + uncached_prompt_tokens(interval)
+        self._prompt_count = _PROMPTS_MEMORY * self._prompt_count + interval.lengths_count
         self._prompts = _PROMPTS_MEMORY * self._prompts + computed_tokens(interval)
         self._prompts_in_rows *= _PROMPTS_MEMORY
         if prefill_seconds is None:
@@ -104,15 +116,16 @@ class BusyRuns:
         enough = min(_PREFILLS_LONG * prefill_seconds, _LONGEST_RUN_SECONDS)
         if resident is None or not step_seconds or interval.preemptions or not all(interval.running):
             ended, self._run = self._run, _Run()
-            return self._told(ended) if ended.seconds >= enough / 2 and ended.intervals else None
+            return self._told(ended, budget_tokens) if ended.seconds >= enough / 2 and ended.intervals else None
         self._run.add(interval, step_seconds, resident)
         if self._run.seconds < enough:
             return None
         ended, self._run = self._run, _Run()
-        return self._told(ended)
+        return self._told(ended, budget_tokens)
 
-    def _told(self, run: _Run) -> StepRow | None:
-        row = run.row()
+    def _told(self, run: _Run, budget_tokens: int) -> StepRow | None:
+        prompt = max(self._prompt_tokens / self._prompt_count, 1.0) if self._prompt_count else float(budget_tokens)
+        row = run.row(prompt / chunks(prompt, budget_tokens), budget_tokens)
         if row is not None:
             self._prompts_in_rows += run.computed
         return row
@@ -156,18 +169,16 @@ class PrefillRows:
         self.mean_seconds = (
             took if self.mean_seconds is None else self.mean_seconds + _RATE_MEMORY * (took - self.mean_seconds)
         )
-        cached = 1 - computed / interval.prompt_tokens if interval.prompt_tokens else 0.0
-        prompt = max(interval.lengths_prompt_tokens / count * (1 - min(max(cached, 0.0), 1.0)), 1.0)
-        # of many prompts the last chunk is half full in the mean
-        chunks = 1.0 if prompt <= budget_tokens else prompt / budget_tokens + 0.5
-        seconds = took / chunks
+        prompt = max(uncached_prompt_tokens(interval) / count, 1.0)
+        pieces = chunks(prompt, budget_tokens)
+        seconds = took / pieces
         # judged by means: to pass over the rows that were long themselves would make steps look short
-        others = self._prompt_rate * self.mean_seconds / chunks
+        others = self._prompt_rate * self.mean_seconds / pieces
         if others > _CONTENTION_RATIO * budget_tokens:
             return None
-        tokens = min(prompt / chunks + others, float(budget_tokens))
+        tokens = min(prompt / pieces + others, float(budget_tokens))
         running = sum(r or 0.0 for r in interval.running) / 2
-        return StepRow((max(running - 1, 0.0), tokens, resident), seconds)
+        return StepRow((max(running - 1, 0.0), tokens, resident, 1.0), seconds)
 
 
 def computed_tokens(interval: Interval) -> float:
@@ -175,6 +186,17 @@ def computed_tokens(interval: Interval) -> float:
     if interval.prompt_tokens_computed is not None:
         return interval.prompt_tokens_computed
     return interval.prompt_tokens or 0.0
+
+
+def uncached_prompt_tokens(interval: Interval) -> float:
+    """Prompt tokens of the requests that finished in the interval, less those found in the prefix cache."""
+    cached = 1 - computed_tokens(interval) / interval.prompt_tokens if interval.prompt_tokens else 0.0
+    return interval.lengths_prompt_tokens * (1 - min(max(cached, 0.0), 1.0))
+
+
+def chunks(prompt_tokens: float, budget_tokens: int) -> float:
+    """Steps that a prompt of such a mean length takes: of many prompts the last chunk is half full in the mean."""
+    return 1.0 if prompt_tokens <= budget_tokens else prompt_tokens / budget_tokens + 0.5
 
 
 def _resident(interval: Interval, kv_tokens: float | None) -> float | None:

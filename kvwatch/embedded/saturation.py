@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kvwatch.embedded.settings import RequestShape, SchedulerSettings
-    from kvwatch.embedded.step_law import StepLaw
+    from kvwatch.embedded.step_law import MeanLaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Saturation:
         mean_running: Running requests at the start of a step's execution, prefilling ones included.
         mean_decoding: Of those, the decoding ones: the n of the step law.
         mean_prefill_tokens: Tokens a step computed beyond one for each decoding request: the p of the law.
+        mean_prefill_share: Share of the steps that computed prompt tokens: the φ of the law.
         mean_kv_tokens: Tokens of the KV blocks held: the K of the law.
         mean_step_seconds: b̄ at full load.
         preemptions_per_finished: Evictions for each request that finished; None if none finished.
@@ -44,6 +45,7 @@ class Saturation:
     mean_running: float
     mean_decoding: float
     mean_prefill_tokens: float
+    mean_prefill_share: float
     mean_kv_tokens: float
     mean_step_seconds: float
     preemptions_per_finished: float | None
@@ -60,7 +62,7 @@ class Saturation:
 def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
     pool: Sequence[RequestShape],
     settings: SchedulerSettings,
-    law: StepLaw,
+    law: MeanLaw,
     *,
     steps: int = 4000,
     seed: int = 0,
@@ -91,7 +93,7 @@ def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
     backlog = _Backlog(pool, weights, settings, seed)
     warmed = _warm_up(backlog, steps, warmup_steps)
     step, scheduler = backlog.step, backlog.scheduler
-    finished = preempted = decoding = prefilling = prefill = prefilled = recomputed = blocks = 0
+    finished = preempted = decoding = prefilling = prefill = prefill_steps = prefilled = recomputed = blocks = 0
     for _ in range(steps - warmed):
         step()
         decoding += scheduler.decoding
@@ -100,18 +102,20 @@ def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
         preempted += len(scheduler.preempted)
         if scheduler.prefill_tokens:
             prefill += scheduler.prefill_tokens
+            prefill_steps += 1
             prefilling += scheduler.context_requests + scheduler.recomputing
             prefilled += len(scheduler.prefilled)
             recomputed += scheduler.recomputed_tokens
     measured = max(steps - warmed, 1)
     kv_tokens = blocks * settings.block_size_tokens / measured
-    step_seconds = law.seconds(decoding / measured, prefill / measured, kv_tokens)
+    step_seconds = law.mean_seconds(decoding / measured, prefill / measured, kv_tokens, prefill_steps / measured)
     generated = (decoding + prefilled) / measured
     return Saturation(
         throughput_rps=generated / (backlog.mean_output_tokens * step_seconds),
         mean_running=(decoding + prefilling) / measured,
         mean_decoding=decoding / measured,
         mean_prefill_tokens=prefill / measured,
+        mean_prefill_share=prefill_steps / measured,
         mean_kv_tokens=kv_tokens,
         mean_step_seconds=step_seconds,
         preemptions_per_finished=preempted / finished if finished else None,

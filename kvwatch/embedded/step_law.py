@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class MeanLaw(Protocol):
+    """Anything that tells the mean duration of steps from what is in them in the mean."""
+
+    def mean_seconds(
+        self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
+    ) -> float:
+        """Mean duration of steps of which the share ``prefill_share`` computes prompt tokens."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,13 @@ class StepLaw:
             + self.per_prefill_token_seconds * prefill_tokens
             + self.per_resident_token_seconds * resident_tokens
         )
+
+    def mean_seconds(
+        self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
+    ) -> float:
+        """The same whatever share of the steps computes prompt tokens, the law being affine."""
+        del prefill_share
+        return self.seconds(decoding, prefill_tokens, resident_tokens)
 
     def scaled(self, factor: float) -> StepLaw:
         """The law of hardware that is ``factor`` times slower."""

@@ -1,11 +1,17 @@
 """Step time as a non-negative linear law of what is in the step, learnt from interval means, with a long memory.
 
-b(n, p, K) = b0 + b1·n + b2·p + b3·K is linear, so the mean over an interval's steps obeys it exactly. Samples are
-kept as sufficient statistics in cells by load (n and p, logarithmic), each cell of bounded weight: a quiet night
-fills its own cells and takes nothing from those of the afternoon's peak, and within a cell new samples slowly
-replace old ones. The fit is least squares on errors relative to the *fitted* step time (relative to the observed one,
-predicting too little would cost too little), with a weak Gaussian prior (Bayesian linear regression), the coefficients
-kept non-negative (Lawson and Hanson, NNLS).
+b(n, p, K, φ) = b0·(1−φ) + bp·φ + b1·n + b2·(p + h·n·φ) + b3·K, where φ is the share of steps that compute prompt
+tokens, is linear, so the mean over an interval's steps obeys it. A step with prompt tokens has a base of its own:
+arithmetic hides behind reading the weights as long as there is little of it (roofline: Williams, Waterman and
+Patterson, CACM 52, 2009), so that the many tokens of a prompt pay for the reading themselves, and bp is below b0. The
+decoding sequences beside them then cost as much as prompt tokens do, which h says; where bp is not below b0 nothing
+hides, and h is 0.
+
+Samples are kept as sufficient statistics in cells by load (n and p, logarithmic), each cell of bounded weight: a
+quiet night fills its own cells and takes nothing from those of the afternoon's peak, and within a cell new samples
+slowly replace old ones. The fit is least squares on errors relative to the *fitted* step time (relative to the
+observed one, predicting too little would cost too little), with a weak Gaussian prior (Bayesian linear regression),
+the coefficients kept non-negative (Lawson and Hanson, NNLS).
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from scipy.optimize import nnls
 
 Array = npt.NDArray[np.float64]
 
+_SIZE = 7
 _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
 _LEAST_CELL_WEIGHT = 0.01
@@ -38,41 +45,74 @@ _LEAST_BASE_RATIO = 0.3
 """The prior takes b0 to be at least this share of the shortest mean step seen."""
 _PRIOR_SPREAD = np.array([3.0, 1.0, 3.0])
 """Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200."""
+_PREFILL_BASE_RATIO, _PREFILL_BASE_SPREAD = 1.0, 0.4
+"""bp over b0 where nothing is known, and its standard deviation: a quarter where all but the host's time hides, a
+little over 1 where steps with prompts run without a CUDA graph."""
+_LARGEST_PREFILL_BASE_RATIO = 1.15
+"""What bp is more than that above b0 is a slope that was not understood."""
+_HIDDEN_RATIO = 0.7
+"""(b0 − bp)/b0 from which on arithmetic hides as well as it can."""
+_OVERLAP_RATIO = 0.85
+"""Share of the shorter one of reading weights and computing that the longer one hides."""
 
 
 @dataclass(frozen=True, slots=True)
 class LawFit:
-    """Coefficients (b0 [s], b1 [s], b2 [s/token], b3 [s/token]), their covariance and the residual's relative sd.
+    """Coefficients (b0 [s], b1 [s], b2 [s/token], b3 [s/token]), and bp [s], the base of steps with prompt tokens.
 
-    ``largest`` is the longest step time that the fit has seen [s], ``weight`` its intervals, ``seen`` the largest
-    n, p and K of load levels seen more than in passing.
+    ``covariance`` is of (b0, bp, b1, b2, b3), ``residual_ratio`` the residual's relative sd, ``largest`` the longest
+    step time that the fit has seen [s], ``weight`` its intervals, ``seen`` the largest n, p and K of load levels seen
+    more than in passing.
     """
 
     coefficients: tuple[float, float, float, float]
+    prefill_base_seconds: float
     covariance: Array
     residual_ratio: float
     largest: float
     weight: float
     seen: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    @property
+    def hidden_ratio(self) -> float:
+        """How far arithmetic hides behind reading the weights: 0 not at all, 1 as well as it can."""
+        return _hidden(self.coefficients[0], self.prefill_base_seconds)
+
     def seconds(self, composition: Sequence[float]) -> float:
-        """Step time at (n, p, K) [s]."""
-        return float(np.dot(self.coefficients, [1.0, *composition]))
+        """Mean step time at (n, p, K, φ) [s].
+
+        Steps without prompt tokens, too, take longer once their sequences need more arithmetic than reading the
+        weights hides; as far as that has been seen it is in b1.
+        """
+        n, _, _, share = composition
+        b0, b1, b2, b3 = self.coefficients
+        theta = (b0, self.prefill_base_seconds, b1, b2, b3)
+        seconds = float(np.dot(theta, self.regressors(composition)))
+        per_sequence = _OVERLAP_RATIO * b2
+        if not self.hidden_ratio or not per_sequence:
+            return seconds
+        hiding = max((b0 - self.prefill_base_seconds) / per_sequence, self.seen[0])
+        return seconds + (1 - share) * self.hidden_ratio * per_sequence * max(n - hiding, 0.0)
+
+    def regressors(self, composition: Sequence[float]) -> Array:
+        """What the five coefficients of :attr:`covariance` are multiplied with at (n, p, K, φ)."""
+        n, p, k, share = composition
+        return np.array([1.0, share, n, p, n * share, k]) @ _regressors(self.hidden_ratio)
 
     def relative_deviation(self, composition: Sequence[float]) -> float:
-        """Standard deviation of the predicted step time at (n, p, K), over the prediction."""
-        x = np.array([1.0, *composition])
+        """Standard deviation of the predicted step time at (n, p, K, φ), over the prediction."""
+        x = self.regressors(composition)
         return sqrt(max(float(x @ self.covariance @ x), 0.0)) / self.seconds(composition)
 
 
 class _Cell:
-    """Weighted sums of z·z' over samples z = (1, n, p, K, y)."""
+    """Weighted sums of z·z' over samples z = (1, φ, n, p, n·φ, K, y)."""
 
     __slots__ = ("sums", "weight")
 
     def __init__(self) -> None:
         self.weight = 0.0
-        self.sums = np.zeros((5, 5))
+        self.sums = np.zeros((_SIZE, _SIZE))
 
     def add(self, z: Array, weight: float) -> None:
         self.weight += weight
@@ -83,11 +123,11 @@ class _Cell:
 
     def scale_time(self, factor: float) -> None:
         """As if all its samples had taken ``factor`` times as long."""
-        stretch = np.array([1.0, 1.0, 1.0, 1.0, factor])
+        stretch = np.array([1.0] * (_SIZE - 1) + [factor])
         self.sums *= np.outer(stretch, stretch)
 
     def mean(self) -> Array:
-        """Mean of (1, n, p, K, y)."""
+        """Mean of (1, φ, n, p, n·φ, K, y)."""
         return np.asarray(self.sums[0] / self.sums[0, 0], dtype=float)
 
 
@@ -99,9 +139,10 @@ class StepRegression:
         self._largest = 0.0
 
     def update(self, composition: Sequence[float], seconds: float, weight: float = 1.0) -> None:
-        """Take an interval's mean (n, p, K) and its mean step time [s]."""
+        """Take an interval's mean (n, p, K, φ) and its mean step time [s]."""
+        n, p, k, share = composition
         cell = self._cells.setdefault(_cell_of(composition), _Cell())
-        cell.add(np.array([1.0, *composition, seconds]), weight)
+        cell.add(np.array([1.0, share, n, p, n * share, k, seconds]), weight)
         self._largest = max(self._largest, seconds)
 
     def known_weight(self, composition: Sequence[float]) -> float:
@@ -114,8 +155,8 @@ class StepRegression:
         cell = self._cells.get(_cell_of(composition))
         if cell is None:
             return 0.0
-        mean = cell.mean()
-        return log(float(mean[4]) / fit.seconds(mean[1:4].tolist()))
+        _, share, n, p, _, k, seconds = cell.mean().tolist()
+        return log(seconds / fit.seconds((n, p, k, share)))
 
     def scale_time(self, factor: float, keep_ratio: float) -> None:
         """The hardware became ``factor`` times slower: keep the law's shape, with ``keep_ratio`` of its weight."""
@@ -146,28 +187,30 @@ class StepRegression:
         stacked = np.array([cell.sums for cell in self._cells.values()])
         means = np.array([cell.mean() for cell in self._cells.values()])
         weights = np.array([cell.weight for cell in self._cells.values()])
-        expected, noise, trust = means[:, 4], 0.05**2, np.ones(len(means))
+        expected, noise, trust = means[:, -1], 0.05**2, np.ones(len(means))
         base = shortest = float(expected.min())
+        shape = _regressors(0.0)
         for turn in range(_ROUNDS):
             if turn >= _PLAIN_ROUNDS:
-                trust = _trust(np.log(means[:, 4] / expected), weights)
+                trust = _trust(np.log(means[:, -1] / expected), weights)
             sums = (stacked * (trust / expected**2)[:, None, None]).sum(axis=0)
-            gram, moment = sums[:4, :4], sums[:4, 4]
+            gram, moment = shape.T @ sums[:-1, :-1] @ shape, shape.T @ sums[:-1, -1]
             precision, pull = _prior(base, np.array(full_load, dtype=float))
-            theta = _nnls(gram / (noise * _CORRELATION) + np.diag(precision), moment / (noise * _CORRELATION) + pull)
+            theta = _solve(gram / (noise * _CORRELATION) + precision, moment / (noise * _CORRELATION) + pull)
             # a fit may well put b0 at 0; a prior that is stated in shares of it must not follow it there
             base = max(theta[0], _LEAST_BASE_RATIO * shortest)
-            expected = np.maximum(means[:, :4] @ theta, 1e-6)
-            residual = float(sums[4, 4] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
+            expected = np.maximum(means[:, :-1] @ shape @ theta, 1e-6)
+            residual = float(sums[-1, -1] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
-        covariance = np.linalg.inv(gram / (noise * _CORRELATION) + np.diag(precision))
-        b0, b1, b2, b3 = (float(c) for c in theta)
+            shape = _regressors(_hidden(base, float(theta[1])))
+        covariance = np.linalg.inv(gram / (noise * _CORRELATION) + precision)
+        b0, bp, b1, b2, b3 = (float(c) for c in theta)
         seen = _seen(means, weights)
-        return LawFit((b0, b1, b2, b3), covariance, sqrt(noise), self._largest, weight, seen)
+        return LawFit((b0, b1, b2, b3), bp, covariance, sqrt(noise), self._largest, weight, seen)
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers and lists."""
-        cells = [[*key, cell.weight, cell.sums[np.triu_indices(5)].tolist()] for key, cell in self._cells.items()]
+        cells = [[*key, cell.weight, cell.sums[np.triu_indices(_SIZE)].tolist()] for key, cell in self._cells.items()]
         return {"largest": self._largest, "cells": cells}
 
     @classmethod
@@ -181,8 +224,8 @@ class StepRegression:
         for n, p, weight, flat in cells:
             cell = _Cell()
             cell.weight = min(_finite(weight), _CELL_WEIGHT)
-            upper = np.zeros((5, 5))
-            upper[np.triu_indices(5)] = [_finite(v) for v in flat]
+            upper = np.zeros((_SIZE, _SIZE))
+            upper[np.triu_indices(_SIZE)] = [_finite(v) for v in flat]
             cell.sums = upper + upper.T - np.diag(np.diag(upper))
             self._cells[int(n), int(p)] = cell
         return self
@@ -197,7 +240,7 @@ def _finite(value: object) -> float:
 
 def _seen(means: Array, weights: Array) -> tuple[float, float, float]:
     common = means[weights >= min(_COMMON_INTERVALS, float(weights.max()))]
-    n, p, k = common[:, 1:4].max(axis=0)
+    n, p, _, k = common[:, 2:6].max(axis=0)
     return float(n), float(p), float(k)
 
 
@@ -211,23 +254,50 @@ def _trust(misfits: Array, weights: Array) -> Array:
 
 def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
     """Load level: half-octaves of n, octaves of p in steps of four."""
-    n, p, _ = composition
+    n, p, _, _ = composition
     return round(2 * log2(1 + min(n, 1e6))), round(log2(1 + min(p, 1e6)) / 2)
 
 
+def _hidden(base: float, prefill_base: float) -> float:
+    return min(max((base - prefill_base) / max(_HIDDEN_RATIO * base, 1e-12), 0.0), 1.0)
+
+
+def _regressors(hidden_ratio: float) -> Array:
+    """Matrix from (1, φ, n, p, n·φ, K) to what (b0, bp, b1, b2, b3) are multiplied with."""
+    matrix = np.zeros((_SIZE - 1, 5))
+    matrix[0, 0], matrix[1, 0], matrix[1, 1] = 1.0, -1.0, 1.0
+    matrix[2, 2] = matrix[3, 3] = matrix[5, 4] = 1.0
+    matrix[4, 3] = _OVERLAP_RATIO * hidden_ratio
+    return matrix
+
+
 def _prior(base: float, full_load: Array) -> tuple[Array, Array]:
-    """Precision and precision·mean of the prior on the four coefficients."""
-    precision, pull = np.zeros(4), np.zeros(4)
+    """Precision and precision·mean of the prior on (b0, bp, b1, b2, b3); of the first two only the ratio is known."""
+    precision, pull = np.zeros((5, 5)), np.zeros(5)
     n, _, k = np.maximum(full_load, 1e-9)
     mean = base * np.array([_PRIOR_GROWTH[0] / n, _PRIOR_PREFILL_RATIO, _PRIOR_GROWTH[1] / k])
-    precision[1:] = 1 / (_PRIOR_SPREAD * mean) ** 2
-    pull[1:] = precision[1:] * mean
+    sure = 1 / (_PRIOR_SPREAD * mean) ** 2
+    precision[2:, 2:] = np.diag(sure)
+    pull[2:] = sure * mean
+    ratio = np.array([-_PREFILL_BASE_RATIO, 1.0])
+    precision[:2, :2] = np.outer(ratio, ratio) / (_PREFILL_BASE_SPREAD * base) ** 2
     return precision, pull
+
+
+def _solve(lhs: Array, rhs: Array) -> Array:
+    """The non-negative solution, with bp no more than a little above b0."""
+    theta = _nnls(lhs, rhs)
+    if theta[1] <= _LARGEST_PREFILL_BASE_RATIO * theta[0]:
+        return theta
+    tied = np.zeros((5, 4))
+    tied[0, 0], tied[1, 0] = 1.0, _LARGEST_PREFILL_BASE_RATIO
+    tied[2:, 1:] = np.eye(3)
+    return np.asarray(tied @ _nnls(tied.T @ lhs @ tied, tied.T @ rhs), dtype=float)
 
 
 def _nnls(lhs: Array, rhs: Array) -> Array:
     """Argmin over x ≥ 0 of x'·lhs·x − 2·rhs'·x, scaled for conditioning."""
     scale = 1 / np.sqrt(np.diag(lhs))
-    factor = np.linalg.cholesky(lhs * np.outer(scale, scale) + 1e-12 * np.eye(4))
+    factor = np.linalg.cholesky(lhs * np.outer(scale, scale) + 1e-12 * np.eye(len(lhs)))
     solution, _ = nnls(factor.T, np.linalg.solve(factor, rhs * scale))
     return np.asarray(solution * scale, dtype=float)

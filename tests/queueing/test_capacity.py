@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,7 +23,7 @@ from kvwatch.queueing.capacity import (
     stable_limit,
 )
 from kvwatch.queueing.demand import closed_form
-from kvwatch.queueing.full_load import composition, full_loads
+from kvwatch.queueing.full_load import composition, full_loads, prefill_share
 
 KV_TOKENS = 131_000
 CHUNK_TOKENS = 512
@@ -80,7 +82,7 @@ def test_a_mixture_needs_a_rate_for_every_share() -> None:
 
 def rates_of(demand: Demand, limits: Limits) -> dict[str, float]:
     """μ under each limit with a step of 50 ms whatever is in it."""
-    loads = full_loads(demand, limits, 100.0, 1.0, lambda _n, _p, _k: 0.05)
+    loads = full_loads(demand, limits, 100.0, 1.0, lambda _n, _p, _k, _share: 0.05)
     return {limit: load.rate for limit, load in loads.items()}
 
 
@@ -165,15 +167,27 @@ def test_one_replica_fewer_would_exceed_the_target(arrivals: float, rate: float,
 
 
 def test_a_full_engines_step_holds_what_flows_through_it() -> None:
-    """Fifty running for 200 steps each: a quarter finishes a step, and brings its prompt, its memory and its chunk."""
+    """Fifty running for 200 steps each: a quarter finishes a step, and brings its prompt, its memory and its chunks."""
     demand = Demand(memory_token_steps=60_000, steps=200, compute_tokens=500)
-    assert composition(50, demand, 300.0, 2.0) == pytest.approx((49.5, 75.0, 15_000.0))
+    # half a chunk a step that come independently: exp(-1/2) of the steps have none
+    assert composition(50, demand, 300.0, 2.0, None) == pytest.approx((49.5, 75.0, 15_000.0, 1 - exp(-0.5)))
+
+
+def test_the_token_budget_spreads_prompts_over_steps() -> None:
+    """Where chunks would pile up in a few steps, the budget lets no step take more; without prompts no step has any."""
+    assert prefill_share(90.0, 300.0, 100.0) == pytest.approx(0.9)
+    assert prefill_share(300.0, 100.0, 100.0) == 1.0
+    assert prefill_share(0.0, 100.0, 100.0) == 0.0
+
+
+def _linear(n: float, p: float, k: float, _share: float) -> float:
+    return 0.01 + 0.001 * n + 1e-4 * p + 1e-6 * k
 
 
 def test_the_rate_under_a_limit_is_that_of_the_step_which_it_fills() -> None:
     """Seats for 10 and memory for 50: the step time is evaluated at each limit's own composition."""
     demand = Demand(memory_token_steps=60_000, steps=200, compute_tokens=500)
-    loads = full_loads(demand, Limits(15_000, 10), 300.0, 2.0, lambda n, p, k: 0.01 + 0.001 * n + 1e-4 * p + 1e-6 * k)
+    loads = full_loads(demand, Limits(15_000, 10), 300.0, 2.0, _linear)
     assert loads[SEQS].step_seconds == pytest.approx(0.01 + 0.0099 + 0.0015 + 0.003)
     assert loads[KV].step_seconds == pytest.approx(0.01 + 0.0495 + 0.0075 + 0.015)
     assert loads[SEQS].rate == pytest.approx(10 / (0.0244 * 200))

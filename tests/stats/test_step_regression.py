@@ -9,12 +9,12 @@ import pytest
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
 _LAW = (0.027, 8e-5, 2.7e-4, 6e-8)
-_FULL = (130.0, 8000.0, 2.5e5)
+_FULL = (130.0, 8000.0, 2.5e5, 1.0)
 
 
-def _seconds(n: float, p: float, k: float) -> float:
+def _seconds(n: float, p: float, k: float, share: float, *, prefill_base: float = 0.027) -> float:
     b0, b1, b2, b3 = _LAW
-    return b0 + b1 * n + b2 * p + b3 * k
+    return b0 * (1 - share) + prefill_base * share + b1 * n + b2 * p + b3 * k
 
 
 _SEEN = (
@@ -42,17 +42,18 @@ _SEEN = (
 were counted an interval after the steps that computed them."""
 
 
-def _learnt(rows: int = 60) -> StepRegression:
-    """A law learnt from rows without noise."""
+def _learnt(rows: int = 60, prefill_base: float = 0.027) -> StepRegression:
+    """A law learnt from rows without noise: steps without prompt tokens, steps with, and means over both."""
     source, regression = random.Random(1), StepRegression()
     for _ in range(rows):
-        n, p = source.uniform(0, 10), source.choice([0.0, 150.0, 1800.0, 3500.0])
-        regression.update((n, p, 2500 * n), _seconds(n, p, 2500 * n))
+        n, share = source.uniform(0, 10), source.choice([0.0, 0.1, 0.5, 1.0])
+        row = (n, share * source.choice([300.0, 1800.0, 3500.0]), 2500 * n, share)
+        regression.update(row, _seconds(*row, prefill_base=prefill_base))
     return regression
 
 
 def _fit(regression: StepRegression) -> LawFit:
-    fit = regression.fit(_FULL)
+    fit = regression.fit(_FULL[:3])
     assert fit is not None
     return fit
 
@@ -61,7 +62,7 @@ def test_rows_that_contradict_each_other_do_not_make_prompt_tokens_free() -> Non
     """A fit that puts b0 at 0 does not drag the other coefficients' priors to 0 with it."""
     regression = StepRegression()
     for n, p, k, seconds, weight in _SEEN:
-        regression.update((n, p, k), seconds, weight)
+        regression.update((n, p, k, min(p / 1800, 1.0)), seconds, weight)
     assert 0.5 < _fit(regression).seconds(_FULL) / _seconds(*_FULL) < 2
 
 
@@ -79,4 +80,21 @@ def test_what_fades_weighs_less_and_vanishes_in_the_end() -> None:
     assert _fit(regression).seconds(_FULL) == pytest.approx(before.seconds(_FULL), rel=0.05)
     for _ in range(20):
         regression.fade(0.5)
-    assert regression.fit(_FULL) is None
+    assert regression.fit(_FULL[:3]) is None
+
+
+def test_where_arithmetic_hides_behind_reading_weights_decoding_beside_prompts_is_not_free() -> None:
+    """Steps with prompts that start from a low base show it; a full step then counts its sequences as tokens."""
+    hiding, plain = _fit(_learnt(400, prefill_base=0.007)), _fit(_learnt(400))
+    assert hiding.prefill_base_seconds == pytest.approx(0.007, abs=0.002)
+    assert hiding.hidden_ratio > 0.9
+    assert plain.hidden_ratio < 0.1
+    crowded, empty = (500.0, 2000.0, 0.0, 1.0), (0.0, 2000.0, 0.0, 1.0)
+    grown = hiding.seconds(crowded) - hiding.seconds(empty)
+    assert grown > 2 * (plain.seconds(crowded) - plain.seconds(empty))
+
+
+def test_a_base_of_prompt_steps_far_above_the_other_one_is_not_believed() -> None:
+    """What looks like it is a slope that was seen badly."""
+    fit = _fit(_learnt(400, prefill_base=0.1))
+    assert fit.prefill_base_seconds <= 1.151 * fit.coefficients[0]
