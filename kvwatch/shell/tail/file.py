@@ -13,6 +13,8 @@ from kvwatch.shell.tail.positions import HEAD_BYTES, Mark, continues, mark_at
 
 CHUNK_BYTES = 32 * 1024
 """Most that is read at a time, but for a longer line: what follows from it is given to the core at a stroke."""
+_SKIP_BYTES = 16 << 20
+"""Most that is passed over at a time."""
 
 
 class TailedFile:
@@ -26,18 +28,12 @@ class TailedFile:
         self.overlong = 0
         self._descriptor = descriptor
         self._settled_size = -1
-        self._passed_over = mark.offset
 
     def prime(self) -> None:
         """Give a new reader the pieces of the line that was unfinished at the mark."""
         if 0 < self.mark.unfinished <= self.mark.offset:
             start = self.mark.offset - self.mark.unfinished
             self.reader.prime(os.pread(self._descriptor, self.mark.unfinished, start))
-
-    def beginning_passed_over(self, limit_bytes: int) -> bytes:
-        """Once, the beginning of a file that is not read from there: at most ``limit_bytes`` of it."""
-        length, self._passed_over = min(self._passed_over, limit_bytes), 0
-        return os.pread(self._descriptor, length, 0) if length else b""
 
     def has_beginning_of(self, descriptor: int) -> bool:
         """Whether all that another open file holds, which is little, is this one's beginning."""
@@ -56,15 +52,23 @@ class TailedFile:
     def read(self) -> bytes | None:
         """The next whole lines, or ``None`` where there are none yet. What is skipped is counted in ``overlong``.
 
+        Empty where much was passed over and more may follow.
+
         Raises:
             OSError: the file cannot be read.
         """
         size = os.fstat(self._descriptor).st_size
         if size == self._settled_size:
             return None
+        until = self.mark.offset + _SKIP_BYTES
         while data := os.pread(self._descriptor, CHUNK_BYTES, self.mark.offset):
-            if self.mark.skipping:
-                self._skip(data)
+            if self.mark.skipping or data[:1] == b"\0":
+                if self.mark.offset >= until:
+                    return b""
+                if self.mark.skipping:
+                    self._skip(data)
+                else:
+                    self._pass_over_hole(data)
                 continue
             end = data.rfind(b"\n")
             if end < 0:
@@ -92,6 +96,13 @@ class TailedFile:
         moved = mark_at(self._descriptor, self.mark.offset + length, self.mark)
         self.mark = replace(moved, unfinished=unfinished)
 
+    def _pass_over_hole(self, data: bytes) -> None:
+        """Zeros before a line: who does not open a log for appending leaves a hole where it was truncated."""
+        offset = self.mark.offset + len(data) - len(data.lstrip(b"\0"))
+        with contextlib.suppress(OSError):  # not every file system knows its holes
+            offset = max(offset, os.lseek(self._descriptor, self.mark.offset, os.SEEK_DATA))
+        self.mark = mark_at(self._descriptor, offset, self.mark)
+
     def _skip(self, data: bytes) -> None:
         end = data.find(b"\n")
         moved = mark_at(self._descriptor, self.mark.offset + (end + 1 if end >= 0 else len(data)), self.mark)
@@ -118,10 +129,12 @@ class TailedPipe:
     def read(self) -> bytes | None:
         """The next whole lines, or ``None`` where there are none yet.
 
+        Empty where much was passed over and more may follow.
+
         Raises:
             OSError: the pipe cannot be read.
         """
-        while True:
+        for _ in range(_SKIP_BYTES // CHUNK_BYTES):
             try:
                 data = os.read(self._descriptor, CHUNK_BYTES)
             except BlockingIOError:
@@ -141,6 +154,7 @@ class TailedPipe:
             if len(self._pending) > MAX_LINE_BYTES:
                 self._pending.clear()
                 self._skipping = True
+        return b""
 
     def close(self) -> None:
         """Let go of the pipe."""

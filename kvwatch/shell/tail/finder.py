@@ -52,6 +52,7 @@ class Finder:
         self._to_resume: Marks = {key: mark for key, mark in (marks or {}).items() if not mark.held}
         self._held: Marks = {key: mark for key, mark in (marks or {}).items() if mark.held}
         self._at_end = marks is None and not settings.from_beginning
+        self._begun_at_end: list[Key] = []
         self._undecided: dict[Key, tuple[int, float]] = {}
         self._problems: dict[str, str] = {}
         self.files: dict[Key, TailedFile] = {}
@@ -83,6 +84,11 @@ class Finder:
             self.pipes.pop(key).close()
         self._find_lost()
         self._at_end = False
+
+    def begun_at_end(self) -> list[TailedFile]:
+        """Files of which nothing was read before; each is told once."""
+        keys, self._begun_at_end = self._begun_at_end, []
+        return [self.files[key] for key in keys if key in self.files]
 
     def _there(self) -> tuple[dict[Key, Path], dict[Key, Path]]:
         """Regular files, and pipes, by what they are."""
@@ -148,6 +154,7 @@ class Finder:
             return replace(mark_at(descriptor, mark.offset), unfinished=mark.unfinished)
         compressed = os.pread(descriptor, len(_GZIP), 0) == _GZIP
         if self._at_end and not compressed:
+            self._begun_at_end.append(fresh.key)
             return mark_at(descriptor, _last_line_end(descriptor))
         if compressed or self._is_copy(descriptor):
             self._held[fresh.key] = self.changes[fresh.key] = replace(fresh, held=True)

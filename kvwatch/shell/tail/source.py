@@ -18,12 +18,12 @@ from kvwatch.shell.logging import event
 from kvwatch.shell.tail.file import TailedFile, TailedPipe
 from kvwatch.shell.tail.finder import Finder, SourceSettings
 from kvwatch.shell.tail.positions import Key, Mark, Marks
+from kvwatch.shell.tail.start_up import start_up_lines
 
 GRACE_SECONDS = 5.0
 _MAX_RETIRED = 100
 _TURNS = 32
 """Chunks of one file before another has its turn."""
-_START_UP_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -103,29 +103,31 @@ class LogSource:
             chunk = file.read()
             if chunk is None and not file.overlong:
                 return None
-            return self._batch(file, chunk or b"")
+            return self._batch(file, chunk)
         except OSError as error:
             self._finder.problem(file.path, error)
             self._finder.drop(file, resume=True)
             return None
 
-    def _batch(self, file: TailedFile, chunk: bytes) -> Batch:
-        reading = file.reader.read(chunk, self._local()) if chunk else Reading()
-        file.advance(len(chunk), reading.unfinished_bytes)
+    def _batch(self, file: TailedFile, chunk: bytes | None) -> Batch:
+        reading = Reading()
+        if chunk:
+            reading = file.reader.read(chunk, self._local())
+            file.advance(len(chunk), reading.unfinished_bytes)
         self._finder.changes[file.mark.key] = file.mark
         if file.retired_at is not None:
             file.retired_at = self._monotonic()
         return _with_overlong(file, reading)
 
     def _start_up_lines(self) -> Iterator[Batch]:
-        """What a server told when it started, from files that are not read from there."""
-        for file in self._finder.files.values():
-            chunk = file.beginning_passed_over(_START_UP_BYTES)
-            if chunk:
-                found = LogReader(self._settings.format).read(chunk, self._local()).facts
+        """What a server told when it last started, from files that are not read from there."""
+        for file in self._finder.begun_at_end():
+            for lines in start_up_lines(file.path, file.mark.offset):
+                found = LogReader(self._settings.format).read(lines, self._local()).facts
                 settings = [fact for fact in found if isinstance(fact, Settings)]
                 if settings:
                     yield Batch(str(file.path), Reading(facts=[settings[-1]]))
+                    break
 
     def _rest_of_truncated(self, file: TailedFile) -> Iterator[Batch]:
         """Where a file has been truncated, the rest of its former content; then it is begun anew."""
@@ -168,7 +170,7 @@ class LogSource:
             file = self._finder.files[key]
             rest = file.last_line()
             if rest is not None or file.overlong:
-                yield self._batch(file, rest or b"")
+                yield self._batch(file, rest)
             event(logging.INFO, "log_finished", path=str(file.path), offset_bytes=file.mark.offset)
             self._finder.drop(file)
 
