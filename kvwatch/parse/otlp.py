@@ -51,6 +51,11 @@ class AttributeKeys:
     model: str | None = None
     tenant_name: TenantName = plain_tenant
 
+    @property
+    def of_resources(self) -> tuple[str, ...]:
+        """What is looked for in resources too; vLLM's own attributes are the span's alone."""
+        return tuple(key for key in (self.target, self.tenant, self.model) if key is not None)
+
 
 class SpanRequest(msgspec.Struct, frozen=True, gc=False):
     """One request: its trace id and span id in one, what its resource says about the target, and the request."""
@@ -91,7 +96,19 @@ class Export:
 
 
 class TooManyError(ValueError):
-    """An export of more frames than are read."""
+    """An export of more frames than are read, or with a larger resource."""
+
+
+def check_resource_bytes(size: int) -> None:
+    """Raises :class:`TooManyError` for a resource that takes more than a span may."""
+    if size > MAX_SPAN_BYTES:
+        raise TooManyError(f"a resource of more than {MAX_SPAN_BYTES} bytes")
+
+
+def check_resource_attributes(count: int) -> None:
+    """Raises :class:`TooManyError` for a resource that has more attributes than a span may."""
+    if count > MAX_ATTRIBUTES:
+        raise TooManyError(f"a resource of more than {MAX_ATTRIBUTES} attributes")
 
 
 def request(

@@ -19,6 +19,8 @@ from kvwatch.parse.otlp import (
     Export,
     SpanRequest,
     TooManyError,
+    check_resource_attributes,
+    check_resource_bytes,
     request,
     text,
     whole_number,
@@ -68,16 +70,19 @@ class _Resource(msgspec.Struct):
 
 
 class _ResourceSpans(msgspec.Struct, rename="camel"):
-    resource: _Resource | None = None
-    scope_spans: list[_ScopeSpans] | None = None
+    resource: msgspec.Raw = _NOTHING
+    scope_spans: list[msgspec.Raw] | None = None
 
 
 class _Request(msgspec.Struct, rename="camel"):
-    resource_spans: list[_ResourceSpans] | None = None
+    resource_spans: list[msgspec.Raw] | None = None
 
 
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder(_Request).decode
+_decode_resource_spans = msgspec.json.Decoder(_ResourceSpans | None).decode
+_decode_scope_spans = msgspec.json.Decoder(_ScopeSpans | None).decode
+_decode_resource = msgspec.json.Decoder(_Resource | None).decode
 _decode_span = msgspec.json.Decoder(_Span).decode
 _decode_name = msgspec.json.Decoder(_Name).decode
 
@@ -87,12 +92,13 @@ def read_json(body: bytes, keys: AttributeKeys) -> Export:
     export = Export()
     try:
         _check_density(body)
-        for resource_spans in _decode(body).resource_spans or ():
+        # frame by frame: a decoder lets no other thread run meanwhile
+        for frame in _decode(body).resource_spans or ():
             export.charge(1)
-            resource = resource_spans.resource or _Resource()
-            attributes = _values(resource.attributes, (keys.target, keys.tenant, keys.model))
-            for scope_spans in resource_spans.scope_spans or ():
-                spans = scope_spans.spans or ()
+            resource_spans = _decode_resource_spans(frame) or _ResourceSpans()
+            attributes = _resource(resource_spans.resource, keys)
+            for scope in resource_spans.scope_spans or ():
+                spans = (_decode_scope_spans(scope) or _ScopeSpans()).spans or ()
                 export.charge(1 + len(spans))
                 for raw in spans:
                     _read_span(bytes(raw), attributes, keys, export)
@@ -108,6 +114,16 @@ def read_json(body: bytes, keys: AttributeKeys) -> Export:
 def _check_density(body: bytes) -> None:
     if body.count(b",") > len(body) // _BYTES_A_VALUE + _MANY_VALUES:
         raise TooManyError("more values than spans of that length have")
+
+
+def _resource(raw: msgspec.Raw, keys: AttributeKeys) -> dict[str | None, object]:
+    """The attributes of a resource that are asked for."""
+    if not keys.of_resources or not bytes(raw):
+        return {}
+    check_resource_bytes(len(bytes(raw)))
+    attributes = (_decode_resource(raw) or _Resource()).attributes or ()
+    check_resource_attributes(len(attributes))
+    return _values(attributes, keys.of_resources)
 
 
 def _read_span(raw: bytes, resource: dict[str | None, object], keys: AttributeKeys, export: Export) -> None:
@@ -151,7 +167,7 @@ def _inherited(key: str | None, resource: dict[str | None, object]) -> object:
     return None if key in (PROMPT_TOKENS, COMPLETION_TOKENS) else resource.get(key)
 
 
-def _values(attributes: list[_Attribute] | None, wanted: Sequence[str | None]) -> dict[str | None, object]:
+def _values(attributes: Sequence[_Attribute] | None, wanted: Sequence[str | None]) -> dict[str | None, object]:
     """The values of the wanted attributes that have one."""
     found: dict[str | None, object] = {}
     for pair in attributes or ():

@@ -19,6 +19,8 @@ from kvwatch.parse.otlp import (
     Export,
     SpanRequest,
     TooManyError,
+    check_resource_attributes,
+    check_resource_bytes,
     request,
     text,
 )
@@ -64,9 +66,7 @@ class _Reader:
     def read_resource_spans(self, start: int, end: int) -> None:
         # a message that comes in parts is, by protobuf's rules, all of them one after the other
         resource = b"".join(self._body[a:b] for a, b in self._counted(start, end, _RESOURCE))
-        if len(resource) > MAX_SPAN_BYTES:
-            raise WireError("a resource of that size")
-        attributes = _values(Resource.FromString(resource).attributes) if resource else {}
+        attributes = self._resource(resource) if resource and self._keys.of_resources else {}
         for a, b in self._counted(start, end, _SCOPE_SPANS):
             for piece, count in pieces(self._body, a, b, _SPANS, MAX_SPAN_BYTES):
                 self.export.charge(count)
@@ -74,6 +74,12 @@ class _Reader:
                     self.export.invalid["too_large"] += 1
                 for span in ScopeSpans.FromString(piece).spans:
                     self._read_span(span, attributes)
+
+    def _resource(self, content: bytes) -> dict[str, object]:
+        check_resource_bytes(len(content))
+        attributes = Resource.FromString(content).attributes
+        check_resource_attributes(len(attributes))
+        return _values(attributes)
 
     def _counted(self, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
         """The contents of the fields of one number; every field that is passed on the way counts as work."""

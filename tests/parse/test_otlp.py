@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from kvwatch.facts import RequestRecord
-from kvwatch.parse.otlp import COMPLETION_TOKENS, MAX_ATTRIBUTES, PROMPT_TOKENS, REASONS, AttributeKeys
+from kvwatch.parse.otlp import (
+    COMPLETION_TOKENS,
+    MAX_ATTRIBUTES,
+    MAX_SPAN_BYTES,
+    PROMPT_TOKENS,
+    REASONS,
+    AttributeKeys,
+)
 from kvwatch.parse.tenant import tenant_namer
 from tests.parse.otlp_exports import READERS, Read, export, pair, span
 
@@ -203,3 +210,17 @@ def test_both_encodings_say_the_same(many: list[Span], resource: Mapping[str, ob
     first, second = (read(request, keys) for read in READERS.values())
     assert first.requests == second.requests
     assert (first.ignored, first.invalid, first.refused) == (second.ignored, second.invalid, second.refused)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [{"service.name": "x" * (MAX_SPAN_BYTES + 1)}, {f"a{i}": i for i in range(MAX_ATTRIBUTES + 1)}],
+    ids=["bytes", "attributes"],
+)
+def test_a_resource_is_no_larger_than_a_span_may_be(read: Read, resource: Mapping[str, object]) -> None:
+    """An export with a larger one is refused as a whole; where nothing is looked for in resources, it is not read."""
+    made = export(span(), resource=resource)
+    refused = read(made, KEYS).refused
+    assert refused is not None
+    assert refused.reason == "too_many"
+    assert len(read(made, NO_KEYS).requests) == 1
