@@ -75,7 +75,7 @@ class Keda:
     def _operate(self, now: float, current: int, value: float | None) -> int:
         """What KEDA's operator does: wake from 0, and send to 0 after the cooldown.
 
-        A trigger that fails is not active. Without a fallback a failing trigger therefore ends at 0, if that is allowed.
+        A trigger that fails is not active: without a fallback it therefore ends at 0, if that is allowed.
         """
         fallback = self.fallback
         if value is None and fallback is not None:
