@@ -20,7 +20,14 @@ class Found:
     labels: tuple[tuple[str, str], ...] = field(default=())
 
 
-LABELS = ("__scheme__", "__metrics_path__", "role", "max_num_seqs", "max_num_batched_tokens", "max_model_len")
+LABELS = (
+    "__scheme__",
+    "__metrics_path__",
+    "role",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "max_model_len",
+)
 """What a source may say of a target, spelled as Prometheus's service discovery spells labels."""
 
 Deliver = Callable[[tuple[Found, ...]], None]

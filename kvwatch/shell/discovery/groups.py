@@ -56,5 +56,5 @@ def _targets(groups: list[_Group]) -> list[Found]:
     found = []
     for group in groups:
         labels = tuple((k, group.labels[k][:_MAX_LABEL_CHARACTERS]) for k in LABELS if k in group.labels)
-        found += [Found(address, address, labels) for address in group.targets]
+        found += [Found(address, group.labels.get("instance", address), labels) for address in group.targets]
     return found
