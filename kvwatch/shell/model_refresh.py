@@ -15,6 +15,8 @@ from kvwatch.shell.intake import Intake
 from kvwatch.shell.tasks import sleep
 
 CHECK_SECONDS = 1.0
+_REST_RATIO = 3.0
+"""Pause after a run, in times of it: with a thousand engines there is always one due, and scrapes must not be late."""
 T = TypeVar("T")
 
 
@@ -22,12 +24,15 @@ async def keep_refreshing(intake: Intake, clock: Callable[[], float]) -> None:
     """Make the runs that are due, for ever."""
     while True:
         for target, key, run in intake.due_runs(clock()):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             try:
                 correction = await in_daemon_thread(run.run)
             except Exception as error:
                 intake.model_fault(target, error)
             else:
                 intake.correct(target, key, correction)
+            await sleep(_REST_RATIO * (loop.time() - began))
         await sleep(CHECK_SECONDS)
 
 
