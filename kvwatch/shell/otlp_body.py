@@ -51,8 +51,8 @@ async def read_body(request: web.Request, share: Share, *, max_bytes: int, withi
                         raise _too_large(max_bytes)
                     share.take(len(data))
                     parts.append(data)
-                    if pending:
-                        await asyncio.sleep(0)  # a little that is sent can be much to inflate
+                    if inflate is not None:
+                        await asyncio.sleep(0)  # little that is sent can be much to inflate
     except TimeoutError:
         raise BodyError(408, f"the body did not come within {within_seconds:g} s") from None
     except zlib.error as error:
