@@ -6,10 +6,14 @@ from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.core.target import Target
-from kvwatch.facts import EngineKey, Fact, Settings
+from kvwatch.facts import EngineKey, Fact, Scrape, Settings
 from kvwatch.views import FleetView
 
 _MANY_TARGETS = 64
+_VIEW_SECONDS = 5.0
+_VIEW_SPREAD_SECONDS = 0.06
+"""With many targets their views are made one after another, each as old as this times their number at most: all at
+once would take seconds, in which nothing is scraped."""
 _ROUNDS = 30
 """Of many targets a thirtieth is looked at each second."""
 
@@ -37,8 +41,14 @@ class Fleet:
 
     def observe(self, target: str, fact: Fact) -> None:
         """Take one fact; facts about targets that are not watched (any more) are ignored."""
-        if target in self._targets:
-            self._targets[target].observe(fact)
+        if target not in self._targets:
+            return
+        self._targets[target].observe(fact)
+        if isinstance(fact, Scrape):
+            if len(self._targets) > _MANY_TARGETS:
+                self._targets[target].keep_views(fact.at, max(_VIEW_SECONDS, _VIEW_SPREAD_SECONDS * len(self._targets)))
+            else:
+                self._targets[target].drop_views()
 
     def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`."""
@@ -55,6 +65,10 @@ class Fleet:
     def dump(self) -> dict[str, list[dict[str, object]]]:
         """What is worth keeping over a restart, by target: plain numbers, strings, lists and objects."""
         return {name: target.dump() for name, target in self._targets.items()}
+
+    def dump_target(self, target: str) -> list[dict[str, object]]:
+        """The same of one target; nothing where it is not watched."""
+        return self._targets[target].dump() if target in self._targets else []
 
     def restore(self, target: str, states: list[dict[str, object]]) -> None:
         """Take up what was dumped for a target that is watched, before its first scrape.

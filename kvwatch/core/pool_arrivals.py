@@ -37,11 +37,11 @@ class Flow:
 
 @dataclass(slots=True)
 class _Last:
-    """What an engine was last known to contribute [requests/s], and since when it has counted."""
+    """What an engine was last known to contribute [requests/s], when, and how old it was."""
 
     rate: float
     at: float
-    born: float
+    age_seconds: float
 
 
 class PoolArrivals:
@@ -67,13 +67,12 @@ class PoolArrivals:
             rate, deviation = _share(engine, window, seconds)
             total += rate
             variance += deviation**2
-            born = now - engine.age_seconds
             known = self._last.pop(engine.name, None)
-            if known is None or born - known.born > _SAME_SECONDS:
+            if known is None or engine.age_seconds < known.age_seconds:
                 self._changed_at = now
                 if known is not None:  # it has restarted: what it had before counts as an engine's that has left
                     self._gone.append(known)
-            current[engine.name] = _Last(rate, now, born)
+            current[engine.name] = _Last(rate, now, engine.age_seconds)
         if self._last:
             self._changed_at = now
             self._gone += self._last.values()
@@ -86,10 +85,6 @@ class PoolArrivals:
         """The longest window that an engine knows."""
         known = {window for engine in engines for window in engine.rates}
         return next((window for window in reversed(list(self._windows)) if window in known), None)
-
-
-_SAME_SECONDS = 1.0
-"""An engine's birth is computed anew from its age at each view, and moves by as much as rounding does."""
 
 
 def _share(engine: Serving, window: str, seconds: float) -> tuple[float, float]:

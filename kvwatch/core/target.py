@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from zlib import crc32
 
 from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
@@ -43,6 +44,8 @@ class Target:
         self._last_good: Scrape | None = None
         self._failure: ScrapeFailed | None = None
         self._now = float("-inf")
+        self._kept: list[EngineView] | None = None
+        self._kept_at = float("-inf")
         self._early: deque[Logged] = deque(maxlen=_MAX_EARLY)
         self.unattributed = 0
         """Facts from logs that could belong to several engines, or to none of these."""
@@ -165,7 +168,26 @@ class Target:
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_stale(engine, now)),
         )
 
+    def keep_views(self, now: float, every_seconds: float) -> None:
+        """Make the engines' views now if they are older, for :meth:`view` to take; each target at its own time."""
+        if self._kept is None:
+            self._kept, self._kept_at = [], now - every_seconds * crc32(self.name.encode()) / 2**32
+        elif now - self._kept_at >= every_seconds:
+            self._kept, self._kept_at = self._made_views(now), now
+
+    def drop_views(self) -> None:
+        """Make views when they are asked for."""
+        self._kept = None
+
     def _engine_views(self, now: float) -> list[EngineView]:
+        if not self._kept:
+            return self._made_views(now)
+        fresh = {
+            (key.model_name, key.engine) for key, engine in self._engines.items() if not self._is_stale(engine, now)
+        }
+        return [view for view in self._kept if (view.model_name, view.engine) in fresh]
+
+    def _made_views(self, now: float) -> list[EngineView]:
         views = []
         for key, engine in sorted(self._engines.items(), key=lambda item: (item[0].model_name, item[0].engine)):
             if not self._is_stale(engine, now):

@@ -13,6 +13,7 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.core.fleet_model import FleetModel, best_split
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.sizing import Need, Sizing
+from kvwatch.facts import EngineKey, EngineSample, Scrape
 from kvwatch.views import EngineView, ModelView, TargetView
 
 OPTIONS = CoreOptions(scale_up_seconds=240)
@@ -260,3 +261,19 @@ def test_a_part_of_the_fleet_makes_no_models() -> None:
     fleet = Fleet(CoreOptions(whole_fleet=False))
     fleet.add("a")
     assert fleet.view(0.0).models == ()
+
+
+def test_views_of_many_targets_are_made_one_after_another() -> None:
+    """Of a hundred targets each has a view of the last seconds, made when it was scraped; few are seen as they are."""
+    for count, oldest in ((100, 6.0), (10, 0.0)):
+        fleet = Fleet(OPTIONS)
+        for target in range(count):
+            fleet.add(str(target))
+        for second in range(20):
+            for target in range(count):
+                sample = EngineSample(EngineKey("m", "0"), running=float(second), waiting=0.0)
+                fleet.observe(str(target), Scrape(float(second), (sample,)))
+        ages = [19.0 - (t.engines[0].running_requests or 0.0) for t in fleet.view(19.0).targets]
+        assert max(ages) <= oldest
+        assert len(set(ages)) == (1 if count == 10 else 6)
+        assert fleet.view(30.0).targets[0].engines == ()
