@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import cache
 from time import process_time
 
 from bench.accuracy.saturated import keep_full
@@ -13,6 +14,7 @@ from bench.autoscaling.hpa import SYNC_SECONDS
 from bench.autoscaling.policies import Autoscaler, Policy, Seen
 from bench.autoscaling.scenarios import WARM_UP_SECONDS, Scenario
 from bench.autoscaling.watcher import SCRAPE_SECONDS, Watcher, stored
+from bench.lead_time.engines import engine as engine_of
 from kvwatch.embedded.request import Request
 from kvwatch.embedded.workload import Arrival, Segment, arrivals
 
@@ -22,6 +24,12 @@ TICK_SECONDS = 5.0
 _STORED_AT, _SYNC_AT = 5.0, 10.0
 """Phases of Prometheus and of the HPA in their common 15 s: what is acted on is five seconds old."""
 _SATURATED_REQUESTS = 3000
+
+
+@cache
+def full_rate(engine_index: int) -> float:
+    """What one replica serves when it is kept full [requests/s]."""
+    return keep_full(engine_of(engine_index), finished=_SATURATED_REQUESTS).rate
 
 
 @dataclass(slots=True)
@@ -52,7 +60,7 @@ class Run:
         self._scenario = scenario
         engine = scenario.engine
         seed = random.Random(scenario.name).getrandbits(24) + scenario.seed
-        rate = keep_full(engine, finished=_SATURATED_REQUESTS).rate
+        rate = full_rate(scenario.engine_index)
         self.deployment = Deployment(engine, scenario.replicas, seed)
         self.watcher = Watcher(engine, policy.target_utilization) if policy.watched else None
         self.outcome = Outcome()

@@ -33,6 +33,8 @@ class Watcher:
                 scale_up_seconds=sum(COLD_START_SECONDS) / 2,
             )
         )
+        self.unreachable: set[str] = set()
+        """Names of pods whose scrapes fail from now on."""
         self._known: set[str] = set()
         self._model: tuple[float, Correction | None] = (float("-inf"), None)
 
@@ -47,7 +49,7 @@ class Watcher:
         for pod in pods:
             if pod.name not in names:
                 continue
-            if pod.engine is None:
+            if pod.engine is None or pod.name in self.unreachable:
                 self._fleet.observe(pod.name, ScrapeFailed(_EPOCH + now, "connect"))
                 continue
             sample = engine_sample(pod.engine)
