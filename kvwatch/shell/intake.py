@@ -46,6 +46,10 @@ class FleetLike(Protocol):
         """What is worth keeping over a restart, by target."""
         ...
 
+    def dump_target(self, target: str) -> list[dict[str, object]]:
+        """The same of one target."""
+        ...
+
     def restore(self, target: str, states: list[dict[str, object]]) -> None:
         """Take up what was dumped."""
         ...
@@ -160,6 +164,18 @@ class Intake:
         except Exception as error:
             self._fault("dump", error, "")
             return {}
+
+    def dump_target(self, target: str) -> list[dict[str, object]]:
+        """What is worth keeping of one target; nothing where the core fails. Never raises."""
+        try:
+            return self._fleet.dump_target(target)
+        except Exception as error:
+            self._fault("dump", error, target)
+            return []
+
+    def targets(self) -> list[str]:
+        """The targets that are watched."""
+        return list(self._health)
 
     def restore(self, target: str, states: list[dict[str, object]]) -> bool:
         """Give a target what was saved; whether it could be used. Never raises."""

@@ -66,12 +66,12 @@ class SelfMetrics:
                     del self._counts[name][labels]
         self._held.discard(target)
 
-    def dump(self) -> LogCounts:
-        """The counters of what was read from logs."""
+    def dump(self, target: str | None = None) -> LogCounts:
+        """The counters of what was read from logs, of one target where it is named."""
         dumped: LogCounts = {}
         for name in _OF_LOGS:
             for labels, value in self._counts[name].items():
-                if _is_of_logs(name, labels):
+                if target in (None, labels[0]) and _is_of_logs(name, labels):
                     dumped.setdefault(labels[0], {}).setdefault(name, {})[labels[1]] = value
         return dumped
 

@@ -1,8 +1,8 @@
 """Gives back what was known before a restart, and saves what is known: the core's state, positions in logs, counters.
 
-A checkpoint is put together on the event loop, where all of these are changed, without a pause in between: what has
-been counted and learnt from logs is then just what was read up to the positions. After a crash the lines after them
-are read again, into a state that does not have them.
+A checkpoint is put together on the event loop, where all of these are changed, one target after the other: within a
+target without a pause, so that what has been counted and learnt from its logs is what was read up to its positions.
+After a crash the lines after them are read again, into a state that does not have them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import logging
 from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
+
+import orjson
 
 from kvwatch.facts import Settings
 from kvwatch.shell.intake import Intake
@@ -25,6 +27,8 @@ from kvwatch.shell.tasks import sleep
 SAVE_SECONDS = 60.0
 SAVE_WITH_LOGS_SECONDS = 5.0
 """Time between checkpoints while logs are followed: what a crash makes kvwatch read twice is that much at most."""
+_PAUSE_RATIO = 10.0
+"""Where many targets make a checkpoint take long, the next one comes after so many times as long."""
 
 
 class StateKeeper:
@@ -74,13 +78,33 @@ class StateKeeper:
         if file is None:
             await asyncio.Event().wait()
             return
-        waited = 0.0
+        loop = asyncio.get_running_loop()
+        waited = took = 0.0
         while True:
-            await sleep(SAVE_WITH_LOGS_SECONDS)
-            waited += SAVE_WITH_LOGS_SECONDS
+            pause = max(SAVE_WITH_LOGS_SECONDS, took * _PAUSE_RATIO)
+            await sleep(pause)
+            waited += pause
             if self._positions or waited >= SAVE_SECONDS:
-                waited = 0.0
-                await in_daemon_thread(partial(file.write, file.encode(self._checkpoint())))
+                waited, begun = 0.0, loop.time()
+                checkpoint = await self._gathered()
+                took = loop.time() - begun
+                await in_daemon_thread(partial(file.write, file.encode(checkpoint)))
+
+    async def _gathered(self) -> Checkpoint:
+        """A checkpoint put together target by target, between which others have their turn."""
+        engines: dict[str, Any] = dict(self._saved)
+        positions = self._positions.dump()
+        counters: dict[str, Any] = {**self._counters, **self._metrics.dump()}
+        settings: dict[str, Any] = dict(self._settings)
+        for target in self._intake.targets():
+            # encoded at once, which keeps less and takes no longer
+            engines[target] = orjson.Fragment(orjson.dumps(self._intake.dump_target(target)))
+            positions |= self._positions.dump(target)
+            counters |= self._metrics.dump(target)
+            await asyncio.sleep(0)
+        for target, found in self._intake.settings_from_logs().items():
+            settings[target] = asdict(found)
+        return Checkpoint(engines, positions, counters, settings)
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.shell import state_keeper
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.state_file import Checkpoint, StateFile
@@ -152,3 +154,35 @@ def test_no_file_is_no_fault_and_a_folder_that_cannot_be_written_is_survived(tmp
     assert StateFile(tmp_path / "none.json").load() == Checkpoint()
     (tmp_path / "file").write_text("")
     assert not StateFile(tmp_path / "file" / "state.json").save(Checkpoint())
+
+
+async def test_a_checkpoint_of_many_targets_lets_others_have_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two targets at least; what is read back is what each of them was."""
+    monkeypatch.setattr(state_keeper, "SAVE_WITH_LOGS_SECONDS", 0.01)
+    monkeypatch.setattr(state_keeper, "SAVE_SECONDS", 0.01)
+    recording, names = load(NAME), [f"t{i}" for i in range(5)]
+    fleet = Fleet(CoreOptions())
+    intake = Intake(fleet, SelfMetrics())
+    for name in names:
+        intake.add(name, recording.settings)
+        for scrape in recording.scrapes[90:340:5]:
+            intake.observe(name, scrape)
+    order: list[str] = []
+    dump_target = intake.dump_target
+
+    def dumped(target: str) -> list[dict[str, object]]:
+        order.append(target)
+        asyncio.get_running_loop().call_soon(order.append, "others")
+        return dump_target(target)
+
+    monkeypatch.setattr(intake, "dump_target", dumped)
+    file = StateFile(tmp_path / "state.json")
+    saving = asyncio.create_task(StateKeeper(intake, file).keep_saving())
+    async with asyncio.timeout(30):
+        while not file.path.exists():  # noqa: ASYNC110 - a thread writes it
+            await asyncio.sleep(0.01)
+    saving.cancel()
+    assert order[:10] == [step for name in names for step in (name, "others")]
+    assert file.load().engines == fleet.dump()

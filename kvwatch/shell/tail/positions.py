@@ -114,11 +114,12 @@ class Positions:
     def __bool__(self) -> bool:
         return bool(self._marks)
 
-    def dump(self) -> dict[str, Any]:
-        """Everything as plain data."""
+    def dump(self, target: str | None = None) -> dict[str, Any]:
+        """Everything as plain data, or all of one target where it is named."""
         return {
-            target: {source: [asdict(mark) for mark in marks.values()] for source, marks in sources.items()}
-            for target, sources in self._marks.items()
+            name: {source: [asdict(mark) for mark in marks.values()] for source, marks in sources.items()}
+            for name, sources in self._marks.items()
+            if target in (None, name)
         }
 
     def restore(self, dumped: object) -> None:
