@@ -30,6 +30,7 @@ BEGIN, END = "<!-- values: written by scripts/sync_chart.py -->", "<!-- end of v
 TYPES: dict[str, Any] = {
     "duration": {"type": ["string", "number"]},
     "list of durations": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1, "maxItems": 4},
+    "list of texts": {"type": "array", "items": {"type": "string"}, "minItems": 1},
     "true or false": {"type": "boolean"},
     "ratio": {"type": "number"},
     "tokens": {"type": "integer", "minimum": 1},

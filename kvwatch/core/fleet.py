@@ -11,7 +11,7 @@ from kvwatch.views import FleetView
 
 _MANY_TARGETS = 64
 _VIEW_SECONDS = 5.0
-_VIEW_SPREAD_SECONDS = 0.06
+_VIEW_SPREAD_SECONDS = 0.15
 """With many targets their views are made one after another, each as old as this times their number at most: all at
 once would take seconds, in which nothing is scraped."""
 _ROUNDS = 30

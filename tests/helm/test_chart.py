@@ -156,7 +156,7 @@ def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
         assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(static)] == [False]
         values["config"]["discovery"] = {"kubernetes": [{}]}
         values["engines"] = {"namespaces": ["serving"]}
-        asking = helm4.template(values, "--skip-schema-validation")
+        asking = helm4.template(values)
         assert not {"ClusterRole", "ClusterRoleBinding"} & kinds(asking)
         assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(asking)] == [True]
         role = one(asking, "Role")

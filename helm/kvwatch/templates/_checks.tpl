@@ -4,8 +4,8 @@
 {{- if and (eq $v.mode "sidecar") (not $v.engines.matchLabels) -}}
 {{- fail "mode sidecar needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" -}}
 {{- end -}}
-{{- if and (ne $v.mode "sidecar") (not $v.config.targets) (not $v.config.discovery) -}}
-{{- fail (printf "mode %s has nothing to watch: list your engines in config.targets" $v.mode) -}}
+{{- if and (ne $v.mode "sidecar") (not $v.config.targets) (not $v.config.discovery) (not (and (eq $v.mode "fleet") $v.engines.matchLabels)) -}}
+{{- fail (printf "mode %s has nothing to watch: list your engines in config.targets, or in mode fleet give engines.matchLabels, the labels of your vLLM pods" $v.mode) -}}
 {{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow port 9718 in your own policy instead" -}}

@@ -20,6 +20,16 @@ estimates:
 targets:
   - url: http://localhost:{{ int .Values.engines.port }}
     {{- include "kvwatch.engineSettings" . | nindent 4 }}
+{{- else if and (eq .Values.mode "fleet") .Values.engines.matchLabels (not .Values.config.targets) (not .Values.config.discovery) }}
+discovery:
+  kubernetes:
+    - namespaces: {{ include "kvwatch.engineNamespaces" . }}
+      label_selector: {{ include "kvwatch.labelSelector" .Values.engines.matchLabels | quote }}
+      port: {{ int .Values.engines.port }}
+      {{- with include "kvwatch.engineSettings" . }}
+      target:
+        {{- . | nindent 8 }}
+      {{- end }}
 {{- end }}
 {{- end -}}
 
