@@ -15,12 +15,12 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from kvwatch.core.full_engine import Correction
+from kvwatch.core.full_engine import Correction, stability_of
 from kvwatch.core.interval import Interval
 from kvwatch.core.mix import Mix
 from kvwatch.facts import EngineSample
 from kvwatch.queueing.capacity import KV
-from kvwatch.queueing.congestion.stability import Stability, stability
+from kvwatch.queueing.congestion.stability import Stability
 from kvwatch.stats.periodicity import Oscillation, oscillation
 
 Array = npt.NDArray[np.float64]
@@ -31,9 +31,7 @@ _EVICTIONS_WINDOW_SECONDS = 60.0
 _LEAST_CREST, _LEAST_TROUGH = 0.4, -0.4
 _LEAST_SYNCHRONISATION = 0.85
 """Independent requests make at most a seventh of the variance of what is called a wave."""
-_LEAST_PERIOD_LIFETIMES = 0.1
-"""Faster waves are ripples of a few requests."""
-_STABILITY_SECONDS = 10.0
+_STABILITY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class CongestionWatch:
         self._evictions: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SAMPLES)
         """(time, preemptions, finished) of each interval."""
         self._steps = 0.0
-        self._stability: tuple[float, Array, Stability] | None = None
+        self._stability: tuple[float, Stability] | None = None
 
     def update(self, interval: Interval, sample: EngineSample) -> None:
         """Take an interval and the sample that ends it."""
@@ -98,9 +96,8 @@ class CongestionWatch:
     def get(self, now: float, mix: Mix | None, correction: Correction | None) -> Congestion:
         """What is known at ``now``; ``mix`` is the traffic's, ``correction`` the last run of the embedded engine."""
         evicted = self._preemptions_per_finished()
-        result = Congestion(
-            stability=self._stability_of(now, mix) if mix is not None else None, preemptions_per_finished=evicted
-        )
+        stable = correction.stability if correction is not None else self._stability_of(now, mix)
+        result = Congestion(stability=stable, preemptions_per_finished=evicted)
         if evicted == 0:
             return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
         if correction is not None and correction.limit == KV and evicted is not None:
@@ -117,7 +114,7 @@ class CongestionWatch:
         if swing is None:
             return result
         running = sum(f[2] for f in self._full) / len(self._full)
-        by_chance = holding_variation(*lengths(mix)) / max(running, 1.0) ** 0.5
+        by_chance = holding_variation(*mix.grown_lengths()) / max(running, 1.0) ** 0.5
         synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, 1e-9)) ** 2, 0.0)
         found = is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
         return replace(result, wave=swing if found else None, synchronisation=synchronisation)
@@ -128,29 +125,19 @@ class CongestionWatch:
             return 0.0 if self._evictions else None
         return preempted / finished if finished else None
 
-    def _stability_of(self, now: float, mix: Mix) -> Stability:
-        """Computed anew only when the mix is another one, and not more often than every ten seconds."""
-        if self._stability is not None:
-            at, outputs, known = self._stability
-            if outputs is mix.output_tokens or now - at < _STABILITY_SECONDS:
-                return known
-        s, o = lengths(mix)
-        known = stability(
-            s, o, requests=mix.demand.requests, least_period_steps=_LEAST_PERIOD_LIFETIMES * float(o.mean())
-        )
-        self._stability = (now, mix.output_tokens, known)
-        return known
+    def _stability_of(self, now: float, mix: Mix | None) -> Stability | None:
+        """The mix's, while no run of the embedded engine brings it; it takes tens of milliseconds."""
+        if mix is None:
+            return None
+        if self._stability is None or now - self._stability[0] >= _STABILITY_SECONDS:
+            self._stability = (now, stability_of(mix))
+        return self._stability[1]
 
 
 def is_wave(swing: Oscillation, synchronisation: float) -> bool:
     """Whether the running requests come back after a period, by more than chance makes them swing."""
     regular = swing.crest >= _LEAST_CREST and swing.trough <= _LEAST_TROUGH
     return regular and synchronisation >= _LEAST_SYNCHRONISATION
-
-
-def lengths(mix: Mix) -> tuple[Array, Array]:
-    """(s, o) as they grow: a prefix that all share is held once and grows with nobody."""
-    return np.maximum(mix.prompt_tokens - mix.prefix_tokens, 1.0), mix.output_tokens
 
 
 def holding_variation(prompt_tokens: Array, output_tokens: Array) -> float:

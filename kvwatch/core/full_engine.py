@@ -14,6 +14,7 @@ from kvwatch.core.mix import Mix
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.queueing.capacity import Demand, Limits, binding
+from kvwatch.queueing.congestion.stability import Stability, stability
 from kvwatch.queueing.full_load import FullLoad, full_loads
 from kvwatch.stats.step_regression import LawFit
 
@@ -22,6 +23,8 @@ _UNKNOWN_BUDGET = 8192
 _FINISHED = 400
 """Requests that a run measures: its throughput is then sure to 1 or 2%."""
 _MAX_STEPS = 30_000
+_LEAST_PERIOD_LIFETIMES = 0.1
+"""Faster waves are ripples of a few requests."""
 _SEED = 20260505
 
 
@@ -99,11 +102,15 @@ class FullLaw:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Throughput of the embedded engine over the closed form's, with what the run showed."""
+    """Throughput of the embedded engine over the closed form's, with what the run showed.
+
+    ``stability`` tells whether the traffic's mix makes waves grow; it takes as long to compute as a short run.
+    """
 
     factor: float
     saturation: Saturation
     limit: str
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class FullEngineRun:
         if x is None:
             return None
         result = saturate(x.pool, x.settings, x.law, steps=x.steps, seed=_SEED)
-        return Correction(result.throughput_rps / x.load.rate, result, x.limit)
+        return Correction(result.throughput_rps / x.load.rate, result, x.limit, stability_of(self.inputs.mix))
 
     def experiment(self) -> Experiment | None:
         """What the embedded engine is run on; ``None`` where no request fits or the inputs allow no closed form."""
@@ -151,6 +158,13 @@ class FullEngineRun:
         lifetime, running = i.demand.steps, loads[limit].running
         steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
         return Experiment(pool, settings, i.full_law, steps, loads[limit], limit)
+
+
+def stability_of(mix: Mix) -> Stability:
+    """Whether a mix makes waves grow."""
+    s, o = mix.grown_lengths()
+    least_period = _LEAST_PERIOD_LIFETIMES * float(o.mean())
+    return stability(s, o, requests=mix.demand.requests, least_period_steps=least_period)
 
 
 def _fits(shape: RequestShape, i: FullEngineInputs) -> bool:

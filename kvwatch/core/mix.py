@@ -52,6 +52,10 @@ class Mix:
     deviation: float
     sharing: float
 
+    def grown_lengths(self) -> tuple[Array, Array]:
+        """(s, o) as they grow: a prefix that all share is held once and grows with nobody."""
+        return np.maximum(self.prompt_tokens - self.prefix_tokens, 1.0), self.output_tokens
+
     def pool(self) -> list[RequestShape]:
         """The requests, as the embedded engine takes them."""
         pairs = zip(self.prompt_tokens.tolist(), self.output_tokens.tolist(), strict=True)
