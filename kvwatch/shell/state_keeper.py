@@ -28,7 +28,7 @@ SAVE_SECONDS = 60.0
 SAVE_WITH_LOGS_SECONDS = 5.0
 """Time between checkpoints while logs are followed: what a crash makes kvwatch read twice is that much at most."""
 _PAUSE_RATIO = 10.0
-"""Where many targets make a checkpoint take long, the next one comes after so many times as long."""
+"""Where many targets make a checkpoint take long, the next one comes after so many times that long."""
 
 
 class StateKeeper:
@@ -49,6 +49,7 @@ class StateKeeper:
         self._saved = saved.engines
         self._settings = saved.settings
         self._counters: dict[str, Any] = {}
+        self._took = 0.0
         try:
             self._positions.restore(saved.positions)
             self._counters = saved.counters  # of use with the positions only
@@ -78,16 +79,14 @@ class StateKeeper:
         if file is None:
             await asyncio.Event().wait()
             return
-        loop = asyncio.get_running_loop()
-        waited = took = 0.0
+        waited = 0.0
         while True:
-            pause = max(SAVE_WITH_LOGS_SECONDS, took * _PAUSE_RATIO)
+            pause = max(SAVE_WITH_LOGS_SECONDS, self._took * _PAUSE_RATIO)
             await sleep(pause)
             waited += pause
             if self._positions or waited >= SAVE_SECONDS:
-                waited, begun = 0.0, loop.time()
+                waited = 0.0
                 checkpoint = await self._gathered()
-                took = loop.time() - begun
                 await in_daemon_thread(partial(file.write, file.encode(checkpoint)))
 
     async def _gathered(self) -> Checkpoint:
@@ -96,11 +95,15 @@ class StateKeeper:
         positions = self._positions.dump()
         counters: dict[str, Any] = {**self._counters, **self._metrics.dump()}
         settings: dict[str, Any] = dict(self._settings)
+        loop = asyncio.get_running_loop()
+        self._took = 0.0
         for target in self._intake.targets():
+            begun = loop.time()
             # encoded at once, which keeps less and takes no longer
             engines[target] = orjson.Fragment(orjson.dumps(self._intake.dump_target(target)))
             positions |= self._positions.dump(target)
             counters |= self._metrics.dump(target)
+            self._took += loop.time() - begun
             await asyncio.sleep(0)
         for target, found in self._intake.settings_from_logs().items():
             settings[target] = asdict(found)
