@@ -10,10 +10,10 @@ from kvwatch.facts import EngineKey, Fact, Scrape, Settings
 from kvwatch.views import FleetView
 
 _MANY_TARGETS = 64
-_VIEW_SECONDS = 5.0
-_VIEW_SPREAD_SECONDS = 0.15
-"""With many targets their views are made one after another, each as old as this times their number at most: all at
-once would take seconds, in which nothing is scraped."""
+_SCRAPES_PER_VIEW_RATIO = 0.15
+"""Scrapes from one view to the next, for each target: a view costs ten times a scrape, and all at once would take
+seconds in which nothing is scraped. At one scrape a second a view is as old as this times the targets, in seconds."""
+_VIEW_AGE_RATIO = 0.1
 _ROUNDS = 30
 """Of many targets a thirtieth is looked at each second."""
 
@@ -26,6 +26,7 @@ class Fleet:
         self._targets: dict[str, Target] = {}
         self._model = FleetModel(options)
         self._viewed_at = float("-inf")
+        self._scrapes_since_view = 0
 
     def add(self, target: str, settings: Settings = Settings(), role: str = "") -> None:  # noqa: B008 - frozen
         """Watch a target, or give one that is watched other settings; its state is kept."""
@@ -45,10 +46,21 @@ class Fleet:
             return
         self._targets[target].observe(fact)
         if isinstance(fact, Scrape):
-            if len(self._targets) > _MANY_TARGETS:
-                self._targets[target].keep_views(fact.at, max(_VIEW_SECONDS, _VIEW_SPREAD_SECONDS * len(self._targets)))
-            else:
-                self._targets[target].drop_views()
+            self._keep_views(self._targets[target], fact.at)
+
+    def _keep_views(self, target: Target, now: float) -> None:
+        """Of many targets make the views one after another, each some scrapes after the one before.
+
+        It is scrapes that are counted, so that where these are slow the views do not slow them down further.
+        """
+        count = len(self._targets)
+        if count <= _MANY_TARGETS:
+            target.drop_views()
+            return
+        self._scrapes_since_view += 1
+        due = self._scrapes_since_view >= _SCRAPES_PER_VIEW_RATIO * count
+        if target.keep_views(now, _VIEW_AGE_RATIO * count if due else None):
+            self._scrapes_since_view = 0
 
     def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`."""

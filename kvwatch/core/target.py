@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from zlib import crc32
 
 from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
@@ -168,19 +167,24 @@ class Target:
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_stale(engine, now)),
         )
 
-    def keep_views(self, now: float, every_seconds: float) -> None:
-        """Make the engines' views now if they are older, for :meth:`view` to take; each target at its own time."""
+    def keep_views(self, now: float, every_seconds: float | None) -> bool:
+        """Make the engines' views now for :meth:`view` to take, if they are older than that; whether they were.
+
+        ``None`` makes none, but has :meth:`view` take those that there are.
+        """
         if self._kept is None:
-            self._kept, self._kept_at = [], now - every_seconds * crc32(self.name.encode()) / 2**32
-        elif now - self._kept_at >= every_seconds:
-            self._kept, self._kept_at = self._made_views(now), now
+            self._kept = []
+        if every_seconds is None or now - self._kept_at < every_seconds:
+            return False
+        self._kept, self._kept_at = self._made_views(now), now
+        return True
 
     def drop_views(self) -> None:
         """Make views when they are asked for."""
-        self._kept = None
+        self._kept, self._kept_at = None, float("-inf")
 
     def _engine_views(self, now: float) -> list[EngineView]:
-        if not self._kept:
+        if self._kept is None:
             return self._made_views(now)
         fresh = {
             (key.model_name, key.engine) for key, engine in self._engines.items() if not self._is_stale(engine, now)
