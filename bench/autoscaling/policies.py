@@ -82,6 +82,8 @@ SWEEPS: dict[str, tuple[float, ...]] = {
     "kv_usage": (0.3, 0.4, 0.55, 0.8),
     "keda waiting": (5.0,),
 }
+EXTRA = (Policy("required", 0.8, down_seconds=0.0),)
+"""``kvwatch_replicas_required`` goes down late by itself, so here the HPA does not wait as well."""
 OWN = ("utilization", "required")
 RIVALS = ("waiting", "kv_usage")
 
@@ -90,7 +92,7 @@ def sweep() -> list[Policy]:
     """All policies to run; the usual ones first."""
     usual = [Policy(s, USUAL[s]) for s in SWEEPS]
     rest = [Policy(s, t) for s in SWEEPS for t in SWEEPS[s] if t != USUAL[s]]
-    return [*usual, *rest]
+    return [*usual, *rest, *EXTRA]
 
 
 class Autoscaler:

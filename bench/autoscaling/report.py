@@ -62,8 +62,9 @@ def groups(scenarios: Collection[Scenario]) -> dict[str, list[Scenario]]:
 
 
 def curve(found: Sequence[Total], signal: str) -> list[Total]:
-    """A signal's sweep, by GPU-hours."""
-    return sorted((t for t in found if t.policy.signal == signal), key=lambda t: t.gpu_hours)
+    """A signal's sweep, by GPU-hours; without what was run with another behavior."""
+    alike = [t for t in found if t.policy == Policy(signal, t.policy.target)]
+    return sorted(alike, key=lambda t: t.gpu_hours)
 
 
 def rivals_at(found: Sequence[Total], gpu_hours: float) -> dict[str, Equal]:
@@ -86,7 +87,8 @@ def policies_table(found: Sequence[Total]) -> str:
 def equal_table(found: Sequence[Total]) -> str:
     """Own policies against the rivals with as many GPU-hours."""
     rows = []
-    for t in (t for signal in OWN for t in curve(found, signal)):
+    own = [t for t in found if t.policy.signal in OWN]
+    for t in sorted(own, key=lambda t: (OWN.index(t.policy.signal), t.gpu_hours)):
         equal = rivals_at(found, t.gpu_hours)
         if not equal:
             continue

@@ -6,13 +6,13 @@ from math import inf
 
 import pytest
 
-from bench.autoscaling.hpa import pods_metric
+from bench.autoscaling.hpa import Behavior, Hpa, Rules, pods_metric
 from bench.autoscaling.policies import USUAL, Policy, Seen
 from bench.autoscaling.scenarios import KV_BOUND, SEATS_BOUND, Scenario
 from bench.autoscaling.simulate import Run, full_rate
 from kvwatch.core import congestion
 
-BUSY, BUSY_LOAD = 660.0, 1.9
+BUSY, BUSY_LOAD = 540.0, 1.9
 IDLE_AFTERWARDS = Scenario("busy, then idle", ((BUSY, BUSY_LOAD, BUSY_LOAD), (9000.0, 0.0, 0.0)), KV_BOUND, 3)
 BUSY_THROUGHOUT = Scenario("busy", ((9000.0, BUSY_LOAD, BUSY_LOAD),), KV_BOUND, 3)
 
@@ -23,8 +23,8 @@ def _without_eviction_waves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(congestion, "_STABILITY_SECONDS", inf)
 
 
-def _run(scenario: Scenario, signal: str, until: float, minimum: int = 1) -> Run:
-    run = Run(scenario, Policy(signal, USUAL[signal], minimum=minimum))
+def _run(scenario: Scenario, signal: str, until: float, minimum: int = 1, down_seconds: float = 300.0) -> Run:
+    run = Run(scenario, Policy(signal, USUAL[signal], down_seconds, minimum))
     _on(run, 0.0, until)
     return run
 
@@ -39,22 +39,26 @@ def _wanted_by_utilization(run: Run, now: float) -> int | None:
     return pods_metric(pods, run.seen.utilization, USUAL["utilization"], run.deployment.replicas)
 
 
-@pytest.mark.parametrize(("signal", "minimum"), [("utilization", 1), ("keda required", 0)])
-def test_an_idle_fleet_shrinks_to_one_replica_or_with_keda_to_none(signal: str, minimum: int) -> None:
-    """Half an hour after the last request."""
-    assert _run(IDLE_AFTERWARDS, signal, BUSY + 1800.0, minimum).deployment.replicas == minimum
+def test_an_idle_fleet_shrinks_to_one_replica_or_with_keda_to_none() -> None:
+    """Ten minutes after the last request both metrics want none, which the HPA makes one; KEDA goes on to none."""
+    run = _run(IDLE_AFTERWARDS, "keda required", BUSY + 600.0, minimum=0)
+    assert run.deployment.replicas > 1
+    assert _wanted_by_utilization(run, BUSY + 600.0) == 0
+    _on(run, BUSY + 600.0, BUSY + 1500.0)
+    assert run.deployment.replicas == 0
+    assert Hpa(1, 9, Behavior(down=Rules(0.0, Behavior().down.policies))).sync(0.0, 3, [0]) == 1
 
 
 def test_a_watcher_that_falls_silent_never_scales_down() -> None:
-    """It scrapes nothing any more, then the traffic ends: both metrics vanish, and the replicas stay for hours."""
+    """It scrapes nothing any more, then the traffic ends: both metrics vanish, and the replicas stay for an hour."""
     run = _run(IDLE_AFTERWARDS, "required", BUSY)
     before = run.deployment.replicas
     assert run.watcher is not None
     run.watcher.scrape = lambda now, pods: None  # type: ignore[method-assign]
-    _on(run, BUSY, BUSY + 7200.0)
+    _on(run, BUSY, BUSY + 3600.0)
     assert run.seen.utilization == {}
     assert run.seen.required is None
-    assert _wanted_by_utilization(run, BUSY + 7200.0) is None
+    assert _wanted_by_utilization(run, BUSY + 3600.0) is None
     assert run.deployment.replicas >= before > 1
 
 
@@ -64,7 +68,7 @@ def test_an_engine_that_cannot_be_scraped_never_scales_down() -> None:
     before = run.deployment.replicas
     assert run.watcher is not None
     run.watcher.unreachable.add(run.deployment.pods[0].name)
-    for start in range(int(BUSY), int(BUSY) + 900, 60):
+    for start in range(int(BUSY), int(BUSY) + 600, 60):
         _on(run, start, start + 60.0)
         assert run.deployment.replicas >= before
         wanted = _wanted_by_utilization(run, start + 60.0)
@@ -75,13 +79,13 @@ def test_an_engine_that_cannot_be_scraped_never_scales_down() -> None:
 
 @pytest.mark.parametrize("signal", ["utilization", "required"])
 def test_replicas_that_start_are_not_asked_for_again_and_take_no_other_away(signal: str) -> None:
-    """While the replicas for a step of load start for eight minutes, their number neither runs away nor falls."""
+    """While the replicas for a step of load start for five minutes, their number neither runs away nor falls."""
     run = _run(
         Scenario("step up", ((600.0, 1.2, 1.2), (30.0, 1.2, 2.6), (9000.0, 2.6, 2.6)), SEATS_BOUND, 2), signal, 600.0
     )
     before = sum(p.serves for p in run.deployment.pods)
     replicas: list[int] = []
-    for start in range(600, 1080, 15):
+    for start in range(600, 900, 15):
         for pod in run.deployment.pods:
             if pod.engine is None:
                 pod.ready_at = inf
@@ -92,17 +96,17 @@ def test_replicas_that_start_are_not_asked_for_again_and_take_no_other_away(sign
     # 2.6/0.8 is 4; twice the need is what kvwatch follows a trend to at most
     assert 4 <= replicas[-1] <= 7
     for pod in run.deployment.pods:
-        pod.ready_at = min(pod.ready_at, 1080.0)
-    _on(run, 1080.0, 1290.0)
+        pod.ready_at = min(pod.ready_at, 900.0)
+    _on(run, 900.0, 1020.0)
     assert sum(p.serves for p in run.deployment.pods) >= 4
 
 
 def test_replicas_that_never_start_do_not_count_for_ever() -> None:
     """They hang while they load the model: when the load falls, the fleet shrinks all the same."""
     course = ((600.0, 1.2, 1.2), (30.0, 1.2, 2.6), (300.0, 2.6, 2.6), (9000.0, 0.4, 0.4))
-    run = _run(Scenario("hang", course, SEATS_BOUND, 2), "required", 600.0)
+    run = _run(Scenario("hang", course, SEATS_BOUND, 2), "required", 600.0, down_seconds=0.0)
     most = 0
-    for start in range(600, 2700, 15):
+    for start in range(600, 1800, 15):
         for pod in run.deployment.pods:
             if pod.engine is None:
                 pod.ready_at = inf
@@ -114,14 +118,14 @@ def test_replicas_that_never_start_do_not_count_for_ever() -> None:
 
 def test_new_replicas_without_a_service_rate_hide_no_need() -> None:
     """Right after a start the model requires what its λ requires, over the μ of the replicas that have one."""
-    run = _run(BUSY_THROUGHOUT, "required", 900.0)
+    run = _run(BUSY_THROUGHOUT, "required", 600.0)
     known = run.seen.required
     assert known is not None
-    run.deployment.scale(900.0, 6)
+    run.deployment.scale(600.0, 6)
     for pod in run.deployment.pods:
         if pod.engine is None:
-            pod.running_at, pod.ready_at = 900.0, 915.0
-    for start in range(900, 1110, 15):
+            pod.running_at, pod.ready_at = 600.0, 615.0
+    for start in range(600, 765, 15):
         _on(run, start, start + 15.0)
         assert run.seen.required == known
 
