@@ -15,7 +15,6 @@ import orjson
 from bench.autoscaling.policies import Policy
 from bench.autoscaling.scenarios import Scenario
 from bench.autoscaling.simulate import Outcome, simulate
-from kvwatch.core import congestion
 
 _ROOT = Path(__file__).parents[2]
 CACHE = _ROOT / ".cache" / "autoscaling"
@@ -58,17 +57,11 @@ def _obtain(job: tuple[Scenario, Policy, Path]) -> None:
         path.with_suffix(".part").rename(path)
 
 
-def _start_worker() -> None:
-    os.nice(5)
-    # half of kvwatch's time goes into the stability of eviction waves, on which nothing here depends
-    vars(congestion)["_STABILITY_SECONDS"] = float("inf")
-
-
 def obtain(
     pairs: Sequence[tuple[Scenario, Policy]], jobs: int, folder: Path | None = None
 ) -> Iterator[tuple[Scenario, Policy, Outcome]]:
     """Have all outcomes on disk; yields each as it is there, in order."""
     work = [(s, p, path_of(s, p, folder)) for s, p in pairs]
-    with ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(jobs, initializer=os.nice, initargs=(5,)) as pool:
         for (scenario, policy, path), _ in zip(work, pool.map(_obtain, work), strict=True):
             yield scenario, policy, load(path)

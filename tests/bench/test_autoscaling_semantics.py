@@ -10,17 +10,10 @@ from bench.autoscaling.hpa import Behavior, Hpa, Rules, pods_metric
 from bench.autoscaling.policies import USUAL, Policy, Seen
 from bench.autoscaling.scenarios import KV_BOUND, SEATS_BOUND, Scenario
 from bench.autoscaling.simulate import Run, full_rate
-from kvwatch.core import congestion
 
 BUSY, BUSY_LOAD = 540.0, 1.9
 IDLE_AFTERWARDS = Scenario("busy, then idle", ((BUSY, BUSY_LOAD, BUSY_LOAD), (9000.0, 0.0, 0.0)), KV_BOUND, 3)
 BUSY_THROUGHOUT = Scenario("busy", ((9000.0, BUSY_LOAD, BUSY_LOAD),), KV_BOUND, 3)
-
-
-@pytest.fixture(autouse=True)
-def _without_eviction_waves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their stability is half of what a view costs, and nothing here depends on it."""
-    monkeypatch.setattr(congestion, "_STABILITY_SECONDS", inf)
 
 
 def _run(scenario: Scenario, signal: str, until: float, minimum: int = 1, down_seconds: float = 300.0) -> Run:
