@@ -11,7 +11,6 @@ import contextlib
 import gc
 import logging
 import signal
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -25,20 +24,14 @@ from kvwatch.config import (
     ConfigError,
     Fault,
     LogSourceConfig,
-    ServerConfig,
     TargetConfig,
-    TracesConfig,
     ValidatedConfig,
 )
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.options import CoreOptions
-from kvwatch.discovering import Discoverer, credentials, refuse_missing_extra
+from kvwatch.discovering import Discoverer, refuse_missing_extra
 from kvwatch.export.collector import FleetCollector, make_registry
 from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
-from kvwatch.parse.logs import FieldMap, LogFormat, spelled
-from kvwatch.parse.otlp import AttributeKeys
-from kvwatch.parse.tenant import TenantName, tenant_namer
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.discovery import SourceError
@@ -46,16 +39,16 @@ from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.model_refresh import keep_refreshing
-from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
 from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
 from kvwatch.shell.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.settings_discovery import keep_discovering
 from kvwatch.shell.state_file import StateFile
 from kvwatch.shell.state_keeper import StateKeeper
-from kvwatch.shell.tail import LogTail, Positions, SourceSettings, utc_offset
+from kvwatch.shell.tail import LogTail, Positions
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.views import FleetView
+from kvwatch.wiring import configured_settings, core_options, log_sources, scrape_target, server_tls, trace_receiver
 
 _FOLLOW_SECONDS = 0.5
 """Least time between two rounds of following what discovery finds."""
@@ -101,9 +94,9 @@ class Daemon:
         self._retired: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._serving = False
-        self._tls = _server_tls(self.config.server)
+        self._tls = server_tls(self.config.server)
         refuse_missing_extra(self.config)
-        self._traces = _trace_receiver(self.config, self._intake, self._metrics, self._clock)
+        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock)
 
     def view(self) -> FleetView:
         """The fleet as it is now."""
@@ -155,7 +148,7 @@ class Daemon:
             config = self._load()
             sources = log_sources(config)
             if self._tls is not None and config.server.tls is not None:
-                _server_tls(config.server)  # tried on a context of its own: a failed load leaves one half changed
+                server_tls(config.server)  # tried on a context of its own: a failed load leaves one half changed
                 self._tls.load_cert_chain(config.server.tls.cert_file, config.server.tls.key_file)
         except (ConfigError, OSError) as error:
             faults = error.faults if isinstance(error, ConfigError) else (Fault("server.tls", str(error)),)
@@ -301,121 +294,3 @@ async def record(
                 task.result()
             await stop_all([task], within=_STOP_SECONDS)
             return recorder.summary
-
-
-def core_options(config: ValidatedConfig) -> CoreOptions:
-    """What the core needs of the configuration."""
-    estimates = config.estimates
-    return CoreOptions(
-        windows_seconds=estimates.windows_seconds,
-        trim_ratio=estimates.trim_ratio,
-        target_utilization=estimates.target_utilization,
-        scale_up_seconds=estimates.scale_up_seconds,
-        scrape_interval_seconds=config.scrape.interval_seconds,
-        demand_window_seconds=estimates.demand_window_seconds,
-        top_tenants=estimates.top_tenants,
-        whole_fleet=config.discovery.shard[1] == 1,
-    )
-
-
-def configured_settings(target: TargetConfig) -> Settings:
-    """The settings that the user gave for a target."""
-    given = (target.max_num_seqs, target.max_num_batched_tokens, target.max_model_len)
-    return Settings(*given, source="unknown" if given == (None, None, None) else "config")
-
-
-def log_sources(config: ValidatedConfig) -> dict[str, tuple[SourceSettings, ...]]:
-    """The logs to follow, by target.
-
-    Raises:
-        ConfigError: a key for tenants' hashes cannot be read.
-    """
-    faults: list[Fault] = []
-    sources: dict[str, tuple[SourceSettings, ...]] = {}
-    for target in config.targets:
-        made = [_log_source(log, f"{target.name}.logs[{index}]", faults) for index, log in enumerate(target.logs)]
-        sources[target.name] = tuple(source for source in made if source is not None)
-    if faults:
-        raise ConfigError(faults)
-    return sources
-
-
-def _tenant_name(source: LogSourceConfig | TracesConfig, place: str, faults: list[Fault]) -> TenantName | None:
-    """How a source's tenants are named; ``None``, and a fault, where the key for their hashes cannot be had."""
-    key, file = None, source.tenant_key_file
-    if file is not None:
-        try:
-            key = file.read_bytes().strip()
-        except OSError as error:
-            faults.append(Fault(f"{place}.tenant_key_file", f"cannot read {file}: {error.strerror}"))
-            return None
-        if not key:
-            faults.append(Fault(f"{place}.tenant_key_file", f"{file} is empty; put a random key in it"))
-            return None
-    return tenant_namer(hashed=source.tenant_hash, key=key)
-
-
-def _log_source(log: LogSourceConfig, place: str, faults: list[Fault]) -> SourceSettings | None:
-    tenant_name = _tenant_name(log, place, faults)
-    if tenant_name is None:
-        return None
-    fields = FieldMap(
-        {quantity: tuple(path for text in texts for path in spelled(text)) for quantity, texts in log.fields.items()},
-        {path: frozenset(values) for text, values in log.only.items() for path in spelled(text)[:1]},
-    )
-    log_format = LogFormat(log.format, fields, tenant_name)
-    return SourceSettings(log.path, log_format, log.start == "beginning", utc_offset(log.time_zone))
-
-
-def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
-    """What the shell needs to read a target."""
-    return Target(
-        name=target.name,
-        base_url=target.base_url,
-        metrics_path=target.metrics_path,
-        credentials=credentials(target.bearer_token_file, target.basic_auth, target.tls),
-        interval_seconds=config.scrape.interval_seconds,
-        discovery_interval_seconds=config.scrape.discovery_interval_seconds,
-        timeout_seconds=config.scrape.timeout_seconds,
-        max_body_bytes=config.scrape.max_body_bytes,
-    )
-
-
-def _trace_receiver(
-    config: ValidatedConfig, intake: Intake, metrics: SelfMetrics, clock: Callable[[], float]
-) -> TraceReceiver | None:
-    """The receiver of traces, where it is switched on.
-
-    Raises:
-        ConfigError: gRPC is asked for and is not installed, or its certificate or a key cannot be read.
-    """
-    traces, tls = config.traces, config.server.tls
-    if not traces.enabled:
-        return None
-    faults: list[Fault] = []
-    tenant_name = _tenant_name(traces, "traces", faults)
-    if tenant_name is None:
-        raise ConfigError(faults)
-    settings = TraceSettings(
-        AttributeKeys(traces.target_attribute, traces.tenant_attribute, traces.model_attribute, tenant_name),
-        traces.max_body_bytes,
-        traces.max_spans_per_second,
-        traces.bearer_token_file,
-        traces.grpc,
-        (tls.key_file, tls.cert_file) if tls else None,
-    )
-    try:
-        return TraceReceiver(intake, metrics, settings, clock)
-    except (MissingExtraError, OSError) as error:
-        raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
-
-
-def _server_tls(server: ServerConfig) -> ssl.SSLContext | None:
-    if server.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(server.tls.cert_file, server.tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([Fault("server.tls", f"cannot use the files: {error.strerror or error}")]) from None
-    return context

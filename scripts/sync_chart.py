@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 import kvwatch
+from kvwatch.config.option import Option, Section
 from kvwatch.config.options import ROOT as OPTIONS
-from kvwatch.config.options import Option, Section
 
 ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "helm" / "kvwatch"

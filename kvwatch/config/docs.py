@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvwatch.config.options import ROOT, Option, Section
+from kvwatch.config.option import Option, Section
+from kvwatch.config.options import ROOT
 
 _HEAD = """\
 # Configuration

@@ -21,7 +21,8 @@ from kvwatch.config.model import (
     TracesConfig,
     ValidatedConfig,
 )
-from kvwatch.config.options import ROOT, SECRETS, Section
+from kvwatch.config.option import Section
+from kvwatch.config.options import ROOT, SECRETS
 from kvwatch.config.reader import ConfigError, Fault, Faults, show, suggest
 from kvwatch.config.urls import parse_listen, parse_target_url
 

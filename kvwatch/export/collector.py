@@ -17,7 +17,8 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONT
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.metric import Kind, Metric
 from kvwatch.views import EngineView, FleetView, ModelView

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvwatch.core.reasons import WORDS
-from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS, SELF_METRICS
 from kvwatch.export.metric import Metric
 

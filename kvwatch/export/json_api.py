@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from kvwatch.export.catalog import ENGINE_METRICS, MODEL_METRICS
+from kvwatch.export.catalog import ENGINE_METRICS
+from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.metric import Metric
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
 

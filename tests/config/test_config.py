@@ -13,7 +13,8 @@ from kvwatch.config import BasicAuth, ConfigError, ServerTls, TargetConfig, Targ
 from kvwatch.config.docs import config_page
 from kvwatch.config.document import MAX_FILE_BYTES
 from kvwatch.config.model import EstimatesConfig, ScrapeConfig, TracesConfig, ValidatedConfig
-from kvwatch.config.options import ROOT, Option, Section
+from kvwatch.config.option import Option, Section
+from kvwatch.config.options import ROOT
 from kvwatch.core.options import CoreOptions
 
 ROOT_FOLDER = Path(__file__).parents[2]

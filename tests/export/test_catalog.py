@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS, MODEL_METRICS
+from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
+from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS
 from kvwatch.export.docs import metrics_page
 from kvwatch.export.metric import Kind
