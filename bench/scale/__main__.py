@@ -168,8 +168,8 @@ def render(results: list[Result], engines: int, warm: float) -> str:
             "# One process, a thousand engines",
             "",
             f"`python -m bench.scale --write`: {engines} embedded engines behind one HTTP server, scraped at 1 Hz by",
-            f"one process on one core ({platform.machine()}, Python {platform.python_version()}), after {warm:.0f} s of "
-            "warming up.",
+            f"one process on one core ({platform.machine()}, Python {platform.python_version()}), after {warm:.0f} s "
+            "of warming up.",
             "Late is an engine that was not scraped for more than two seconds, as the server saw it (of the worst 20).",
             "",
             "| scraper | engines | scrapes/s | cores | CPU per scrape | peak memory | latest | late |",
