@@ -29,8 +29,8 @@ _EQUAL = """\
 ## At equal GPU-hours
 
 A rival's late requests had it been given the GPU-hours of the policy on the left: the least that its settings reach
-with no more of them, interpolated between settings. A star marks where its sweep does not reach so few or so many: there
-its nearest setting stands for it. Goal: a third of the better rival's. Each scenario is one seed, and few requests are
+with no more of them, interpolated between settings. A star marks where its sweep does not reach so few or so many: its
+nearest setting stands for it there. Goal: a third of the better rival's. Each scenario is one seed, and few requests are
 late in a few stretches of time, so a ratio within one kind of engine is rough.
 """
 _BY_SCENARIO = """\
