@@ -27,6 +27,7 @@ from kvwatch.config.reader import ConfigError, Fault, Faults, show, suggest
 from kvwatch.config.urls import parse_listen, parse_target_url
 
 MAX_TARGETS = 10_000
+_EVERY_INTERFACE = {"", "::", "0.0.0.0"}  # noqa: S104 - compared, not listened on
 
 Values = dict[str, Any]
 """Checked values by field name; missing where the file leaves the default."""
@@ -61,13 +62,7 @@ def read_config(content: bytes) -> ValidatedConfig:
         except ValueError as error:
             faults.append(Fault("server.listen", str(error)))
     traces = values.get("traces", {})
-    if "grpc_listen" in traces:
-        try:
-            traces["grpc"] = parse_listen(traces.pop("grpc_listen"))
-        except ValueError as error:
-            faults.append(Fault("traces.grpc_listen", str(error)))
-    if "tenant_key_file" in traces and not traces.get("tenant_hash"):
-        faults.append(Fault("traces.tenant_key_file", "is of no use without tenant_hash: true"))
+    _check_traces(traces, server, faults)
     discovered = discovery(values.get("discovery", {}), faults)
     targets = [_target(target, path, faults) for path, target in values.get("targets", ())]
     known = [(path, target) for path, target in targets if target is not None]
@@ -98,6 +93,25 @@ def merge_targets(config: ValidatedConfig, more: Iterable[TargetConfig]) -> tupl
     if faults:
         raise ConfigError(faults)
     return tuple(target for _, target in together)
+
+
+def _check_traces(traces: Values, server: Values, faults: Faults) -> None:
+    """Compare what belongs together, and read the address for gRPC."""
+    if "grpc_listen" in traces:
+        try:
+            host, port = traces["grpc"] = parse_listen(traces.pop("grpc_listen"))
+        except ValueError as error:
+            faults.append(Fault("traces.grpc_listen", str(error)))
+        else:
+            own = ServerConfig(**{key: server[key] for key in ("host", "port") if key in server})
+            if not traces.get("enabled"):
+                faults.append(Fault("traces.grpc_listen", "is of no use without enabled: true; add it or remove this"))
+            elif port == own.port != 0 and (host == own.host or _EVERY_INTERFACE & {host, own.host}):
+                faults.append(Fault("traces.grpc_listen", f"port {port} is server.listen's; give another such as 4317"))
+    if traces.get("tenant_hash") and "tenant_attribute" not in traces:
+        faults.append(Fault("traces.tenant_hash", "is of no use without tenant_attribute; name the attribute"))
+    if "tenant_key_file" in traces and not traces.get("tenant_hash"):
+        faults.append(Fault("traces.tenant_key_file", "is of no use without tenant_hash: true"))
 
 
 def _build(kind: type[Any], values: Values | None) -> Any:  # noqa: ANN401 - one of the dataclasses of the model

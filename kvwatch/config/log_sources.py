@@ -87,6 +87,8 @@ def log_source(values: dict[str, Any] | None, path: str, faults: Faults) -> LogS
         missing = [quantity for quantity in _NEEDED if quantity not in {*given, *PRESETS[name].paths}]
         if missing:
             faults.append(Fault(f"{path}.fields", f"format json needs {' and '.join(missing)}; give the path of each"))
+        if values.get("tenant_hash") and "tenant" not in {*given, *PRESETS[name].paths}:
+            faults.append(Fault(f"{path}.tenant_hash", "is of no use without tenant_field; name the field"))
     if "tenant_key_file" in values and not values.get("tenant_hash"):
         faults.append(Fault(f"{path}.tenant_key_file", "is of no use without tenant_hash: true"))
     if len(faults) > before:

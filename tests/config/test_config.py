@@ -39,6 +39,15 @@ def test_no_message_shows_a_secret(path: Path) -> None:
     assert "hunter2" not in str(caught.value) + repr(caught.value.faults)
 
 
+@pytest.mark.parametrize(
+    ("server", "grpc"), [("127.0.0.1:9718", "127.0.0.1:4317"), ("127.0.0.1:9718", "[::1]:9718"), (":0", ":0")]
+)
+def test_grpc_may_have_another_port_or_another_address(server: str, grpc: str) -> None:
+    """Only an address that server.listen takes as well is refused; port 0 is another one each time."""
+    content = f'server: {{listen: "{server}"}}\ntraces: {{enabled: true, grpc_listen: "{grpc}"}}'
+    assert read_config(content.encode()).traces.grpc is not None
+
+
 def test_an_empty_file_is_the_defaults() -> None:
     """A file without a key gives what runs without a file."""
     assert load_config(DATA / "good" / "empty.yaml") == ValidatedConfig()

@@ -100,9 +100,8 @@ def test_everything_at_once_is_read() -> None:
 def test_a_tenant_key_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     """So is an empty one; the message names the file."""
     key = tmp_path / "key"
-    text = (
-        f"targets:\n- url: http://a\n  logs: [{{path: a, format: envoy, tenant_hash: true, tenant_key_file: {key}}}]\n"
-    )
+    log = f"{{path: a, format: envoy, tenant_field: who, tenant_hash: true, tenant_key_file: {key}}}"
+    text = f"targets:\n- url: http://a\n  logs: [{log}]\n"
     config = read_config(text.encode())
     with pytest.raises(ConfigError, match=r"cannot read .*key: No such file"):
         log_sources(config)
