@@ -54,6 +54,19 @@ async def test_compressed_exports_are_read(encoding: str, encode: type[bytes]) -
         assert it.results() == {"request": 2}
 
 
+async def test_a_gzip_body_may_have_several_members() -> None:
+    """RFC 1952 has them one after the other; the limits hold of all together."""
+    half = len(GOOD) // 2
+    members = gzip.compress(GOOD[:half]) + gzip.compress(b"") + gzip.compress(GOOD[half:])
+    zeros = gzip.compress(bytes(40_000))
+    async with receiving(max_body_bytes=65536) as it:
+        assert (await it.post(members, Content_Encoding="gzip"))[0] == 200
+        assert it.results() == {"request": 2}
+        assert (await it.post(zeros + zeros, Content_Encoding="gzip"))[0] == 413
+        assert (await it.post(members[:-5], Content_Encoding="gzip"))[0] == 400
+        assert (await it.post(gzip.compress(b"") * 1001, Content_Encoding="gzip"))[0] == 400
+
+
 async def test_what_is_rejected_is_said() -> None:
     """Partial success: 200, how many spans, and why in words; the good ones count."""
     bad = export(span(1), span(2, {"gen_ai.usage.prompt_tokens": -1}), span(3, name="other"))
@@ -76,6 +89,7 @@ async def test_what_is_rejected_is_said() -> None:
         ({"Content-Encoding": "gzip"}, b"not gzip", 400),
         ({"Content-Encoding": "gzip"}, gzip.compress(GOOD)[:-5], 400),
         ({"Content-Encoding": "gzip"}, gzip.compress(GOOD) + b"more", 400),
+        ({"Content-Encoding": "deflate"}, zlib.compress(GOOD) + zlib.compress(b""), 400),
         ({"Content-Encoding": "br"}, GOOD, 415),
         ({"Content-Type": "text/plain"}, GOOD, 415),
         ({"Content-Type": ""}, GOOD, 415),
