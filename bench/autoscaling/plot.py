@@ -9,7 +9,7 @@ from bench.autoscaling.policies import OWN, RIVALS, TITLES
 from bench.autoscaling.report import curve, is_usual
 from bench.autoscaling.score import Total
 
-_WIDTH, _HEIGHT = 760, 420
+_WIDTH, _HEIGHT = 900, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 50, 50
 _COLOURS = {"utilization": "#c0392b", "required": "#e67e22", "waiting": "#7f8c8d", "kv_usage": "#2c3e50"}
 _FONT = 'font-family="sans-serif" font-size="12"'
@@ -40,7 +40,14 @@ def svg(found: Sequence[Total]) -> str:
             _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM),
         )
 
-    parts = [_text(10, 20, "Requests that wait more than 2 s, over GPU-hours; a ring marks the usual setting", "start")]
+    parts = [
+        _text(
+            10,
+            20,
+            "Requests that wait more than 2 s, over GPU-hours; a ring marks the usual setting; 0.01% is also none",
+            "start",
+        )
+    ]
     for power in range(low, high + 1):
         x, y = at(0, 10.0**power)
         parts += [
@@ -59,6 +66,6 @@ def svg(found: Sequence[Total]) -> str:
             ring = f'stroke="{colour}" stroke-width="2"'
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{fill}" {ring}/>']
             parts.append(_text(x + 9, y - 6, f"{t.policy.target:g}", "start", colour))
-        parts.append(_text(_LEFT + 20 + 170 * row, 40, TITLES[signal].replace(" at ρ", ""), "start", colour))
+        parts.append(_text(_LEFT + 10 + 205 * row, 40, TITLES[signal].replace(" at ρ", ""), "start", colour))
     box = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}">'
     return "\n".join([box, f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>', *parts, "</svg>\n"])

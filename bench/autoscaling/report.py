@@ -30,8 +30,8 @@ _EQUAL = """\
 
 A rival's late requests had it been given the GPU-hours of the policy on the left: the least that its settings reach
 with no more of them, interpolated between settings. A star marks where its sweep does not reach so few or so many: its
-nearest setting stands for it there. Goal: a third of the better rival's. Each scenario is one seed, and few requests are
-late in a few stretches of time, so a ratio within one kind of engine is rough.
+nearest setting stands for it there. Goal: a third of the better rival's. Each scenario is one seed, and requests are
+late in a few stretches of time only, so a ratio within one kind of engine is rough.
 """
 _BY_SCENARIO = """\
 
