@@ -73,6 +73,14 @@ def test_images_are_pinned_and_files_that_are_mounted_exist() -> None:
                     assert (COMPOSE / source).exists(), volume
 
 
+def test_only_a_kvwatch_that_watches_is_asked_for_its_health() -> None:
+    """The image's health check asks `kvwatch run`; whatever else runs from it would be unhealthy for ever."""
+    for file in ("compose.yaml", "no-gpu.yaml"):
+        for service in yaml.load((COMPOSE / file).read_text(), Loader=_Loader)["services"].values():
+            other = service["image"].startswith("kvwatch:") and service.get("command", ["-"])[0] != "run"
+            assert not other or "entrypoint" in service or service["healthcheck"] == {"disable": True}
+
+
 def test_kvwatch_accepts_its_configuration() -> None:
     """And its limits are those that vLLM is started with."""
     config = load_config(COMPOSE / "kvwatch.yaml")
