@@ -202,6 +202,38 @@ def test_null_objects_and_missing_objects_are_missing_values() -> None:
     assert read("litellm", *lines).facts == [RECORD, RECORD]
 
 
+@pytest.mark.parametrize("value", [True, False, [], ["a"], [["a", {"b": 1}]], {"a": 1}, 1.5, None])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_tenant_that_is_neither_text_nor_a_whole_number_is_unknown(value: object, alone: bool) -> None:
+    """The request counts all the same, and so do its neighbours."""
+    chosen = fields(tenant="who")
+    line = {**KVWATCH, "who": value}
+    lines = [line] if alone else [{**KVWATCH, "who": 1}, line, {**KVWATCH, "who": "b", "cached_tokens": 7}]
+    reading = read("kvwatch", *lines, fields=chosen)
+    assert reading.results == {"request": len(lines)}
+    names = [record.tenant for record in reading.facts if isinstance(record, RequestRecord)]
+    assert names == ([None] if alone else ["1", None, "b"])
+
+
+def test_a_tenant_s_path_may_lead_on_to_another_field() -> None:
+    """What is within it is found, and a list in its place names nobody."""
+    chosen = fields(tenant="who", model="who.model")
+    lines = [{**KVWATCH, "who": who} for who in ({"model": "m"}, [1], "a")]
+    reading = read("kvwatch", *lines, fields=chosen)
+    found = [(fact.tenant, fact.model_name) for fact in reading.facts if isinstance(fact, RequestRecord)]
+    assert found == [(None, "m"), (None, None), ("a", None)]
+
+
+def test_an_attribute_that_names_no_tenant_costs_no_request() -> None:
+    """OpenTelemetry's attributes may be truth values and lists as well."""
+    line = otel(OTEL_ATTRIBUTES)
+    attributes = line["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"]  # type: ignore[index]
+    attributes.append({"key": "who", "value": {"boolValue": True}})
+    attributes.append({"key": "whom", "value": {"arrayValue": {"values": [{"stringValue": "a"}]}}})
+    for name in ("who", "whom"):
+        assert read("otel", line, fields=fields(tenant=name)).facts == [RECORD]
+
+
 def test_tenants_are_hashed_with_a_key_or_without() -> None:
     """Keyed BLAKE2b, or the beginning of SHA-256; one tenant has one name, and two have two."""
     line = {**LITELLM, "metadata": {"user_api_key_hash": "team-a"}}

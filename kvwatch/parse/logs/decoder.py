@@ -25,19 +25,23 @@ class _Node:
     """A key on the way to wanted values: whether it is one itself, and what is wanted within it."""
 
     wanted: bool = False
+    any_kind: bool = False
     inner: dict[str, _Node] = field(default_factory=dict)
 
 
 class PathDecoder:
-    """Decodes lines to rows that hold the values of ``paths``."""
+    """Decodes lines to rows that hold the values of ``paths``; those in ``any_kind`` may be lists and so on too.
 
-    def __init__(self, paths: tuple[Path, ...]) -> None:
+    Whatever else is neither a number nor text raises ValidationError.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], any_kind: frozenset[Path] = frozenset()) -> None:
         root = _Node()
         for path in paths:
             node = root
             for key in path:
                 node = node.inner.setdefault(key, _Node())
-            node.wanted = True
+            node.wanted, node.any_kind = True, path in any_kind
         decoder = msgspec.json.Decoder(_struct(root, "Line"))
         self.decode: Callable[[bytes], Any] = decoder.decode
         self.decode_lines: Callable[[bytes], list[Any]] = decoder.decode_lines
@@ -68,6 +72,8 @@ def _struct(node: _Node, name: str) -> type[msgspec.Struct]:
         attribute = f"f{index}"
         rename[attribute] = key
         kind: Any = Value if inner.wanted else None
+        if inner.any_kind:
+            kind = Value | bool | list[Any] if inner.inner else Any
         if inner.inner:
             nested = _struct(inner, f"{name}_{attribute}")
             kind = nested | kind if kind is not None else nested | None

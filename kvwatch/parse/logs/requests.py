@@ -32,6 +32,7 @@ SOURCE = "log"
 MAX_TOKENS = 2**53
 """Beyond this a float no longer counts tokens one by one."""
 _SUCCESS = frozenset({"success", "ok", "completed"})
+_NAMES_A_TENANT = frozenset({str, int})
 _MAX_KNOWN_TENANTS = 10_000
 _MAX_LABEL_CHARACTERS = 256
 
@@ -50,7 +51,9 @@ class RecordMaker:
         self._tenants: dict[Value, str | None] = {}
 
     def tenant(self, value: Value) -> str | None:
-        """A tenant's name; hashing it once is enough while it keeps coming."""
+        """A tenant's name, ``None`` for what is neither text nor a number; hashing it once is enough while it lasts."""
+        if type(value) not in _NAMES_A_TENANT:
+            return None  # true is 1 to a dictionary, and a list cannot be in one
         try:
             return self._tenants[value]
         except KeyError:
@@ -147,7 +150,9 @@ class RequestLines:
         self._only = dict(fields.only)
         self._maker = maker
         every = [path for paths in self._paths for path in paths]
-        self._decoder = PathDecoder(tuple(dict.fromkeys([*every, *self._only])))
+        others = {path for name in QUANTITIES if name != "tenant" for path in fields.paths.get(name, ())}
+        whom = frozenset(fields.paths.get("tenant", ())) - others - set(self._only)
+        self._decoder = PathDecoder(tuple(dict.fromkeys([*every, *self._only])), any_kind=whom)
         self._several = [index for index, paths in enumerate(self._paths) if len(paths) > 1]
         self._is_plain = not self._several and not self._only
         self._choose([paths[0] if paths else None for paths in self._paths])

@@ -27,7 +27,7 @@ LINE_RESULTS: dict[str, str] = {
     OTHER: "it is about something else, or `only` leaves it out",
     TOO_LONG: "it is longer than a mebibyte",
     NOT_JSON: "it is not valid JSON, or not valid UTF-8",
-    WRONG_TYPE: "it is JSON but no object, or one of the fields is neither a number nor text",
+    WRONG_TYPE: "it is JSON but no object, or one of the fields, `tenant` excepted, is neither a number nor text",
     NO_TIME: "no field, and no container runtime, tells when the request ended",
     NO_TOKENS: "a request that succeeded, without its numbers of tokens",
     BAD_TIME: "a time cannot be read, or the request ends before it begins",
