@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kvwatch.parse.logs import LogFact
-from kvwatch.parse.logs.results import REJECTIONS, Sample
+from kvwatch.parse.logs.results import NO_TOKENS, REJECTIONS, Sample
 from kvwatch.shell.logging import event
 from kvwatch.shell.tail.finder import SourceSettings
 from kvwatch.shell.tail.positions import Positions
@@ -18,7 +18,9 @@ from kvwatch.shell.tasks import sleep
 
 POLL_SECONDS = 0.5
 SAMPLE_SECONDS = 300.0
-"""Least time between two samples, in the log, of lines refused for one reason."""
+"""Least time between two samples, in the log, of a source's lines refused for one reason."""
+NO_TOKENS_SECONDS = 86_400.0
+"""The same for lines without tokens: a gateway writes one for each health check, and that is no fault."""
 
 Deliver = Callable[[list[LogFact], dict[str, int]], None]
 """Takes the facts and the counts of a chunk."""
@@ -43,7 +45,7 @@ class LogTail:
         self._deliver = deliver
         self._caught_up = caught_up
         self._clock = clock
-        self._sampled: dict[str, float] = {}
+        self._sampled: dict[tuple[str, str], float] = {}
 
     async def run(self) -> None:
         """Read what is there, then look again every half second."""
@@ -77,14 +79,15 @@ class LogTail:
         self._deliver(batch.reading.facts, batch.reading.results)
         self._positions.update(self._target, key, batch.marks)
         for reason, sample in batch.reading.samples.items():
-            self._show(batch.path, reason, sample)
+            self._show(key, batch.path, reason, sample)
 
-    def _show(self, path: str, reason: str, sample: Sample) -> None:
+    def _show(self, source: str, path: str, reason: str, sample: Sample) -> None:
         """Log where a line was refused, and why: never what it says."""
-        now = time.monotonic()
-        if reason not in REJECTIONS or now - self._sampled.get(reason, float("-inf")) < SAMPLE_SECONDS:
+        now, before = time.monotonic(), self._sampled.get((source, reason), float("-inf"))
+        every = NO_TOKENS_SECONDS if reason == NO_TOKENS else SAMPLE_SECONDS
+        if reason not in REJECTIONS or now - before < every:
             return
-        self._sampled[reason] = now
+        self._sampled[source, reason] = now
         event(
             logging.WARNING,
             "log_line_refused",
@@ -93,7 +96,10 @@ class LogTail:
             reason=reason,
             length_bytes=sample.length_bytes or None,
             fields=", ".join(sample.fields) or None,
-            again=f"counted in kvwatch_log_lines_total; shown every {SAMPLE_SECONDS:.0f} s at most",
+            again=f"counted in kvwatch_log_lines_total; shown every {every:.0f} s at most",
+            mend="where the line is no request for completions, leave such out by `only`"
+            if reason == NO_TOKENS
+            else None,
         )
 
 
