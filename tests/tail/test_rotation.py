@@ -83,6 +83,41 @@ def test_a_file_that_is_deleted_and_written_again_is_read_to_its_end_and_from_it
     assert follower.read() == log.all
 
 
+@pytest.mark.parametrize(("rest", "level"), [(b"", "INFO"), (b'{"arrival": 17', "WARNING")])
+def test_a_file_that_is_gone_after_a_restart_is_warned_of_only_where_something_is_lost(
+    log: Log, follower: Follower, caplog: pytest.LogCaptureFixture, rest: bytes, level: str
+) -> None:
+    """One that had been read to its end is told as well, for nobody knows what came later; but that is no fault."""
+    caplog.set_level("INFO")
+    log.write()
+    follower.read()
+    log.write()
+    log.raw(rest)
+    follower.read()
+    follower.save()
+    log.delete()
+    follower.crash()
+    follower.read()
+    assert [record.levelname for record in caplog.records if record.getMessage() == "log_gone"] == [level]
+
+
+def test_a_checkpoint_without_the_later_fields_of_a_position_is_read(log: Log, follower: Follower) -> None:
+    """An update of kvwatch reads no line twice and passes over none."""
+    log.write()
+    follower.read()
+    log.write()
+    follower.read()
+    dumped = follower.positions.dump()
+    for mark in dumped["t"][follower.settings.key]:
+        del mark["at_end"]
+    follower.positions.restore(dumped)
+    follower.end()
+    follower.start()
+    log.write()
+    assert follower.read() == log.all[-len(follower.numbers) :]
+    assert follower.numbers[-3:] == [7, 8, 9]
+
+
 def test_a_program_may_go_on_writing_to_the_file_that_was_renamed(log: Log, follower: Follower) -> None:
     """Until it opens the new one, which it does within the grace."""
     log.write(0)

@@ -203,7 +203,7 @@ class Finder:
             if mark.key not in self.files:
                 self.changes[mark.key] = None
             if self.follow_rest(mark, None) is None and mark.offset:
-                event(logging.WARNING, "log_gone", path=self._settings.path, effect="what it still held is not read")
+                _tell_gone(self._settings.path, mark)
         self._to_resume.clear()
 
     def follow_rest(self, mark: Mark, reader: LogReader | None) -> TailedFile | None:
@@ -260,6 +260,14 @@ class Finder:
         if self._problems.get(path) != why and len(self._problems) < MAX_FILES:
             self._problems[path] = why
             event(logging.WARNING, "log_unreadable", path=path, why=why, effect="tried again")
+
+
+def _tell_gone(path: str, mark: Mark) -> None:
+    """Warn where it is known that lines are lost."""
+    if mark.at_end and not mark.skipping:
+        event(logging.INFO, "log_gone", path=path, effect="it had been read to its end; what came later is not read")
+    else:
+        event(logging.WARNING, "log_gone", path=path, effect="what it still held is not read")
 
 
 def _last_line_end(descriptor: int) -> int:

@@ -26,7 +26,7 @@ class Mark:
 
     ``offset`` is the end of the last line that was read [bytes], ``unfinished`` how much before it belongs to a line
     whose pieces were not all there, ``skipping`` whether a line too long is being passed over. A ``held`` file is a
-    copy of another one and is not read.
+    copy of another one and is not read. ``at_end`` says that the file held nothing more when it was read up to here.
     """
 
     device: int
@@ -38,6 +38,7 @@ class Mark:
     unfinished: int = 0
     skipping: bool = False
     held: bool = False
+    at_end: bool = False
 
     @property
     def key(self) -> Key:
@@ -53,7 +54,8 @@ def mark_at(descriptor: int, offset: int, before: Mark | None = None) -> Mark:
     else:
         head_length = min(HEAD_BYTES, offset)
         head = _hash(os.pread(descriptor, head_length, 0))
-    return Mark(status.st_dev, status.st_ino, offset, head_length, head, _tail(descriptor, offset))
+    tail, at_end = _tail(descriptor, offset), offset == status.st_size
+    return Mark(status.st_dev, status.st_ino, offset, head_length, head, tail, at_end=at_end)
 
 
 def continues(descriptor: int, mark: Mark) -> bool:
@@ -135,7 +137,8 @@ class Positions:
 
 
 def _mark(found: dict[str, Any]) -> Mark:
-    texts, truths = ("head", "tail"), ("skipping", "held")
+    texts, truths = ("head", "tail"), ("skipping", "held", "at_end")
+    found = {"at_end": False, **found}  # checkpoints of before do not have it
     for name in (field.name for field in fields(Mark)):
         value = found[name]
         kind = str if name in texts else bool if name in truths else int
