@@ -124,9 +124,9 @@ ESTIMATES = Section(
             "state_file",
             reader.file_path,
             "path",
-            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute, "
-            "every five seconds where logs are followed. Its "
-            "folder must be writable. Without it, a restarted kvwatch begins to learn anew.",
+            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute, and where "
+            "logs are followed every five seconds, less often with hundreds of targets. Its folder must be writable. "
+            "Without it, a restarted kvwatch begins to learn anew.",
         ),
     ),
 )
