@@ -11,6 +11,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # how long a case takes says more of the machine than of the code
+settings.load_profile("untimed")
 
 REQUIRED = os.environ.get("KVWATCH_REQUIRE_COMPONENTS", "") not in {"", "0"}
 

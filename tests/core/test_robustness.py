@@ -18,6 +18,9 @@ from kvwatch.facts import EngineSample, Histogram, RequestRecord, Scrape, Scrape
 from tests.core.synthetic import KEY, SEATS_KNOWN, START, TARGET, SyntheticEngine, poisson
 
 SIGNED = {
+    "arrival_rate_slope",
+    "arrival_rate_slope_lower",
+    "arrival_rate_slope_upper",
     "queue_slope",
     "queue_slope_lower",
     "queue_slope_upper",
