@@ -39,6 +39,7 @@ from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.model_refresh import keep_refreshing
+from kvwatch.shell.otlp_limits import SeenSpans
 from kvwatch.shell.recorder import Recorder, RecordingSummary, RecordingWriter
 from kvwatch.shell.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -85,9 +86,9 @@ class Daemon:
         self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
         state_file = self.config.estimates.state_file
         self._positions = Positions()
-        self._state = StateKeeper(
-            self._intake, StateFile(state_file) if state_file is not None else None, self._metrics, self._positions
-        )
+        spans = SeenSpans()
+        file = StateFile(state_file) if state_file is not None else None
+        self._state = StateKeeper(self._intake, file, self._metrics, self._positions, spans)
         self._sources = log_sources(self.config)
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._watches: dict[str, Watch] = {}
@@ -96,7 +97,7 @@ class Daemon:
         self._serving = False
         self._tls = server_tls(self.config.server)
         refuse_missing_extra(self.config)
-        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock)
+        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans)
 
     def view(self) -> FleetView:
         """The fleet as it is now."""

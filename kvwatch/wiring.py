@@ -23,6 +23,7 @@ from kvwatch.parse.tenant import TenantName, tenant_namer
 from kvwatch.shell.client import Target
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
+from kvwatch.shell.otlp_limits import SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.tail import SourceSettings, utc_offset
 
@@ -106,7 +107,7 @@ def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
 
 
 def trace_receiver(
-    config: ValidatedConfig, intake: Intake, metrics: SelfMetrics, clock: Callable[[], float]
+    config: ValidatedConfig, intake: Intake, metrics: SelfMetrics, clock: Callable[[], float], seen: SeenSpans
 ) -> TraceReceiver | None:
     """The receiver of traces, where it is switched on.
 
@@ -129,7 +130,7 @@ def trace_receiver(
         (tls.key_file, tls.cert_file) if tls else None,
     )
     try:
-        return TraceReceiver(intake, metrics, settings, clock)
+        return TraceReceiver(intake, metrics, settings, clock, seen)
     except (MissingExtraError, OSError) as error:
         raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
 

@@ -15,7 +15,7 @@ from kvwatch.shell.logging import event
 from kvwatch.shell.otlp_auth import BearerCheck
 from kvwatch.shell.otlp_http import PATH, TracesEndpoint
 from kvwatch.shell.otlp_ingest import RecordSink, TraceIntake
-from kvwatch.shell.otlp_limits import ByteBudget
+from kvwatch.shell.otlp_limits import ByteBudget, SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
 
 _BODIES_AT_A_TIME = 4
@@ -41,7 +41,7 @@ class TraceSettings:
 
 
 class TraceReceiver:
-    """Exports over HTTP and, where configured, gRPC; both go to ``sink``.
+    """Exports over HTTP and, where configured, gRPC; both go to ``sink``, unless ``seen`` has them.
 
     Raises:
         MissingExtraError: gRPC is configured and cannot be imported.
@@ -49,11 +49,15 @@ class TraceReceiver:
     """
 
     def __init__(
-        self, sink: RecordSink, metrics: SelfMetrics, settings: TraceSettings, clock: Callable[[], float]
+        self,
+        sink: RecordSink,
+        metrics: SelfMetrics,
+        settings: TraceSettings,
+        clock: Callable[[], float],
+        seen: SeenSpans | None = None,
     ) -> None:
-        self._intake = TraceIntake(
-            sink, metrics, keys=settings.keys, max_spans_per_second=settings.max_spans_per_second, clock=clock
-        )
+        rate = settings.max_spans_per_second
+        self._intake = TraceIntake(sink, metrics, keys=settings.keys, max_spans_per_second=rate, clock=clock, seen=seen)
         auth = BearerCheck(settings.bearer_token_file)
         budget = ByteBudget(_BODIES_AT_A_TIME * settings.max_body_bytes)
         limit = settings.max_body_bytes

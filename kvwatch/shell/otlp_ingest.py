@@ -57,7 +57,7 @@ class Outcome:
 class TraceIntake:
     """Takes exports of all senders. ``clock`` gives unix seconds that do not jump."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that it works with
         self,
         sink: RecordSink,
         metrics: SelfMetrics,
@@ -65,6 +65,7 @@ class TraceIntake:
         keys: AttributeKeys,
         max_spans_per_second: float,
         clock: Callable[[], float],
+        seen: SeenSpans | None = None,
     ) -> None:
         self.targets = TargetTable()
         self._sink = sink
@@ -72,7 +73,7 @@ class TraceIntake:
         self._keys = keys
         self._clock = clock
         self._rate = SpanRate(max_spans_per_second)
-        self._seen = SeenSpans()
+        self._seen = seen if seen is not None else SeenSpans()
         self._decoder = ThreadPoolExecutor(1, "otlp")
         self._told: set[str] = set()
 

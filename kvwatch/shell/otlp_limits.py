@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+KEPT_SPANS = 4096
+"""Spans that a checkpoint holds: vLLM's exporter sends up to 512 at a time again."""
+_ID_BYTES = 24
+_NEWEST = "newest"
 
 
 class BusyError(Exception):
@@ -81,13 +88,15 @@ class SeenSpans:
     """Which spans have come before: at least the last ``size``, at most twice as many.
 
     Two sets take turns. Ids are kept as their hashes, 64 bits with a secret of the process: that two of a quarter of a
-    million fall together has a chance of one in half a billion.
+    million fall together has a chance of one in half a billion. Of the newest the ids themselves are kept, which mean
+    the same to the next process.
     """
 
     def __init__(self, size: int = 131_072) -> None:
         self._size = size
         self._new: set[int] = set()
         self._old: set[int] = set()
+        self._newest: deque[bytes] = deque(maxlen=KEPT_SPANS)
 
     def add(self, span: bytes) -> bool:
         """Remember a span; false where it was known."""
@@ -97,4 +106,17 @@ class SeenSpans:
         if len(self._new) >= self._size:
             self._old, self._new = self._new, set()
         self._new.add(mark)
+        self._newest.append(span)
         return True
+
+    def dump(self) -> dict[str, Any]:
+        """The newest :data:`KEPT_SPANS` spans as plain data."""
+        return {_NEWEST: b"".join(self._newest).hex()}
+
+    def restore(self, dumped: dict[str, Any]) -> None:
+        """Take up dumped spans, as if they had just come. Raises ValueError or TypeError for what cannot be any."""
+        ids = bytes.fromhex(dumped.get(_NEWEST, ""))
+        if len(ids) % _ID_BYTES:
+            raise ValueError("ids of spans are cut off")
+        for start in range(max(0, len(ids) - KEPT_SPANS * _ID_BYTES), len(ids), _ID_BYTES):
+            self.add(ids[start : start + _ID_BYTES])

@@ -38,6 +38,8 @@ class Checkpoint:
     """Counters that go with the positions, by target, name and value."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings that a server's log has shown, by target."""
+    spans: dict[str, Any] = field(default_factory=dict)
+    """The newest spans of requests that have been counted."""
 
 
 class StateFile:

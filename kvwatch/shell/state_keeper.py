@@ -19,6 +19,7 @@ from kvwatch.facts import Settings
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.model_refresh import in_daemon_thread
+from kvwatch.shell.otlp_limits import SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.state_file import Checkpoint, StateFile
 from kvwatch.shell.tail import Positions
@@ -40,11 +41,13 @@ class StateKeeper:
         file: StateFile | None,
         metrics: SelfMetrics | None = None,
         positions: Positions | None = None,
+        spans: SeenSpans | None = None,
     ) -> None:
         self._intake = intake
         self._file = file
         self._metrics = metrics if metrics is not None else SelfMetrics()
         self._positions = positions if positions is not None else Positions()
+        self._spans = spans if spans is not None else SeenSpans()
         saved = file.load() if file is not None else Checkpoint()
         self._saved = saved.engines
         self._settings = saved.settings
@@ -55,6 +58,10 @@ class StateKeeper:
             self._counters = saved.counters  # of use with the positions only
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             event(logging.WARNING, "positions_rejected", why=repr(error), effect="logs are read from their end")
+        try:
+            self._spans.restore(saved.spans)
+        except (ValueError, TypeError) as error:
+            event(logging.WARNING, "spans_rejected", why=repr(error), effect="a span sent again counts twice")
 
     def restore(self, target: str) -> None:
         """Give a target that has just been added what was saved of it, once."""
@@ -107,7 +114,7 @@ class StateKeeper:
             await asyncio.sleep(0)
         for target, found in self._intake.settings_from_logs().items():
             settings[target] = asdict(found)
-        return Checkpoint(engines, positions, counters, settings)
+        return Checkpoint(engines, positions, counters, settings, self._spans.dump())
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -118,6 +125,7 @@ class StateKeeper:
                 **self._settings,
                 **{target: asdict(settings) for target, settings in self._intake.settings_from_logs().items()},
             },
+            spans=self._spans.dump(),
         )
 
 

@@ -69,6 +69,22 @@ async def test_requests_count_before_and_after_the_first_scrape() -> None:
         assert f'kvwatch_internal_errors_total{{place="{place}"}} 0.0' in text
 
 
+async def test_a_span_that_is_sent_again_after_a_restart_counts_once(tmp_path: Path) -> None:
+    """A sender that had no answer when kvwatch stopped sends its export again; the state file knows its spans."""
+    told = traced(GONE)
+    told = replace(told, estimates=replace(told.estimates, state_file=tmp_path / "state.json"))
+    body = fresh(1, 2)
+    async with run(lambda: told) as kvwatch:
+        assert await post(kvwatch, body) == 200
+        assert await ingested(kvwatch, "gone") == 2
+    async with run(lambda: told) as kvwatch:
+        assert await post(kvwatch, body) == 200
+        assert await post(kvwatch, fresh(3)) == 200
+        text = await kvwatch.metrics()
+    assert 'kvwatch_spans_total{result="duplicate"} 2.0' in text
+    assert 'kvwatch_spans_total{result="request"} 1.0' in text
+
+
 async def test_a_reload_brings_targets_to_the_receiver() -> None:
     """New ones can be named at once, and those that are gone no more."""
     current = traced(GONE)

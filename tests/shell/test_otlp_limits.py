@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvwatch.shell.otlp_limits import BusyError, ByteBudget, SeenSpans, SpanRate
+from kvwatch.shell.otlp_limits import KEPT_SPANS, BusyError, ByteBudget, SeenSpans, SpanRate
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 500)), max_size=60))
@@ -68,6 +69,25 @@ def test_the_last_spans_are_remembered_and_no_more_than_twice_as_many() -> None:
         for back in range(max(0, number - 9), number + 1):
             assert not seen.add(back.to_bytes(24, "big"))
     assert seen.add((1000 - 30).to_bytes(24, "big"))
+
+
+def test_the_newest_spans_are_known_to_the_next_process() -> None:
+    """As plain data, no more of them than is promised, and nothing is taken from what is damaged."""
+    seen = SeenSpans()
+    for number in range(KEPT_SPANS + 10):
+        seen.add(number.to_bytes(24, "big"))
+    after = SeenSpans()
+    after.restore(json.loads(json.dumps(seen.dump())))
+    assert after.dump() == seen.dump()
+    assert [number for number in range(KEPT_SPANS + 10) if after.add(number.to_bytes(24, "big"))] == list(range(10))
+    for damaged in ({"newest": "00" * 25}, {"newest": "x"}, {"newest": 7}):
+        fresh = SeenSpans()
+        with pytest.raises((ValueError, TypeError)):
+            fresh.restore(damaged)
+        assert fresh.add(bytes(24))
+    after = SeenSpans()
+    after.restore({})
+    assert after.dump() == SeenSpans().dump()
 
 
 def test_memory_for_repeats_is_bounded() -> None:

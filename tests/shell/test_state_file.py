@@ -51,6 +51,17 @@ def test_a_saved_state_is_read_back_whole(tmp_path: Path) -> None:
     assert not list(path.parent.glob(".*"))
 
 
+def test_spans_that_cannot_be_any_cost_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What has been learnt is taken up all the same."""
+    path = tmp_path / "state.json"
+    before = learnt().dump()
+    StateFile(path).save(Checkpoint(before, spans={"newest": "no ids"}))
+    fleet, kept = keeper(path)
+    kept.restore(NAME)
+    assert fleet.dump() == before
+    assert "spans_rejected" in [record.getMessage() for record in caplog.records]
+
+
 def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_path: Path) -> None:
     """With the state the service rate is there sixty scrapes later, within the bounds that hold in the long run."""
     path = tmp_path / "state.json"
