@@ -139,7 +139,7 @@ class EngineEstimator:
         if reset or aborted or self._sample is None:
             # who finished before is no fair sample of who is inside now
             self._lengths.clear()
-            self._mix.clear(self._speculation.sample(sample))
+            self._mix.clear(self._speculation.sample(sample), keep=self._sample is None)
             self._queue.clear()
             self._backlog.clear()
             self._congestion.clear()
@@ -354,6 +354,7 @@ class EngineEstimator:
         return {
             "law": self._law.dump(),
             "calibration": self._calibration.dump(),
+            "mix": self._mix.dump() if self._speculation.unit_tokens == 1 else None,
             "logs": {
                 "requests": self._log.dump(),
                 "arrivals": self._arrivals.dump(),
@@ -378,6 +379,7 @@ class EngineEstimator:
                 self._largest.restore(logs["largest"])
             except (OverflowError, AttributeError) as error:
                 raise ValueError(str(error)) from None
+        self._mix.restore(state.get("mix"))
         self._law.restore(law)
         self._calibration.restore(calibration)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import inf, isfinite
+
 from kvwatch.facts import EngineSample, Histogram
 from kvwatch.queueing.length_mix import BucketCounts, accumulate
 
@@ -26,9 +29,31 @@ class LengthShape:
         self.output = _grown(self.output, before[1], now[1])
         self._last = now
 
+    def dump(self) -> list[dict[str, list[float]] | None]:
+        """Bucket counts as plain numbers; an edge beyond all is left out."""
+        return [
+            {"edges": [e for e in shape.edges if isfinite(e)], "counts": list(shape.counts)} if shape else None
+            for shape in (self.prompt, self.output)
+        ]
+
+    def restore(self, state: list[dict[str, list[float]] | None]) -> None:
+        """Take up dumped counts. Raises ValueError, KeyError or TypeError for what cannot be some."""
+        self.prompt, self.output = (_restored(shape) for shape in state)
+
     def clear(self) -> None:
         """Forget the requests so far, not the counters' state."""
         self.prompt = self.output = None
+
+
+def _restored(state: dict[str, list[float]] | None) -> BucketCounts | None:
+    if state is None:
+        return None
+    edges, counts = [float(e) for e in state["edges"]], [float(c) for c in state["counts"]]
+    edges += [inf] * (len(counts) - len(edges))
+    rising = all(a < b for a, b in pairwise(edges) if b < inf)
+    if len(edges) != len(counts) or not rising or not all(0 <= c < inf for c in counts):
+        raise ValueError("buckets must have rising edges and as many counts")
+    return BucketCounts(tuple(edges), tuple(counts))
 
 
 def _grown(shape: BucketCounts | None, before: Histogram | None, after: Histogram | None) -> BucketCounts | None:

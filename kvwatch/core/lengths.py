@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from functools import reduce
+from math import inf
 
 from kvwatch.core.interval import Interval
+
+_DUMPED_SPANS = 100
+_MAY_BE_UNKNOWN = ("held_token_steps", "prompt_computed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,19 @@ class LengthWindow:
             while kept and kept[0].end < before:
                 kept.popleft()
 
+    def dump(self) -> list[list[float | None]]:
+        """The window's spans, joined to at most a hundred, as plain numbers."""
+        spans = self.spans()
+        size = -(-len(spans) // _DUMPED_SPANS) if spans else 1
+        groups = [spans[i : i + size] for i in range(0, len(spans), size)]
+        return [list(astuple(reduce(Span.joined, group))) for group in groups]
+
+    def restore(self, state: list[list[float | None]]) -> None:
+        """Take up dumped spans as what came before. Raises ValueError or TypeError for what cannot be spans."""
+        if not isinstance(state, list) or len(state) > 2 * _DUMPED_SPANS:
+            raise TypeError("spans must be a list of at most a few hundred")
+        self._old = deque(_restored(numbers) for numbers in state)
+
     def spans(self, since: float | None = None, enough: float = 0.0) -> list[Span]:
         """The window's spans, oldest first, and as many older ones as are needed to have enough requests.
 
@@ -100,6 +118,19 @@ class LengthWindow:
             chosen.insert(0, span)
             count += span.count
         return chosen
+
+
+def _restored(numbers: list[float | None]) -> Span:
+    if not isinstance(numbers, list) or len(numbers) != len(fields(Span)):
+        raise ValueError("a span has nine numbers")
+    span = Span(*numbers)  # type: ignore[arg-type]
+    for field in fields(Span):
+        value = getattr(span, field.name)
+        if value is None and field.name in _MAY_BE_UNKNOWN:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+            raise ValueError(f"{field.name} of a span cannot be {value!r}")
+    return span
 
 
 def _span(interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> Span:

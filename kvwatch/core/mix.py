@@ -95,11 +95,28 @@ class LengthMix:
             self._window.cut(self.cut_at)
             self._shape.clear()
 
-    def clear(self, sample: EngineSample) -> None:
-        """The counters were reset, or requests were aborted in a mass: start anew from this sample."""
-        self._window.clear()
+    def clear(self, sample: EngineSample, *, keep: bool = False) -> None:
+        """The counters were reset, or requests were aborted in a mass: start anew from this sample.
+
+        With ``keep`` only the counters begin here: what was restored stays.
+        """
+        if not keep:
+            self._window.clear()
         self._made = None
         self._shape.update(sample, reset=True)
+
+    def dump(self) -> dict[str, object]:
+        """What is worth keeping over a restart."""
+        return {"spans": self._window.dump(), "shape": self._shape.dump()}
+
+    def restore(self, state: object) -> None:
+        """Take up a dumped state, if there is one. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        if state is None:
+            return
+        if not isinstance(state, dict):
+            raise TypeError("the mix must be an object")
+        self._window.restore(state["spans"])
+        self._shape.restore(state["shape"])
 
     def demand(self, block_tokens: int, chunk_tokens: int) -> DemandEstimates:
         """What the metrics alone say of the demand over the stationary window."""
