@@ -8,18 +8,10 @@ Two engines take turns: hypothesis makes logs that are nearly right and damages 
 
 from __future__ import annotations
 
-import argparse
-import gc
-import importlib.util
 import json
 import math
 import os
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
-from types import FunctionType
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -33,6 +25,7 @@ from kvwatch.parse.logs.requests import MAX_TOKENS
 from kvwatch.parse.tenant import tenant_namer
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
+from tests.fuzz.engines import command, guided, watched
 
 NOW = 1_795_315_070.0
 LOCAL = LocalTime(NOW, lambda civil: 3600.0 * (civil % 7 - 3))
@@ -199,34 +192,16 @@ def run_hypothesis(seconds: float) -> None:
         tried += 1
         target.take(content)
 
-    started = time.monotonic()
-    held: int | None = None
-    while (passed := time.monotonic() - started) < seconds:
+    def batch() -> None:
         seed(int.from_bytes(os.urandom(4), "big"))(attempt)()
         target.view()
-        if held is None and passed > seconds / 10:
-            held = _resident_bytes()
-    gc.collect()
-    grown = _resident_bytes() - (held or _resident_bytes())
+
+    grown = watched(batch, seconds, GROWTH_BYTES)
     sys.stdout.write(f"hypothesis: {tried:,} chunks, memory grew by {grown / 2**20:.1f} MiB\n")
-    if grown > GROWTH_BYTES:
-        raise MemoryError(f"grew by {grown} bytes")
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def run_atheris(seconds: float) -> None:
-    """Coverage-guided, in this process; ends it. Faults end it with an exit code and the input that shows them."""
-    import atheris  # noqa: PLC0415 - an optional extra
-
-    for name in [name for name in sys.modules if name.startswith("kvwatch.parse.logs")]:
-        module = sys.modules[name]
-        for owner in [module, *(value for value in vars(module).values() if isinstance(value, type))]:
-            for key, value in list(vars(owner).items()):
-                if isinstance(value, FunctionType) and value.__module__ == name:
-                    setattr(owner, key, atheris.instrument_func(value))
+    """Coverage-guided, from one line of each kind."""
     target = Target()
     line = json.dumps(
         {"arrival": NOW, "finish": NOW, "prompt_tokens": 5, "completion_tokens": 5, "startTime": TIMES[0]}
@@ -238,29 +213,8 @@ def run_atheris(seconds: float) -> None:
         f"2026-11-22T02:38:10.1Z stdout P {line[:9]}\n2026-11-22T02:38:10.1Z stdout F {line[9:]}",
         json.dumps({"log": line + "\n", "stream": "stdout", "time": "2026-11-22T02:38:10Z"}),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        for number, text in enumerate(seeds):
-            (Path(folder) / f"seed{number}").write_text(text + "\n")
-        flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]
-        atheris.Setup([sys.argv[0], *flags, folder], target.take)
-        atheris.Fuzz()
-
-
-def main() -> None:
-    """Both engines, half the time each."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
-    parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
-    args = parser.parse_args()
-    if args.engine == "atheris":
-        run_atheris(args.seconds)
-        return
-    atheris = args.engine == "both" and importlib.util.find_spec("atheris") is not None
-    run_hypothesis(args.seconds / 2 if atheris else args.seconds)
-    if atheris:
-        command = [sys.executable, "-m", "tests.fuzz.lines", "--engine", "atheris", "--seconds", str(args.seconds / 2)]
-        sys.exit(subprocess.run(command, check=False).returncode)
+    guided(target.take, (f"{text}\n".encode() for text in seeds), ("kvwatch.parse.logs",), seconds)
 
 
 if __name__ == "__main__":
-    main()
+    command("tests.fuzz.lines", __doc__, run_hypothesis, run_atheris)

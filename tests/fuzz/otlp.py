@@ -8,19 +8,10 @@ Two engines take turns: hypothesis makes exports that are nearly right and damag
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import gc
-import importlib.util
 import os
 import random
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
-from types import FunctionType
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -32,6 +23,7 @@ from kvwatch.parse.otlp import AttributeKeys
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.otlp_ingest import Outcome, Sender, TraceIntake
 from kvwatch.shell.selfmetrics import SelfMetrics
+from tests.fuzz.engines import command, guided, watched
 from tests.parse.otlp_exports import END, as_json, export, span
 
 NOW = END / 10**9 + 1.0
@@ -137,69 +129,22 @@ def run_hypothesis(seconds: float) -> int:
         seed(int.from_bytes(os.urandom(4), "big"))(check)()
         target.view()
 
-    return _watched(batch, seconds, lambda: tried)
-
-
-def _watched(batch: Callable[[], None], seconds: float, tried: Callable[[], int]) -> int:
-    """Repeat; raises MemoryError where the process goes on growing."""
-    started = time.monotonic()
-    held: int | None = None
-    while (passed := time.monotonic() - started) < seconds:
-        batch()
-        if held is None and passed > seconds / 10:
-            held = _resident_bytes()
-    gc.collect()
-    grown = _resident_bytes() - (held or _resident_bytes())
-    sys.stdout.write(f"hypothesis: {tried():,} exports, memory grew by {grown / 2**20:.1f} MiB\n")
-    if grown > GROWTH_BYTES:
-        raise MemoryError(f"grew by {grown} bytes")
-    return tried()
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    grown = watched(batch, seconds, GROWTH_BYTES)
+    sys.stdout.write(f"hypothesis: {tried:,} exports, memory grew by {grown / 2**20:.1f} MiB\n")
+    return tried
 
 
 def run_atheris(seconds: float) -> None:
-    """Coverage-guided, in this process; ends it. Faults end it with an exit code and the input that shows them."""
-    import atheris  # noqa: PLC0415 - an optional extra
-
-    # what was imported above is instrumented in place
-    for name in [name for name in sys.modules if name.startswith(("kvwatch.parse.otlp", "kvwatch.shell.otlp"))]:
-        owners = [sys.modules[name], *(v for v in vars(sys.modules[name]).values() if isinstance(v, type))]
-        for owner in owners:
-            for key, value in list(vars(owner).items()):
-                if isinstance(value, FunctionType) and value.__module__ == name:
-                    setattr(owner, key, atheris.instrument_func(value))
+    """Coverage-guided, from one export in each encoding."""
     target = Target()
 
     def one(data: bytes) -> None:
         target.take(data[1:], json=bool(data[:1] < b"\x80"))
 
     good = export(span(1), span(2, {"enduser.id": "me"}, name="other"), resource={"service.name": "vllm"})
-    with tempfile.TemporaryDirectory() as folder:
-        for number, body in enumerate((b"\xff" + good.SerializeToString(), b"\x00" + as_json(good))):
-            (Path(folder) / f"seed{number}").write_bytes(body)
-        flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]
-        atheris.Setup([sys.argv[0], *flags, folder], one)
-        atheris.Fuzz()
-
-
-def main() -> None:
-    """Both engines, half the time each."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
-    parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
-    args = parser.parse_args()
-    if args.engine == "atheris":
-        run_atheris(args.seconds)
-        return
-    atheris = args.engine == "both" and importlib.util.find_spec("atheris") is not None
-    run_hypothesis(args.seconds / 2 if atheris else args.seconds)
-    if atheris:
-        command = [sys.executable, "-m", "tests.fuzz.otlp", "--engine", "atheris", "--seconds", str(args.seconds / 2)]
-        sys.exit(subprocess.run(command, check=False).returncode)
+    seeds = (b"\xff" + good.SerializeToString(), b"\x00" + as_json(good))
+    guided(one, seeds, ("kvwatch.parse.otlp", "kvwatch.shell.otlp"), seconds)
 
 
 if __name__ == "__main__":
-    main()
+    command("tests.fuzz.otlp", __doc__, run_hypothesis, run_atheris)

@@ -1,0 +1,73 @@
+"""What every fuzz target shares: the two engines, the watch on memory, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FunctionType
+
+
+def watched(batch: Callable[[], None], seconds: float, most_growth_bytes: int) -> int:
+    """Repeat for so long; the bytes grown by after the first tenth. Raises MemoryError beyond ``most_growth_bytes``."""
+    started = time.monotonic()
+    held: int | None = None
+    while (passed := time.monotonic() - started) < seconds:
+        batch()
+        if held is None and passed > seconds / 10:
+            held = _resident_bytes()
+    gc.collect()
+    grown = _resident_bytes() - (held or _resident_bytes())
+    if grown > most_growth_bytes:
+        raise MemoryError(f"grew by {grown} bytes")
+    return grown
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def guided(one: Callable[[bytes], None], seeds: Iterable[bytes], instrumented: tuple[str, ...], seconds: float) -> None:
+    """Coverage-guided, in this process; ends it. Faults end it with an exit code and the input that shows them.
+
+    Modules whose names begin with one of ``instrumented``, imported before, are instrumented in place.
+    """
+    import atheris  # noqa: PLC0415 - an optional extra
+
+    for name in [name for name in sys.modules if name.startswith(instrumented)]:
+        module = sys.modules[name]
+        for owner in [module, *(value for value in vars(module).values() if isinstance(value, type))]:
+            for key, value in list(vars(owner).items()):
+                if isinstance(value, FunctionType) and value.__module__ == name:
+                    setattr(owner, key, atheris.instrument_func(value))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, body in enumerate(seeds):
+            (Path(folder) / f"seed{number}").write_bytes(body)
+        flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]
+        atheris.Setup([sys.argv[0], *flags, folder], one)
+        atheris.Fuzz()
+
+
+def command(
+    module: str, words: str | None, by_hypothesis: Callable[[float], object], by_atheris: Callable[[float], None]
+) -> None:
+    """The command line of a fuzz module: both engines, half the time each, where atheris is installed."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(words or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
+    parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
+    args = parser.parse_args()
+    if args.engine == "atheris":
+        by_atheris(args.seconds)
+        return
+    both = args.engine == "both" and importlib.util.find_spec("atheris") is not None
+    by_hypothesis(args.seconds / 2 if both else args.seconds)
+    if both:
+        again = [sys.executable, "-m", module, "--engine", "atheris", "--seconds", str(args.seconds / 2)]
+        sys.exit(subprocess.run(again, check=False).returncode)
