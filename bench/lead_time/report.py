@@ -59,8 +59,8 @@ def markdown(cases: Sequence[Judged], *, cpu_seconds: float) -> str:
             ("claim", "measured", "holds"),
             [(c.claim, c.measured, "yes" if c.holds else "**no**") for c in claims(cases)],
         ),
-        f"The best rival is the one with the highest median lead among those with at most {USABLE_PER_1000_HOURS:g} "
-        "false pages in 1,000 stable hours.\n",
+        "The best rival is the one with the highest median lead: of all, however often it pages falsely, or of those "
+        f"that can be used, with at most {USABLE_PER_1000_HOURS:g} false pages in 1,000 stable hours.\n",
         "![Leads](lead_time_leads.svg)\n",
         "![False pages](lead_time_false_pages.svg)\n",
         "## Rules\n",
