@@ -19,6 +19,7 @@ from prometheus_client.registry import CollectorRegistry
 from kvwatch import __version__
 from kvwatch.export.collector import expose
 from kvwatch.export.json_api import fleet_json
+from kvwatch.export.page import STYLE_SOURCE, page
 from kvwatch.views import FleetView
 
 _MAX_REQUEST_BYTES = 16 * 1024
@@ -26,19 +27,10 @@ _COMPRESS_ABOVE_BYTES = 8 * 1024
 _HEADERS = {
     "Server": f"kvwatch/{__version__}",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": f"default-src 'none'; style-src {STYLE_SOURCE}; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_INDEX = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>kvwatch</title></head>
-<body><h1>kvwatch {version}</h1>
-<ul>
-<li><a href="metrics">/metrics</a>: the estimates for Prometheus</li>
-<li><a href="api/v1/engines">/api/v1/engines</a>: the same numbers as JSON, with reasons in words</li>
-<li><a href="-/healthy">/-/healthy</a>, <a href="-/ready">/-/ready</a>: probes</li>
-</ul></body></html>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +70,8 @@ class Pages:
         return web.Response(text="not ready\n", status=503)
 
     async def index(self, _request: web.Request) -> web.Response:
-        """GET /: where to go."""
-        return web.Response(text=_INDEX.format(version=__version__), content_type="text/html")
+        """GET /: how loaded each engine is and what to set, for people, and where to go."""
+        return _compressed(web.Response(text=page(self.view(), __version__), content_type="text/html"))
 
 
 def make_app(pages: Pages, more: Iterable[web.RouteDef] = ()) -> web.Application:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -111,6 +113,16 @@ async def test_the_index_links_every_page() -> None:
         assert response.headers["Content-Type"].startswith("text/html")
         for path in PATHS[:-1]:
             assert f'href="{path[1:]}"'.encode() in body
+
+
+async def test_the_index_shows_the_engines_in_a_style_that_browsers_take() -> None:
+    """The one style of the page is the one whose hash the policy allows."""
+    async with serving() as server:
+        response, body = await ask(server, "/")
+    assert b"<td>llama</td>" in body
+    style = body.partition(b"<style>")[2].partition(b"</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in response.headers["Content-Security-Policy"]
 
 
 async def test_large_answers_are_compressed_where_the_client_takes_it() -> None:
