@@ -206,7 +206,7 @@ def test_autoscalers_ask_for_series_that_exist(helm4: Helm) -> None:
             queries += [rule["seriesQuery"], rule["metricsQuery"]]
             offered.add(rule["name"]["as"])
     trigger = one(helm4.template(named("fleet-keda")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
-    place = re.fullmatch(r'engines\.#\(model_name=="(.*)"\)\.(\w+)', trigger["valueLocation"])
+    place = re.fullmatch(r'models\.#\(model_name=="(.*)"\)\.(\w+)', trigger["valueLocation"])
     assert place is not None
     assert (place[1], f"kvwatch_{place[2]}") == ("llama-3-8b", "kvwatch_replicas_required")
     assert f"kvwatch_{place[2]}" in known
@@ -224,6 +224,51 @@ def test_autoscalers_ask_for_series_that_exist(helm4: Helm) -> None:
     assert wanted <= offered
     assert any(name.startswith("kvwatch_replicas_required_") for name in wanted)
     assert "kvwatch_utilization" in wanted
+
+
+def behavior(objects: list[Object]) -> Object:
+    """How fast the autoscaler among the objects scales."""
+    if "ScaledObject" in kinds(objects):
+        found: Object = one(objects, "ScaledObject")["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    else:
+        found = one(objects, "HorizontalPodAutoscaler")["spec"]["behavior"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("fleet", 60), ("fleet-keda", 60), ("sidecar", 300), ("sidecar-keda", 300)],
+)
+def test_going_down_waits_once(helm: Helm, name: str, seconds: int) -> None:
+    """Where kvwatch's own number waits before it falls the autoscaler adds a minute; a plain ratio gets five."""
+    assert behavior(helm.template(named(name))) == {
+        "scaleUp": {"stabilizationWindowSeconds": 0},
+        "scaleDown": {"stabilizationWindowSeconds": seconds},
+    }
+
+
+@pytest.mark.parametrize("seconds", [0, 600])
+def test_a_window_of_the_users_own_wins(helm: Helm, seconds: int) -> None:
+    """Whatever is said of the behaviour stands, 0 too, and what is not said stays the chart's."""
+    for name in ("fleet", "fleet-keda", "sidecar"):
+        values = yaml.safe_load(named(name).read_text(encoding="utf-8"))
+        policy = {"type": "Pods", "value": 1, "periodSeconds": 60}
+        values["autoscaling"]["behavior"] = {
+            "scaleDown": {"stabilizationWindowSeconds": seconds, "policies": [policy]},
+        }
+        assert behavior(helm.template(values)) == {
+            "scaleUp": {"stabilizationWindowSeconds": 0},
+            "scaleDown": {"stabilizationWindowSeconds": seconds, "policies": [policy]},
+        }
+
+
+def test_a_fleet_is_scaled_by_its_own_number_and_sidecars_by_the_recorded_one(helm4: Helm) -> None:
+    """A kvwatch beside each engine knows no more than its own; one that sees all of them needs no recording rule."""
+    values = yaml.safe_load(named("sidecar-keda").read_text(encoding="utf-8"))
+    recorded = one(helm4.template(values), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    assert recorded.startswith("max(model:kvwatch_replicas_required:")
+    own = one(helm4.template(values | {"mode": "fleet"}), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    assert own.startswith("max(kvwatch_replicas_required{")
 
 
 def test_a_sidecar_has_no_readiness_probe(helm4: Helm) -> None:

@@ -70,11 +70,6 @@ annotations:
 {{- default (include "kvwatch.engineNamespaces" . | fromJsonArray | first) .Values.autoscaling.namespace -}}
 {{- end -}}
 
-{{/* The external metric of a model, by its model_name. */}}
-{{- define "kvwatch.replicasMetric" -}}
-kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (lower .) "_" | trimAll "_" }}
-{{- end -}}
-
 {{/* {a: b, c: d} as "a=b,c=d", a label selector. */}}
 {{- define "kvwatch.labelSelector" -}}
 {{- $terms := list -}}
