@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 import kvwatch
+from kvwatch.cli import make_parser
 from kvwatch.config.load import read_config
 from kvwatch.export.catalog import CATALOG
+from kvwatch.shell.discovery import in_shard
 from tests.helm.chart import CHART, Helm, Object, cases, kinds, one, pod_templates
 from tests.helm.schemas import VERSIONS, faults
 
@@ -62,7 +64,13 @@ def test_objects_are_as_in_the_golden_file(helm: Helm, case: Path) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @each_case
 def test_objects_are_known_to_kubernetes(helm4: Helm, case: Path, version: str) -> None:
-    """Each object fits the schema of its kind, in old and new versions of Kubernetes, and has no unknown field."""
+    """Each object fits the schema of its kind, in old and new versions of Kubernetes, and has no unknown field.
+
+    A version that cannot do what the case asks for is refused.
+    """
+    if case.stem == "fleet-shards" and version == "1.27":
+        assert "needs Kubernetes 1.28" in helm4.try_template(case, "--kube-version", version).stderr
+        return
     objects = helm4.template(case, "--kube-version", version)
     assert [fault for item in objects for fault in faults(item, version)] == []
 
@@ -110,6 +118,7 @@ def test_selectors_select_and_ports_exist(helm4: Helm, case: Path) -> None:
             selectors = {
                 "Deployment": lambda spec: spec["selector"]["matchLabels"],
                 "DaemonSet": lambda spec: spec["selector"]["matchLabels"],
+                "StatefulSet": lambda spec: spec["selector"]["matchLabels"],
                 "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
                 "PodMonitor": lambda spec: spec["selector"]["matchLabels"],
                 "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
@@ -125,8 +134,12 @@ def test_selectors_select_and_ports_exist(helm4: Helm, case: Path) -> None:
                 assert {e["port"] for e in spec["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
             if item["kind"] == "PodMonitor":
                 assert {endpoint["port"] for endpoint in spec["podMetricsEndpoints"]} <= ports
+            if item["kind"] == "StatefulSet":
+                assert spec["serviceName"] == one(objects, "Service")["metadata"]["name"]
         mounts = {mount["name"] for c in pod["spec"]["containers"] for mount in c.get("volumeMounts", ())}
-        assert mounts == {volume["name"] for volume in pod["spec"]["volumes"]}
+        templates = [item["spec"].get("volumeClaimTemplates", []) for item in objects if "spec" in item]
+        claims = {claim["metadata"]["name"] for claims in templates for claim in claims}
+        assert mounts == {volume["name"] for volume in pod["spec"]["volumes"]} | claims
 
 
 @each_case
@@ -269,6 +282,52 @@ def test_a_fleet_is_scaled_by_its_own_number_and_sidecars_by_the_recorded_one(he
     assert recorded.startswith("max(model:kvwatch_replicas_required:")
     own = one(helm4.template(values | {"mode": "fleet"}), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
     assert own.startswith("max(kvwatch_replicas_required{")
+
+
+def test_shards_watch_every_engine_once(helm4: Helm) -> None:
+    """With the index that Kubernetes gives each pod, the flags of a StatefulSet's pods share out all targets."""
+    objects = helm4.template(named("fleet-shards"))
+    assert "Deployment" not in kinds(objects)
+    spec = one(objects, "StatefulSet")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    (variable,) = container["env"]
+    path = "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert variable == {"name": "KVWATCH_SHARD", "valueFrom": {"fieldRef": {"fieldPath": path}}}
+    shards = []
+    for index in range(spec["replicas"]):
+        arguments = [argument.replace("$(KVWATCH_SHARD)", str(index)) for argument in container["args"]]
+        shards.append(make_parser().parse_args(arguments).shard)
+    names = [f"vllm-{number}:8000" for number in range(100)]
+    watched = [name for shard in shards for name in names if in_shard(name, shard)]
+    assert sorted(watched) == sorted(names)
+    assert len(shards) == 4
+
+
+def test_what_shards_have_learnt_is_kept_apart(helm4: Helm) -> None:
+    """Each has a claim of its own where persistence is on, a volume of its own where it is off."""
+    values = yaml.safe_load(named("fleet-shards").read_text(encoding="utf-8"))
+    objects = helm4.template(values)
+    assert "PersistentVolumeClaim" not in kinds(objects)
+    (claim,) = one(objects, "StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert (claim["metadata"]["name"], claim["spec"]["storageClassName"]) == ("kvwatch-state", "fast")
+    without = one(helm4.template(values | {"persistence": {}}), "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in without
+    (volume,) = (v for v in without["template"]["spec"]["volumes"] if v["name"] == "kvwatch-state")
+    assert "emptyDir" in volume
+
+
+def test_parts_of_a_fleet_are_added_up_by_the_rules(helm4: Helm) -> None:
+    """A shard exports no number of a model: adapter and KEDA ask for recorded ones, of whichever release shards."""
+    values = yaml.safe_load(named("fleet-shards").read_text(encoding="utf-8"))
+    own = {name: value for name, value in values.items() if name != "fleet"}
+    for case in (values, own | {"config": {"discovery": {"shard": "0/2"}}}, own | {"extraArgs": ["--shard=0/2"]}):
+        if "config" in case:
+            case["config"]["targets"] = [{"url": "http://vllm:8000"}]
+        objects = helm4.template(case)
+        query = one(objects, "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+        assert query.startswith("max(model:kvwatch_replicas_required:")
+        (adapter,) = (i["data"]["config.yaml"] for i in objects if "config.yaml" in i.get("data", {}))
+        assert "seriesQuery: model:kvwatch_replicas_required:" in adapter
 
 
 def test_a_sidecar_has_no_readiness_probe(helm4: Helm) -> None:

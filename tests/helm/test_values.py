@@ -65,6 +65,7 @@ def test_every_value_is_described_in_the_readme() -> None:
         ("modus=fleet", "modus"),
         ("mode=daemon", "mode"),
         ("config.scrape.intervall=1s", "intervall"),
+        ("fleet.shards=0", "shards"),
         ("config.targets[0].max_num_seqs=many", "max_num_seqs"),
         ("config.targets[0].name=without-url", "url"),
         ("engines.port=0", "port"),
@@ -116,6 +117,18 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
         (
             "autoscaling.keda.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m",
             "autoscaling.keda.serverAddress is missing",
+        ),
+        ("mode=node-agent,fleet.shards=2", "fleet.shards is for mode fleet"),
+        ("fleet.shards=2,config.discovery.shard=0/2", "leave the shard out of config.discovery.shard"),
+        ("fleet.shards=2,extraArgs[0]=--shard=0/2", "leave the shard out of extraArgs"),
+        ("fleet.shards=2,persistence.enabled=true,persistence.existingClaim=x", "each gets a claim of its own"),
+        ("fleet.shards=2,service.type=NodePort", "another part of the fleet at each request"),
+        ("fleet.shards=2,config.traces.enabled=true", "a span must reach the process that watches its engine"),
+        ("fleet.shards=2,fullnameOverride=" + 53 * "x", "too long for the name of a StatefulSet"),
+        (
+            "fleet.shards=2,autoscaling.keda.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m,"
+            "autoscaling.keda.trigger=metrics-api",
+            "each shard knows its part only; use prometheus with the recording rules",
         ),
         (
             "mode=sidecar,engines.matchLabels.app=x,autoscaling.keda.enabled=true,autoscaling.target.name=x,"

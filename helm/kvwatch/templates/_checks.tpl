@@ -19,6 +19,29 @@
 {{- if and $v.persistence.enabled (ne $v.mode "fleet") -}}
 {{- fail "persistence.enabled is for mode fleet" -}}
 {{- end -}}
+{{- if and (gt (int $v.fleet.shards) 1) (ne $v.mode "fleet") -}}
+{{- fail (printf "fleet.shards is for mode fleet: in mode %s each kvwatch has its own engines already" $v.mode) -}}
+{{- end -}}
+{{- if include "kvwatch.isSharded" . -}}
+{{- if semverCompare "<1.28-0" .Capabilities.KubeVersion.Version -}}
+{{- fail (printf "fleet.shards needs Kubernetes 1.28 or later, which tells a pod its index; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if gt (len (include "kvwatch.fullname" .)) 52 -}}
+{{- fail (printf "%s is too long for the name of a StatefulSet; set fullnameOverride to 52 characters or less" (include "kvwatch.fullname" .)) -}}
+{{- end -}}
+{{- with include "kvwatch.ownShard" . -}}
+{{- fail (printf "fleet.shards tells each process its part; leave the shard out of %s" .) -}}
+{{- end -}}
+{{- if and $v.persistence.enabled $v.persistence.existingClaim -}}
+{{- fail "persistence.existingClaim is one volume and fleet.shards are several processes; leave it empty, and each gets a claim of its own" -}}
+{{- end -}}
+{{- if ne $v.service.type "ClusterIP" -}}
+{{- fail (printf "service.type %s with fleet.shards would show another part of the fleet at each request; ask Prometheus for the whole" $v.service.type) -}}
+{{- end -}}
+{{- if dig "traces" "enabled" false $v.config -}}
+{{- fail "config.traces with fleet.shards cannot work: a span must reach the process that watches its engine, and vLLM does not know which that is" -}}
+{{- end -}}
+{{- end -}}
 {{- $a := $v.autoscaling -}}
 {{- if and $a.hpa.enabled $a.keda.enabled -}}
 {{- fail "autoscaling.hpa.enabled and autoscaling.keda.enabled would fight over one workload; keep one of them" -}}
@@ -47,6 +70,9 @@
 {{- end -}}
 {{- if and (eq $a.keda.trigger "metrics-api") (ne $v.mode "fleet") -}}
 {{- fail "autoscaling.keda.trigger metrics-api asks one kvwatch for the whole model, so it needs mode fleet; use prometheus" -}}
+{{- end -}}
+{{- if and (eq $a.keda.trigger "metrics-api") (not (include "kvwatch.knowsModels" .)) -}}
+{{- fail "autoscaling.keda.trigger metrics-api asks one kvwatch for the whole model, and each shard knows its part only; use prometheus with the recording rules" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

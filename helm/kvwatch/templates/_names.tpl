@@ -78,3 +78,23 @@ annotations:
 {{- end -}}
 {{- join "," $terms -}}
 {{- end -}}
+
+{{/* Whether the chart itself splits the engines over processes. */}}
+{{- define "kvwatch.isSharded" -}}
+{{- if and (eq .Values.mode "fleet") (gt (int .Values.fleet.shards) 1) }}true{{ end -}}
+{{- end -}}
+
+{{/* The part of the engines that the user has given this release; empty is all of them. */}}
+{{- define "kvwatch.ownShard" -}}
+{{- $shard := dig "discovery" "shard" "" .Values.config -}}
+{{- if not (has $shard (list "" "0/1")) }}config.discovery.shard{{ else if regexMatch "(^| )--shard( |=|$)" (join " " .Values.extraArgs) }}extraArgs{{ end -}}
+{{- end -}}
+
+{{/* The service of mode `fleet`. A headless one has another name, because a service cannot become headless. */}}
+{{- define "kvwatch.serviceName" -}}
+{{- if include "kvwatch.isSharded" . -}}
+{{- printf "%s-shards" (include "kvwatch.fullname" .) -}}
+{{- else -}}
+{{- include "kvwatch.fullname" . -}}
+{{- end -}}
+{{- end -}}

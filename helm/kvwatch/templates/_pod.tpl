@@ -7,12 +7,23 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
   - run
   - --config=/etc/kvwatch/kvwatch.yaml
+  {{- if include "kvwatch.isSharded" . }}
+  - --shard=$(KVWATCH_SHARD)/{{ int .Values.fleet.shards }}
+  {{- end }}
   {{- with .Values.extraArgs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .Values.extraEnv }}
+{{- if or .Values.extraEnv (include "kvwatch.isSharded" .) }}
 env:
+  {{- if include "kvwatch.isSharded" . }}
+  - name: KVWATCH_SHARD
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.labels['apps.kubernetes.io/pod-index']
+  {{- end }}
+  {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom:
@@ -64,6 +75,7 @@ volumeMounts:
 - name: kvwatch-config
   configMap:
     name: {{ include "kvwatch.fullname" . }}
+{{- if not (and (include "kvwatch.isSharded" .) .Values.persistence.enabled) }}
 - name: kvwatch-state
   {{- if and (eq .Values.mode "fleet") .Values.persistence.enabled }}
   persistentVolumeClaim:
@@ -72,6 +84,7 @@ volumeMounts:
   emptyDir:
     sizeLimit: 64Mi
   {{- end }}
+{{- end }}
 {{- if eq .Values.mode "node-agent" }}
 - name: pod-logs
   hostPath:
@@ -145,4 +158,15 @@ spec:
   topologySpreadConstraints:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
+
+{{- define "kvwatch.claimSpec" -}}
+accessModes:
+  {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClass }}
+storageClassName: {{ . }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.persistence.size }}
 {{- end -}}

@@ -2,7 +2,8 @@
 
 {{/* Whether one kvwatch watches all engines of a model, so that its own numbers of the model are whole. */}}
 {{- define "kvwatch.knowsModels" -}}
-{{- if eq .Values.mode "fleet" }}true{{ end -}}
+{{- $part := or (include "kvwatch.isSharded" .) (include "kvwatch.ownShard" .) -}}
+{{- if and (eq .Values.mode "fleet") (not $part) }}true{{ end -}}
 {{- end -}}
 
 {{/* The series that says how many replicas a model needs. Where several kvwatch have a part each, the recording rules add
