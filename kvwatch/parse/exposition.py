@@ -5,7 +5,8 @@ the same in both, and what each means is known to :mod:`kvwatch.parse.vllm` alon
 
 A server repeats the same series in every scrape, so the reader remembers the bytes of each wanted series key
 (``name{labels}``, exactly as written) with the slot that holds its value. A line seen before then costs two
-splits and two look-ups; its labels are parsed once. What is remembered never changes what is read: after each
+splits and two look-ups; its labels are parsed once. Where all lines are those of the scrape before, in the same
+order, even that is saved: :mod:`kvwatch.parse.shape`. What is remembered never changes what is read: after each
 scrape it is cut down to the series of that scrape.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from kvwatch.parse.line import BLANK, NAME, labels_of, number_in
+from kvwatch.parse.shape import Shape, ShapeLearner
 
 MAX_LINE_BYTES = 16_384
 MAX_SERIES = 32_768
@@ -26,6 +28,8 @@ MAX_BODY_BYTES = 64 << 20
 _MAX_NAMES = 4_096
 _MAX_NAME_BYTES = 256
 _USUAL_VALUE_BYTES = 32
+_LONGEST_PAUSE_SCRAPES = 64
+"""Between two attempts to learn the shape of a target whose shape never stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,19 @@ class SampleReader:
         self._known: tuple[Series, ...] = ()
         self._raw: list[bytes | None] = []
         """What follows the key on the line of each slot; None while this scrape has not shown it."""
+        self._shape: Shape | None = None
+        self._learner: ShapeLearner | None = None
+        self._place = 0
+        """Number of the next line in the shape."""
+        self._pause = self._next_pause = 0
+        """Scrapes until the shape is learnt again, now and when it is lost the next time."""
         self.reset()
 
     def reset(self) -> None:
         """Forget the exposition being read, as when the connection broke; keep what is known of the series."""
         self._raw = [None] * len(self._slots)
+        self._place = 0
+        self._learner = ShapeLearner() if self._shape is None and not self._pause else None
         self._tail = b""
         self._last = b""
         self._cutting = False
@@ -94,13 +106,20 @@ class SampleReader:
         lines = (self._tail + chunk).split(b"\n")
         self._tail = lines.pop()
         if lines:
-            self._take(lines)
+            if self._shape is None or not self._shape.take(lines, self._place, self._raw):
+                self._lose_shape()
+                self._take(lines)
+                if self._learner is not None:
+                    self._learner.take(lines, self._verdicts, self._slots)
+            self._place += len(lines)
             self._last = lines[-1]
         if len(self._tail) > MAX_LINE_BYTES:
             self._lose(self._tail)
             self._last = self._tail[:1]
             self._tail = b""
             self._cutting = True
+            self._lose_shape()
+            self._learner = None
 
     def finish(self) -> Samples:
         """The samples of the exposition fed so far; the next bytes begin another one.
@@ -113,6 +132,7 @@ class SampleReader:
             self._bad_lines += 1
         if None in self._raw:
             self._forget_unseen()
+        self._keep_shape()
         if len(self._known) != len(self._series):
             self._known = tuple(self._series)
         values = self._values()
@@ -120,6 +140,27 @@ class SampleReader:
         samples = Samples(self._known, values, self._bad_lines, self._dropped, openmetrics)
         self.reset()
         return samples
+
+    def _keep_shape(self) -> None:
+        """At the end of an exposition keep its shape, if all of it was as usual."""
+        if self._shape is not None:
+            self._next_pause = 0
+        elif self._learner is None:
+            self._pause = max(0, self._pause - 1)
+        else:
+            self._shape = self._learner.shape()
+            if self._shape is None:
+                self._wait_longer()
+
+    def _lose_shape(self) -> None:
+        """Read line by line from here on, and learn the shape of one of the next expositions."""
+        if self._shape is not None:
+            self._shape = None
+            self._wait_longer()
+
+    def _wait_longer(self) -> None:
+        self._pause = self._next_pause
+        self._next_pause = min(_LONGEST_PAUSE_SCRAPES, 2 * self._next_pause + 1)
 
     def _take(self, lines: list[bytes]) -> None:
         """Read whole lines. This loop is where the time goes."""
@@ -201,6 +242,9 @@ class SampleReader:
         self._series = [self._series[old] for old in seen]
         self._known = tuple(self._series)
         self._key_bytes = sum(map(len, self._slots))
+        self._lose_shape()
+        if self._learner is not None:
+            self._learner.give_up()
 
     def _lose(self, line: bytes) -> None:
         """Count a line that cannot be read to its end, unless it is a comment or of a family not wanted."""
