@@ -29,7 +29,7 @@ from kvwatch.config import (
 )
 from kvwatch.core.fleet import Fleet
 from kvwatch.discovering import Discoverer, refuse_missing_extra
-from kvwatch.export.collector import FleetCollector, make_registry
+from kvwatch.export.exposition import Exposition
 from kvwatch.facts import Settings
 from kvwatch.parse import ExpositionReader
 from kvwatch.shell.client import Client, Target, new_session
@@ -110,8 +110,8 @@ class Daemon:
             OSError: the address cannot be listened on.
         """
         server_config = self.config.server
-        registry = make_registry(FleetCollector(self.view, self._metrics.samples), ProcessCollector(registry=None))
-        pages = Pages(registry, self.view, lambda: self._serving)
+        exposition = Exposition(self.view, self._metrics.samples, ProcessCollector(registry=None))
+        pages = Pages(exposition, self.view, lambda: self._serving)
         listen = Listen(server_config.host, server_config.port, self._tls)
         server = HttpServer(pages, listen, more=self._traces.routes() if self._traces else ())
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()

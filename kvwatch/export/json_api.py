@@ -7,7 +7,7 @@ value; what is unknown is left out. Nothing that is not finite leaves, so the ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
@@ -21,19 +21,23 @@ _REPLICAS = MODEL_METRICS[0].field
 
 def fleet_json(view: FleetView, *, targets: bool = False) -> Json:
     """The contract's object for one view; with ``targets`` also the health of every scraped server."""
+    return {"t": view.at, **{key: list(part) for key, part in fleet_lists(view, targets=targets).items()}}
+
+
+def fleet_lists(view: FleetView, *, targets: bool = False) -> dict[str, Iterator[Json]]:
+    """The lists of that object by their keys; what is in them is made while they are read."""
     required = {(model.model_name, model.role): model.replicas_required for model in view.models}
-    document: Json = {
-        "t": view.at,
-        "engines": [
+    lists: dict[str, Iterator[Json]] = {
+        "engines": (
             engine_json(engine, required.get((engine.model_name, target.role)))
             for target in view.targets
             for engine in target.engines
-        ],
+        )
     }
     if targets:
-        document["models"] = [model_json(model) for model in view.models]
-        document["targets"] = [target_json(target) for target in view.targets]
-    return document
+        lists["models"] = map(model_json, view.models)
+        lists["targets"] = map(target_json, view.targets)
+    return lists
 
 
 def engine_json(engine: EngineView, replicas_required: float | None = None) -> Json:

@@ -10,20 +10,23 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
 from aiohttp import web
-from prometheus_client.registry import CollectorRegistry
 
 from kvwatch import __version__
-from kvwatch.export.collector import expose
-from kvwatch.export.json_api import fleet_json
+from kvwatch.export.exposition import Exposition, asks_for_openmetrics, content_type
+from kvwatch.export.json_api import fleet_lists
 from kvwatch.export.page import STYLE_SOURCE, page
 from kvwatch.views import FleetView
 
+T = TypeVar("T")
 _MAX_REQUEST_BYTES = 16 * 1024
 _COMPRESS_ABOVE_BYTES = 8 * 1024
+_SLICE_SECONDS = 0.005
+"""Longest stretch of work on a page before scrapes that are due have their turn."""
 _HEADERS = {
     "Server": f"kvwatch/{__version__}",
     "X-Content-Type-Options": "nosniff",
@@ -43,20 +46,28 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What the endpoint shows: the registry behind /metrics, the view behind the API, and the readiness."""
+    """What the endpoint shows: what writes /metrics, the view behind the API, and the readiness."""
 
-    registry: CollectorRegistry
+    exposition: Exposition
     view: Callable[[], FleetView]
     ready: Callable[[], bool]
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One page is made at a time, so that many clients cost no more memory than one."""
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: text format 0.0.4, or OpenMetrics 1.0 where it is asked for."""
-        body, content_type = expose(self.registry, ",".join(request.headers.getall("Accept", [])))
-        return _compressed(web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"}))
+        openmetrics = asks_for_openmetrics(",".join(request.headers.getall("Accept", [])))
+        async with self._turn:
+            body = "".join(await _in_slices(self.exposition.pieces(openmetrics=openmetrics))).encode()
+        headers = {"Content-Type": content_type(openmetrics), "Vary": "Accept"}
+        return _compressed(web.Response(body=body, headers=headers))
 
     async def engines(self, _request: web.Request) -> web.Response:
         """GET /api/v1/engines: the contract's JSON and the health of every target."""
-        body = orjson.dumps(fleet_json(self.view(), targets=True), option=orjson.OPT_SERIALIZE_NUMPY)
+        async with self._turn:
+            view = self.view()
+            lists = {key: await _in_slices(part) for key, part in fleet_lists(view, targets=True).items()}
+            body = orjson.dumps({"t": view.at, **lists}, option=orjson.OPT_SERIALIZE_NUMPY)
         return _compressed(web.Response(body=body, content_type="application/json"))
 
     async def healthy(self, _request: web.Request) -> web.Response:
@@ -190,6 +201,19 @@ async def _plain_errors(
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+
+
+async def _in_slices(pieces: Iterable[T]) -> list[T]:
+    """All pieces, made a few milliseconds' worth at a time; what is due meanwhile has its turn between."""
+    loop = asyncio.get_running_loop()
+    found = []
+    began = loop.time()
+    for piece in pieces:
+        found.append(piece)
+        if loop.time() - began > _SLICE_SECONDS:
+            await asyncio.sleep(0)
+            began = loop.time()
+    return found
 
 
 def _compressed(response: web.Response) -> web.Response:

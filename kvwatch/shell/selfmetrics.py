@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from kvwatch import __version__
 from kvwatch.export.catalog_self import SELF_METRICS
-from kvwatch.export.collector import Samples
 from kvwatch.export.metric import Kind, Scope
+from kvwatch.export.series import Samples
 
 LogCounts = dict[str, dict[str, dict[str, float]]]
 """Counts by target, name and value."""

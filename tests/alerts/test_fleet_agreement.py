@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
-from kvwatch.export.collector import FleetCollector, expose, make_registry
+from kvwatch.export.exposition import Exposition
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
 
 RULES = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
@@ -47,9 +47,9 @@ def target(name: str, arrivals: float, service_rate: float) -> TargetView:
 
 def sidecar_series(view: TargetView) -> list[dict[str, str]]:
     """What a Prometheus has that scrapes a kvwatch beside this server: each pod's kvwatch calls it localhost."""
-    registry = make_registry(FleetCollector(lambda: FleetView(0.0, (view,))))
+    exposition = Exposition(lambda: FleetView(0.0, (view,)))
     series = []
-    for family in text_string_to_metric_families(expose(registry, "")[0].decode()):
+    for family in text_string_to_metric_families(exposition.text()[0].decode()):
         for sample in family.samples:
             labels = {**sample.labels, "target": "localhost:8000", "instance": view.target}
             shown = ", ".join(f'{key}="{value}"' for key, value in labels.items())

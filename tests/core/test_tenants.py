@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from kvwatch.core.tenants import Tenants, label_of
-from kvwatch.export.collector import FleetCollector, expose, make_registry
+from kvwatch.export.exposition import Exposition
 from kvwatch.facts import RequestRecord
 from kvwatch.queueing.capacity import KV, SEQS, TOKENS, mixture_rate
 from kvwatch.queueing.demand import request_demand
@@ -171,6 +171,6 @@ def test_hostile_tenants_leave_in_an_exposition_that_parses() -> None:
     assert uses is not None
     engine = EngineView("t", "m", "0", demand_share={u.label: u.demand_share for u in uses.tenants})
     view = FleetView(START, (TargetView("t", True, 0.1, 0.1, (engine,)),))
-    body, _ = expose(make_registry(FleetCollector(lambda: view)), "")
+    body, _ = Exposition(lambda: view).text()
     (family,) = [f for f in text_string_to_metric_families(body.decode()) if f.name == "kvwatch_demand_share"]
     assert len({s.labels["tenant"] for s in family.samples}) == len(family.samples) == len(names)

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from kvwatch.export.collector import FleetCollector, make_registry
+from kvwatch.export.exposition import Exposition
 from kvwatch.facts import RequestRecord
 from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.otlp import TraceReceiver, TraceSettings
@@ -69,7 +69,7 @@ async def receiving(*targets: str, settings: TraceSettings | None = None, **chan
         taken, metrics, replace(settings or TraceSettings(), **changes), lambda: holder[0].now if holder else NOW
     )
     receiver.follow({name: name for name in targets} or {"vllm": "vllm"})
-    pages = Pages(make_registry(FleetCollector(lambda: FleetView(0.0))), lambda: FleetView(0.0), lambda: True)
+    pages = Pages(Exposition(lambda: FleetView(0.0)), lambda: FleetView(0.0), lambda: True)
     server = HttpServer(pages, Listen("127.0.0.1", 0), more=receiver.routes())
     async with receiver.running(), aiohttp.ClientSession(auto_decompress=False) as session:
         await server.start()

@@ -13,8 +13,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from kvwatch.export.collector import FleetCollector, make_registry
+from kvwatch.export.exposition import Exposition
+from kvwatch.shell import http
 from kvwatch.shell.http import HttpServer, Limits, Listen, Pages
 from kvwatch.views import FleetView
 from tests.export.full_view import fleet, full_engine
@@ -33,7 +35,7 @@ async def serving(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[HttpServer]:
     """A server on a free port of the loopback address."""
-    pages = Pages(make_registry(FleetCollector(view)), view, lambda: ready)
+    pages = Pages(Exposition(view), view, lambda: ready)
     server = HttpServer(pages, Listen("127.0.0.1", 0, tls), limits)
     await server.start()
     try:
@@ -74,6 +76,21 @@ async def test_metrics_come_in_the_format_that_is_asked_for() -> None:
         response, body = await ask(server, "/metrics")
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert b"\nkvwatch_service_rate{" in body
+
+
+async def test_a_page_of_many_engines_leaves_room_for_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While /metrics and the API are made, what is due has its turn again and again."""
+    monkeypatch.setattr(http, "_SLICE_SECONDS", 0.0)
+    view = fleet(*(full_engine(engine=str(number)) for number in range(50)))
+    pages = Pages(Exposition(lambda: view), lambda: view, lambda: True)
+    for page in (pages.metrics, pages.engines):
+        making = asyncio.ensure_future(page(make_mocked_request("GET", "/")))
+        turns = 0
+        while not making.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 50
+        assert (await making).status == 200
 
 
 async def test_each_request_sees_a_fresh_view() -> None:
@@ -228,7 +245,7 @@ async def test_https_is_served_with_a_certificate() -> None:
 async def test_a_taken_port_is_an_error() -> None:
     """Two servers on one port are refused by the system, and that is passed on."""
     async with serving() as server:
-        second = HttpServer(Pages(make_registry(), fleet, lambda: True), Listen("127.0.0.1", server.port))
+        second = HttpServer(Pages(Exposition(fleet), fleet, lambda: True), Listen("127.0.0.1", server.port))
         with pytest.raises(OSError, match="address already in use"):
             await second.start()
         await second.stop()

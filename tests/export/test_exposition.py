@@ -1,4 +1,4 @@
-"""A view becomes families at each scrape, and nothing outlives it."""
+"""A view becomes text at each scrape, and nothing outlives it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import subprocess
 from dataclasses import fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
-from kvwatch.export.collector import FleetCollector, expose, make_registry
+from kvwatch.export.collector import FleetCollector
+from kvwatch.export.exposition import Exposition
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import EngineView, FleetView, ModelView
@@ -24,11 +31,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def series(view: FleetView, accept: str = "") -> Series:
     """Every series of the exposition, by name and labels."""
-    metrics = SelfMetrics()
-    metrics.add_target("localhost:8000")
-    metrics.count("kvwatch_discovery_failures_total", "dns[0]")
-    metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
-    body, content_type = expose(make_registry(FleetCollector(lambda: view, metrics.samples)), accept)
+    body, content_type = Exposition(lambda: view, own_numbers().samples).text(accept)
     parse = parse_openmetrics if content_type.startswith("application/openmetrics") else parse_text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -110,11 +113,11 @@ def test_what_is_not_finite_is_absent(poison: float) -> None:
 
 
 def test_a_series_is_gone_when_the_view_no_longer_has_it() -> None:
-    """Nothing is kept between two scrapes of one registry."""
+    """No series is kept from one scrape to the next."""
     views = [fleet(full_engine()), fleet()]
-    registry = make_registry(FleetCollector(lambda: views.pop(0)))
-    assert b"kvwatch_service_rate{" in expose(registry, "")[0]
-    assert b"kvwatch_service_rate{" not in expose(registry, "")[0]
+    exposition = Exposition(lambda: views.pop(0))
+    assert b"kvwatch_service_rate{" in exposition.text()[0]
+    assert b"kvwatch_service_rate{" not in exposition.text()[0]
 
 
 def test_hostile_label_values_are_escaped() -> None:
@@ -126,20 +129,77 @@ def test_hostile_label_values_are_escaped() -> None:
 
 def test_the_format_follows_the_accept_header() -> None:
     """Text 0.0.4 unless OpenMetrics is asked for; nonsense is text."""
-    registry = make_registry(FleetCollector(fleet))
+    exposition = Exposition(fleet)
     for accept in ("", "*/*", "text/plain", "application/openmetrics-text;q=0", "\x00;=,;;", "text/html"):
-        assert expose(registry, accept)[1] == "text/plain; version=0.0.4; charset=utf-8"
+        assert exposition.text(accept)[1] == "text/plain; version=0.0.4; charset=utf-8"
     for accept in ("application/openmetrics-text", "text/plain;q=0.1, Application/OpenMetrics-Text; version=nonsense"):
-        body, content_type = expose(registry, accept)
+        body, content_type = exposition.text(accept)
         assert content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
         assert body.endswith(b"# EOF\n")
 
 
-def test_two_registries_do_not_share_metrics() -> None:
-    """Two daemons may live in one process."""
-    first, second = make_registry(FleetCollector(lambda: fleet(full_engine()))), make_registry(FleetCollector(fleet))
-    assert b"kvwatch_service_rate{" in expose(first, "")[0]
-    assert b"kvwatch_service_rate{" not in expose(second, "")[0]
+def own_numbers() -> SelfMetrics:
+    """Self-metrics of each kind, with a label that needs escapes."""
+    metrics = SelfMetrics()
+    metrics.add_target("localhost:8000")
+    metrics.count("kvwatch_scrapes_total", "localhost:8000", "success", by=12345678.0)
+    metrics.count("kvwatch_discovery_failures_total", 'dns["a\\b\n"]')
+    metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
+    return metrics
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(['"', "\\", "\n", '\\"\n{}='])
+numbers = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 123456.0, 1234567.0, 1e21, 1e-9, 5e-324])
+
+
+@given(
+    values=st.lists(numbers, min_size=len(ENGINE_METRICS), max_size=len(ENGINE_METRICS)),
+    name=texts,
+    key=texts,
+    openmetrics=st.booleans(),
+)
+def test_the_text_is_that_of_the_reference_library(values: list[float], name: str, key: str, openmetrics: bool) -> None:
+    """Byte for byte, in both formats, whatever the numbers and the labels are."""
+    known = {
+        metric.field: {key: value, "b": 1.0} if metric.extra_labels else value
+        for metric, value in zip(ENGINE_METRICS, values, strict=True)
+    }
+    engines = (replace(full_engine(), model_name=name, **known), full_engine(engine=key))
+    view = fleet(*engines)
+    metrics = own_numbers()
+    registry = CollectorRegistry()
+    registry.register(FleetCollector(lambda: view, metrics.samples))
+    reference = (generate_openmetrics if openmetrics else generate_latest)(registry)
+    text, _ = Exposition(lambda: view, metrics.samples).text("application/openmetrics-text" if openmetrics else "")
+    assert text == reference
+
+
+def test_lines_that_are_kept_are_those_of_the_view_that_is_shown() -> None:
+    """An engine whose view is another one is written anew, and one whose view is the same is not."""
+    engines = [full_engine(engine=str(number)) for number in range(3)]
+    views = [fleet(*engines), fleet(*engines), fleet(engines[0], replace(engines[1], service_rate=77.5)), fleet()]
+    exposition = Exposition(lambda: views[0])
+    written = []
+    while views:
+        pieces = list(exposition.pieces(openmetrics=False))
+        written.append(pieces.count(""))
+        assert "".join(pieces).encode() == Exposition(lambda: views[0]).text()[0]
+        views.pop(0)
+    assert written == [3, 0, 1, 0]
+
+
+class _Other(Collector):
+    """A collector of Prometheus' library with one gauge."""
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily("other", "Something else.", value=3.0)]
+
+
+def test_families_of_other_collectors_follow() -> None:
+    """The process's own memory and CPU come from Prometheus' library, before the end mark where there is one."""
+    exposition = Exposition(fleet, dict, _Other())
+    assert exposition.text()[0].endswith(b"# TYPE other gauge\nother 3.0\n")
+    assert exposition.text("application/openmetrics-text")[0].endswith(b"# TYPE other gauge\nother 3.0\n# EOF\n")
 
 
 @pytest.mark.prometheus
@@ -148,11 +208,7 @@ def test_promtool_finds_no_fault_in_the_exposition() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not on the PATH")
-    metrics = SelfMetrics()
-    metrics.add_target("localhost:8000")
-    metrics.count("kvwatch_discovery_failures_total", "dns[0]")
-    metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
-    body, _ = expose(make_registry(FleetCollector(lambda: fleet(full_engine()), metrics.samples)), "")
+    body, _ = Exposition(lambda: fleet(full_engine()), own_numbers().samples).text()
     assert body.count(b"# TYPE") == len(CATALOG)
     done = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "", "")

@@ -1,0 +1,182 @@
+"""FleetView → the text of ``/metrics``, in pieces, so that a thousand engines do not hold up the event loop.
+
+Prometheus' own library writes the same text (the tests compare), but takes seconds for a thousand engines. The lines
+of an engine are kept as long as its view is the same object, and go with it: a series exists because the view holds
+its number. Numbers that are not finite never leave. The series are bounded by the targets of the configuration and by
+the core, which bounds the engines of a target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
+from kvwatch.export.catalog_model import MODEL_METRICS
+from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.metric import SCOPE_LABELS, Kind, Metric, Scope
+from kvwatch.export.series import ONE_HOT, Samples, Series, model_series, target_series, validity_series
+from kvwatch.views import EngineView, FleetView
+
+_PIECE_SERIES = 500
+_number: Callable[[float], str] = floatToGoString
+_generate_openmetrics: Callable[[CollectorRegistry], bytes] = generate_openmetrics
+_ENGINE_LABELS = SCOPE_LABELS[Scope.ENGINE]
+_COLUMNS = [(m.name, m.field, "".join(m.extra_labels), m.name in ONE_HOT) for m in ENGINE_METRICS]
+"""Name, field of the view, the label that is added or "", and whether only the one that is not 0 is shown."""
+_EXTRA_LABELS = frozenset(label for _, _, label, _ in _COLUMNS if label)
+_Lines = tuple[list[str], str]
+"""Of one engine: its lines of each of ENGINE_METRICS, and those of VALIDITY."""
+
+
+def asks_for_openmetrics(accept: str) -> bool:
+    """Whether an ``Accept`` header names OpenMetrics; where it does not, the classic text format 0.0.4 is meant."""
+    for offer in accept.lower().split(","):
+        media, *parameters = (part.strip() for part in offer.split(";"))
+        if media == "application/openmetrics-text" and "q=0" not in parameters:
+            return True
+    return False
+
+
+def content_type(openmetrics: bool) -> str:
+    """The content type of either format."""
+    return CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Exposition:
+    """Asks for a view and writes it down.
+
+    ``view`` gives the fleet as it is at that moment, ``self_samples`` the watcher's own numbers; both are called once
+    each time. ``others`` are collectors of Prometheus' library, with few series, whose families are added.
+    """
+
+    def __init__(
+        self, view: Callable[[], FleetView], self_samples: Callable[[], Samples] = dict, *others: Collector
+    ) -> None:
+        self._view = view
+        self._self_samples = self_samples
+        self._others = CollectorRegistry(auto_describe=False)
+        for collector in others:
+            self._others.register(collector)
+        self._written: dict[tuple[str, str, str], tuple[EngineView, _Lines]] = {}
+
+    def pieces(self, *, openmetrics: bool) -> Iterator[str]:
+        """The text, in pieces that take a millisecond or less each; some are empty."""
+        view, own = self._view(), self._self_samples()
+        engines: list[_Lines] = []
+        kept: dict[tuple[str, str, str], tuple[EngineView, _Lines]] = {}
+        for target in view.targets:
+            for engine in target.engines:
+                key = (engine.target, engine.model_name, engine.engine)
+                written = self._written.get(key)
+                if written is None or written[0] is not engine:
+                    written = (engine, _engine_lines(engine))
+                    yield ""
+                kept[key] = written
+                engines.append(written[1])
+        self._written = kept
+        for index, metric in enumerate(ENGINE_METRICS):
+            yield from _family(metric, ["".join([lines[index] for lines, _ in engines])], openmetrics)
+        for metric in MODEL_METRICS:
+            yield from _family(metric, _texts(metric, model_series(metric, view.models)), openmetrics)
+        yield from _family(VALIDITY, ["".join([validity for _, validity in engines])], openmetrics)
+        for metric, series in zip(TARGET_METRICS, target_series(view), strict=True):
+            yield from _family(metric, _texts(metric, series), openmetrics)
+        for metric in SELF_METRICS:
+            yield from _family(metric, _texts(metric, own.get(metric.name, ())), openmetrics)
+        rest = _generate_openmetrics(self._others) if openmetrics else generate_latest(self._others)
+        if rest:
+            yield rest.decode()
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The whole exposition in the format that an ``Accept`` header asks for, and its content type."""
+        openmetrics = asks_for_openmetrics(accept)
+        return "".join(self.pieces(openmetrics=openmetrics)).encode(), content_type(openmetrics)
+
+
+def _engine_lines(engine: EngineView) -> _Lines:
+    """All lines of one engine. With many engines this is where the time goes."""
+    own = (engine.target, engine.model_name, engine.engine)
+    bare = _labels(_ENGINE_LABELS, own)
+    around = {label: _around(label, own) for label in _EXTRA_LABELS}
+    found = []
+    for name, field, label, one_hot in _COLUMNS:
+        value = getattr(engine, field)
+        if label:
+            before, after = around[label]
+            found.append(
+                "".join(
+                    [
+                        f"{name}{before}{_escaped(key)}{after} {_number(number)}\n"
+                        for key, number in value.items()
+                        if math.isfinite(number) and (number or not one_hot)
+                    ]
+                )
+            )
+        elif value is not None and math.isfinite(value):
+            found.append(f"{name}{bare} {_number(value)}\n")
+        else:
+            found.append("")
+    return found, "".join(_lines(VALIDITY, validity_series(engine)))
+
+
+def _around(label: str, own: tuple[str, ...]) -> tuple[str, str]:
+    """What stands before and after the value of a label that is added to those of an engine."""
+    pairs = [(name, f'{name}="{_escaped(value)}"') for name, value in sorted(zip(_ENGINE_LABELS, own, strict=True))]
+    before = "".join([f"{pair}," for name, pair in pairs if name < label])
+    after = "".join([f",{pair}" for name, pair in pairs if name > label])
+    return f'{{{before}{label}="', f'"{after}}}'
+
+
+def _family(metric: Metric, texts: Iterable[str], openmetrics: bool) -> Iterator[str]:
+    """The family's lines after what describes it; nothing where there is none."""
+    head = _head(metric, openmetrics)
+    for text in texts:
+        if text:
+            yield head + text
+            head = ""
+
+
+def _texts(metric: Metric, series: Iterable[Series]) -> Iterator[str]:
+    """Lines of many series, some hundred at a time."""
+    lines: list[str] = []
+    for line in _lines(metric, series):
+        lines.append(line)
+        if len(lines) == _PIECE_SERIES:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+def _lines(metric: Metric, series: Iterable[Series]) -> Iterator[str]:
+    for labels, value in series:
+        if value is not None and math.isfinite(value):
+            yield f"{metric.name}{_labels(metric.labels, labels)} {_number(value)}\n"
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    pairs = sorted(zip(names, values, strict=True))
+    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in pairs]) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _head(metric: Metric, openmetrics: bool) -> str:
+    """HELP and TYPE; OpenMetrics names a counter and an info without their suffixes."""
+    name, kind, words = metric.name, metric.kind.value, metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    if openmetrics:
+        name = name.removesuffix({Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(metric.kind, ""))
+        words = words.replace('"', r"\"")
+    elif metric.kind is Kind.INFO:
+        kind = "gauge"
+    return f"# HELP {name} {words}\n# TYPE {name} {kind}\n"
