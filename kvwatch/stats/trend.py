@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Z90 = 1.6448536269514722
 """95th percentile of the normal law: the half-width of a two-sided 90% interval in standard deviations."""
@@ -37,10 +37,12 @@ def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int =
     t, x = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
     if float(x.max()) == float(x.min()):
         return Trend(0.0, 0.0, 0.0, significant=False)
-    i, j = np.triu_indices(n, k=1)
-    slopes = np.sort((x[j] - x[i]) / (t[j] - t[i]))
-    slope = float(np.median(slopes))
-    score = float(np.sign(x[j] - x[i]).sum())
+    i, j = _pairs(n)
+    rises = x[j] - x[i]
+    slopes = np.sort(rises / (t[j] - t[i]))
+    middle = len(slopes) // 2
+    slope = float(slopes[middle] if len(slopes) % 2 else (slopes[middle - 1] + slopes[middle]) / 2)
+    score = float(np.count_nonzero(rises > 0) - np.count_nonzero(rises < 0))
     deviation = sqrt(_score_variance(x) * _inflation(x - slope * t))
     # ranks of the interval's ends among the pairwise slopes: Sen (1968), section 6
     half = Z90 * deviation / 2
@@ -48,6 +50,11 @@ def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int =
     low = min(max(round(last / 2 - half), 0), last)
     high = min(max(round(last / 2 + half), 0), last)
     return Trend(slope, float(slopes[low]), float(slopes[high]), significant=abs(score) > Z90 * deviation)
+
+
+@lru_cache(maxsize=64)
+def _pairs(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    return np.triu_indices(n, k=1)
 
 
 def _score_variance(x: npt.NDArray[np.float64]) -> float:
@@ -58,11 +65,17 @@ def _score_variance(x: npt.NDArray[np.float64]) -> float:
     return (n * (n - 1) * (2 * n + 5) - correction) / 18
 
 
+def _mean_ranks(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, place, ties = np.unique(x, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(ties) - (ties - 1) / 2)[place], dtype=float)
+
+
 def _inflation(residuals: npt.NDArray[np.float64]) -> float:
     """n/n* of Hamed and Rao: by how much autocorrelation widens the variance of S; at least 1."""
     n = len(residuals)
     # equal residuals share a rank: ranked by their position they would look like a trend of their own
-    ranks = rankdata(residuals) - (n + 1) / 2
+    ranks = _mean_ranks(residuals) - (n + 1) / 2
     power = float(ranks @ ranks)
     if power == 0:
         return 1.0
