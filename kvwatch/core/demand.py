@@ -43,47 +43,71 @@ class DemandEstimates:
 def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint: float | None) -> DemandEstimates:
     """All estimates that the window's spans allow; ``joint`` is E[g] of a request log over the same window."""
     by_method: dict[str, float] = {} if joint is None else {"joint": joint}
-    requests = sum(s.count for s in spans)
-    moments = pair_moments([s.count for s in spans], [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
+    counts = [s.count for s in spans]
+    requests = sum(counts)
+    moments = pair_moments(counts, [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
     if moments is None or moments.mean_o <= 0:
         return DemandEstimates(by_method, requests)
     by_method["moments"] = mean_demand(moments, block_tokens, chunk_tokens)
-    occupancy = _occupancy(spans, moments.mean_o)
+    work = _work(spans)
+    occupancy = work.occupancy(moments.mean_o)
     if occupancy is not None:
         by_method["occupancy"] = occupancy
-    cached = _cached_ratio(spans)
     return DemandEstimates(
         by_method=by_method,
         requests=requests,
         moments=moments,
         steps=mean_steps(moments, chunk_tokens),
-        compute_tokens=moments.mean_s * (1 - (cached or 0.0)) + moments.mean_o - 1,
-        cached_ratio=cached,
-        decoding=_ratio(sum(s.generation_tokens for s in spans), sum(s.steps for s in spans)),
+        compute_tokens=moments.mean_s * (1 - (work.cached_ratio or 0.0)) + moments.mean_o - 1,
+        cached_ratio=work.cached_ratio,
+        decoding=work.decoding,
     )
 
 
-def _occupancy(spans: Sequence[Span], mean_output_tokens: float) -> float | None:
-    """Little's law in steps: token·steps held per request's worth of generated tokens.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the engine did over a window.
 
-    Requests are counted by tokens generated over mean output, which moves smoothly where finishes come in bursts.
-    Summing held tokens step by step keeps the estimate right while the step time moves with the memory held.
+    ``held_token_steps`` are Σ over steps of the KV tokens held, with the ``held_generated`` tokens made meanwhile;
+    ``None`` where they are known for less than half of the spans. ``cached_ratio`` is the share of prompt tokens that
+    were not computed, ``None`` where vLLM does not tell. ``decoding`` requests made a token in the mean step.
     """
-    known = [(s.held_token_steps, s.generation_tokens) for s in spans if s.held_token_steps is not None]
-    total, generated = sum(held for held, _ in known), sum(tokens for _, tokens in known)
-    if generated <= 0 or len(known) < len(spans) / 2:
-        return None
-    return total / (generated / mean_output_tokens) if total > 0 else None
+
+    held_token_steps: float | None
+    held_generated: float
+    cached_ratio: float | None
+    decoding: float | None
+
+    def occupancy(self, mean_output_tokens: float) -> float | None:
+        """E[g] by Little's law in steps: token·steps held per request's worth of generated tokens.
+
+        Requests are counted by tokens generated over mean output, which moves smoothly where finishes come in bursts.
+        Summing held tokens step by step keeps the estimate right while the step time moves with the memory held.
+        """
+        if not self.held_token_steps or self.held_generated <= 0:
+            return None
+        return self.held_token_steps / (self.held_generated / mean_output_tokens)
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 else None
-
-
-def _cached_ratio(spans: Sequence[Span]) -> float | None:
-    """Share of prompt tokens that were not computed here; ``None`` where vLLM does not tell."""
-    computed = [s.prompt_computed for s in spans]
-    prompt = sum(s.prompt_all for s in spans)
-    if prompt <= 0 or any(c is None for c in computed):
-        return None
-    return min(max(1 - sum(c for c in computed if c is not None) / prompt, 0.0), 1.0)
+def _work(spans: Sequence[Span]) -> _Work:
+    # one pass: an engine's view takes hundreds of spans, twice
+    held = held_generated = generated = steps = prompt = computed = 0.0
+    known, told = 0, True
+    for span in spans:
+        generated += span.generation_tokens
+        steps += span.steps
+        prompt += span.prompt_all
+        if span.held_token_steps is not None:
+            held += span.held_token_steps
+            held_generated += span.generation_tokens
+            known += 1
+        if span.prompt_computed is None:
+            told = False
+        else:
+            computed += span.prompt_computed
+    return _Work(
+        held_token_steps=held if known >= len(spans) / 2 else None,
+        held_generated=held_generated,
+        cached_ratio=min(max(1 - computed / prompt, 0.0), 1.0) if told and prompt > 0 else None,
+        decoding=generated / steps if steps > 0 else None,
+    )

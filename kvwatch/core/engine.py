@@ -290,7 +290,7 @@ class EngineEstimator:
 
     def _observed(self) -> ObservedRate | None:
         """Observed service rate, from one mean lifetime after the backlog began."""
-        step = self._steps.get()
+        step = self._steps.get() if self._backlog.active else None
         if step is None:
             return None
         spans = self._lengths.spans()

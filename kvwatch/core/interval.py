@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvwatch.facts import EngineSample
@@ -64,27 +63,24 @@ class IntervalReader:
         return self._between(start, last, at, sample), False
 
     def _between(self, start: float, a: EngineSample, end: float, b: EngineSample) -> Interval:
-        def rise(of: Callable[[EngineSample], float | None]) -> float | None:
-            return _rise(of(a), of(b))
-
-        itl_count = rise(lambda s: s.inter_token_count)
-        itl_seconds = rise(lambda s: s.inter_token_seconds_sum)
+        itl_count = _rise(a.inter_token_count, b.inter_token_count)
+        itl_seconds = _rise(a.inter_token_seconds_sum, b.inter_token_seconds_sum)
         if itl_count is None or itl_seconds is None or itl_seconds > itl_count * (end - start + 3600):
             itl_count = itl_seconds = None  # engine-side aborts add times as long as the host's uptime
         count, prompt, output = self._take_lengths(b)
         return Interval(
             start=start,
             end=end,
-            finished=rise(lambda s: s.finished),
-            steps=rise(lambda s: s.steps),
-            generation_tokens=rise(lambda s: s.generation_tokens),
-            prompt_tokens=rise(lambda s: s.prompt_tokens),
-            prompt_tokens_computed=rise(lambda s: s.prompt_tokens_computed),
-            preemptions=rise(lambda s: s.preemptions),
+            finished=_rise(a.finished, b.finished),
+            steps=_rise(a.steps, b.steps),
+            generation_tokens=_rise(a.generation_tokens, b.generation_tokens),
+            prompt_tokens=_rise(a.prompt_tokens, b.prompt_tokens),
+            prompt_tokens_computed=_rise(a.prompt_tokens_computed, b.prompt_tokens_computed),
+            preemptions=_rise(a.preemptions, b.preemptions),
             inter_token_seconds=itl_seconds,
             inter_tokens=itl_count,
-            first_tokens=rise(lambda s: s.first_token_count),
-            prefill_seconds=rise(lambda s: s.prefill_seconds_sum),
+            first_tokens=_rise(a.first_token_count, b.first_token_count),
+            prefill_seconds=_rise(a.prefill_seconds_sum, b.prefill_seconds_sum),
             lengths_count=count,
             lengths_prompt_tokens=prompt,
             lengths_output_tokens=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -72,12 +73,11 @@ def _highest_filled_edge(before: Histogram | None, after: Histogram | None) -> f
     """Upper edge of the highest bucket that holds an observation that was not there before."""
     if after is None or not after.cumulative:
         return None
-    old = dict(zip(before.edges, before.cumulative, strict=True)) if before is not None else {}
-    below = 0.0
-    highest = None
-    for edge, cumulative in zip(after.edges, after.cumulative, strict=True):
-        rise = cumulative - old.get(edge, 0.0)
-        if rise > below:
-            highest = edge
-        below = max(below, rise)
-    return highest
+    rises: Sequence[float] = after.cumulative
+    if before is not None and before.edges == after.edges:
+        rises = [b - a for a, b in zip(before.cumulative, after.cumulative, strict=True)]
+    # from the top bucket down, the first one in which something came
+    for i in range(len(rises) - 1, -1, -1):
+        if rises[i] > (rises[i - 1] if i else 0.0):
+            return after.edges[i]
+    return None

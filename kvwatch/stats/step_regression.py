@@ -32,6 +32,7 @@ _CELL_WEIGHT = 120.0
 _LEAST_CELL_WEIGHT = 0.01
 _PLAIN_ROUNDS, _ROUNDS = 3, 6
 """Fits, each weighted by the one before; the last ones distrust cells that do not fit in with the others."""
+_SETTLED_RATIO = 1e-4
 _COMMON_INTERVALS = 3.0
 _CORRELATION = 2.0
 """Neighbouring intervals resemble each other: as many of them say as much as one independent one."""
@@ -199,9 +200,11 @@ class StepRegression:
             theta = _solve(gram / (noise * _CORRELATION) + precision, moment / (noise * _CORRELATION) + pull)
             # a fit may well put b0 at 0; a prior that is stated in shares of it must not follow it there
             base = max(theta[0], _LEAST_BASE_RATIO * shortest)
-            expected = np.maximum(means[:, :-1] @ shape @ theta, 1e-6)
+            before, expected = expected, np.maximum(means[:, :-1] @ shape @ theta, 1e-6)
             residual = float(sums[-1, -1] - 2 * theta @ moment + theta @ gram @ theta) / float(trust @ weights)
             noise = min(max(residual, 0.005**2), 0.3**2)
+            if turn > _PLAIN_ROUNDS and float(np.abs(expected / before - 1).max()) < _SETTLED_RATIO:
+                break
             shape = _regressors(_hidden(base, float(theta[1])))
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + precision)
         b0, bp, b1, b2, b3 = (float(c) for c in theta)
