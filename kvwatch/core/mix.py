@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -16,7 +16,7 @@ from kvwatch.core.lengths import LengthWindow
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import EngineSample
 from kvwatch.queueing.demand import block_demand
-from kvwatch.queueing.length_mix import bucket_variance, synthesize
+from kvwatch.queueing.length_mix import LengthLaws, bucket_variance, synthesize
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.group_moments import PairMoments
 
@@ -70,7 +70,7 @@ class LengthMix:
         self._shape = LengthShape()
         self._watch = (ChangeDetector(), ChangeDetector())
         self._ends: deque[float] = deque(maxlen=4096)
-        self._made: tuple[Array, Array, Array, Array] | None = None
+        self._made: tuple[tuple[float, ...], Array, Array, Array] | None = None
         self.cut_at = float("-inf")
         """When the mix last changed [unix s]."""
 
@@ -146,18 +146,22 @@ class LengthMix:
         that finish together are alike (bursts of one class), sums over scrape intervals scatter in another way than
         single requests do, and the second moments that follow are off; occupancy does not depend on that.
         """
-        key = np.array([*astuple(moments)[2:], held or 0.0, max_tokens])
-        if self._made is not None and np.allclose(self._made[0], key, rtol=_MOVED_RATIO):
+        spread = (moments.var_s * moments.var_o) ** 0.5
+        # a covariance near 0 moves by many times itself: what matters is the correlation
+        correlation = 2 + moments.cov / spread if spread > 0 else 2.0
+        key = (moments.mean_s, moments.mean_o, moments.var_s, moments.var_o, correlation, held or 0.0, max_tokens)
+        if self._made is not None and all(map(_is_close, key, self._made[0])):
             return self._made[1:]
         moments = self._unclustered(moments, max_tokens)
-        s, o = synthesize(moments, self._shape.prompt, self._shape.output, max_tokens)
+        laws = LengthLaws.of(self._shape.prompt, self._shape.output, max_tokens)
+        s, o = synthesize(moments, laws)
         g = block_demand(s, o, *sizes)
         for _ in range(_ROUNDS):
             missing = 0.0 if held is None else held - float(g.mean())
             if moments.var_o <= 0 or abs(missing) < _CLOSE_RATIO * float(g.mean()):
                 break
             moments = _moved(moments, missing)
-            s, o = synthesize(moments, self._shape.prompt, self._shape.output, max_tokens)
+            s, o = synthesize(moments, laws)
             g = block_demand(s, o, *sizes)
         self._made = (key, s, o, g)
         return s, o, g
@@ -175,6 +179,10 @@ class LengthMix:
             var_o=moments.var_o * scales[1],
             cov=moments.cov * (scales[0] * scales[1]) ** 0.5,
         )
+
+
+def _is_close(a: float, b: float) -> bool:
+    return a == b or abs(a - b) <= _MOVED_RATIO * abs(a)
 
 
 def _held_unshared(demand: DemandEstimates, sharing: float) -> float | None:

@@ -6,6 +6,7 @@ variance from the moments; the pairs are coupled by a Gaussian copula that repro
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +19,11 @@ from scipy.special import ndtri
 from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.intp]
 
 POOL_SIZE = 128
+_RANKS: Array = (np.arange(POOL_SIZE) + 0.5) / POOL_SIZE
+_CORRELATIONS = 513
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,84 +34,100 @@ class BucketCounts:
     counts: tuple[float, ...]
 
 
-def synthesize(
-    moments: PairMoments, prompt: BucketCounts | None, output: BucketCounts | None, max_tokens: float
-) -> tuple[Array, Array]:
+@dataclass(frozen=True, slots=True)
+class LengthLaws:
+    """Shapes of the two marginals: equally likely prompt and output lengths, rising, and their longest [tokens]."""
+
+    prompt: Array
+    output: Array
+    max_tokens: float
+
+    @classmethod
+    def of(cls, prompt: BucketCounts | None, output: BucketCounts | None, max_tokens: float) -> LengthLaws:
+        """The shapes that histograms show."""
+        return cls(_quantiles(prompt, _RANKS, max_tokens), _quantiles(output, _RANKS, max_tokens), max_tokens)
+
+
+def synthesize(moments: PairMoments, laws: LengthLaws) -> tuple[Array, Array]:
     """Prompt and output lengths of ``POOL_SIZE`` equally likely requests [tokens], whole numbers of at least 1.
 
-    ``max_tokens`` bounds each length. Deterministic: the same inputs give the same pool.
+    Deterministic: the same inputs give the same pool.
     """
-    u, z1, z2 = _normals()
-    s = _with_moments(_quantiles(prompt, u, max_tokens), moments.mean_s, moments.var_s, max_tokens)
-    # the marginal of o is attached to ranks: sorted values go to the requests in the order of the coupled normals
-    o_sorted = _with_moments(_quantiles(output, u, max_tokens), moments.mean_o, moments.var_o, max_tokens)
+    ranks_s, ranks_o = _couplings()
+    s = _with_moments(laws.prompt, moments.mean_s, moments.var_s, laws.max_tokens)
+    o = _with_moments(laws.output, moments.mean_o, moments.var_o, laws.max_tokens)
     spread = sqrt(moments.var_s * moments.var_o)
     target = min(max(moments.cov / spread, -0.95), 0.95) if spread > 0 else 0.0
-    s_by_request = _by_rank(s, z1)
-    low, high = -1.0, 1.0
-    for _ in range(20):
-        rho = (low + high) / 2
-        o_by_request = _by_rank(o_sorted, rho * z1 + sqrt(1 - rho * rho) * z2)
-        if _correlation(s_by_request, o_by_request) < target:
-            low = rho
-        else:
-            high = rho
-    return np.maximum(np.rint(s_by_request), 1.0), np.maximum(np.rint(o_by_request), 1.0)
+    by_request, centred = s[ranks_s], o - o.mean()
+    # a rearrangement changes neither mean nor variance: only the product has to be looked at
+    from_mean = by_request - by_request.mean()
+    product = target * sqrt(float(from_mean @ from_mean) * float(centred @ centred))
+    coupling = bisect_left(ranks_o, product, key=lambda ranks: float(from_mean @ centred[ranks]))
+    o_by_request = o[ranks_o[min(coupling, len(ranks_o) - 1)]]
+    return np.maximum(np.rint(by_request), 1.0), np.maximum(np.rint(o_by_request), 1.0)
 
 
 @cache
-def _normals() -> tuple[Array, Array, Array]:
-    """Ranks in (0, 1), and two independent standard normals for each request, from an R2 low-discrepancy sequence."""
-    i = np.arange(POOL_SIZE)
+def _couplings() -> tuple[Ranks, list[Ranks]]:
+    """Rank of each request's prompt, and of its output for each correlation of the normals from -1 to 1.
+
+    The two normals are independent and come from an R2 low-discrepancy sequence.
+    """
+    i = np.arange(POOL_SIZE) + 1
     plastic = 1.324717957244746
-    u = (i + 0.5) / POOL_SIZE
-    first, second = np.mod(0.5 + (i + 1) / plastic, 1.0), np.mod(0.5 + (i + 1) / plastic**2, 1.0)
-    return u, ndtri(first), ndtri(second)
+    first, second = ndtri(np.mod(0.5 + i / plastic, 1.0)), ndtri(np.mod(0.5 + i / plastic**2, 1.0))
+    coupled = [_ranks(rho * first + sqrt(1 - rho * rho) * second) for rho in np.linspace(-1.0, 1.0, _CORRELATIONS)]
+    return _ranks(first), coupled
 
 
-def _by_rank(values_sorted: Array, key: Array) -> Array:
-    """``values_sorted`` rearranged so that they have the ranks of ``key``."""
-    out = np.empty_like(values_sorted)
-    out[np.argsort(key, kind="stable")] = values_sorted
-    return out
-
-
-def _correlation(a: Array, b: Array) -> float:
-    da, db = a - a.mean(), b - b.mean()
-    power = sqrt(float(da @ da) * float(db @ db))
-    return float(da @ db) / power if power > 0 else 0.0
+def _ranks(key: Array) -> Ranks:
+    ranks = np.empty(len(key), dtype=np.intp)
+    ranks[np.argsort(key, kind="stable")] = np.arange(len(key))
+    return ranks
 
 
 def _quantiles(buckets: BucketCounts | None, u: Array, max_tokens: float) -> Array:
     """Values at the ranks ``u``, sorted; an exponential law where there is no histogram."""
     if buckets is None or sum(buckets.counts) <= 0:
         return np.asarray(-np.log1p(-u), dtype=float)
+    values = _finite_edges(buckets, max_tokens)
+    cumulative = np.concatenate([[0.0], np.cumsum(buckets.counts)]) / sum(buckets.counts)
+    # np.interp needs rising ranks: an empty bucket adds no width to the law
+    ranks = cumulative + np.arange(len(cumulative)) * 1e-12
+    return np.asarray(np.interp(u, ranks, values), dtype=float)
+
+
+def _finite_edges(buckets: BucketCounts, max_tokens: float) -> Array:
+    """0 and the buckets' upper edges, none of them infinite, never falling."""
     finite = [e for e in buckets.edges if isfinite(e)]
     # vLLM's edges run 1, 2, 5, 10 …: what lies beyond the last is short of the next one or two
     beyond = min(max_tokens, 2.5 * finite[-1]) if finite else min(max_tokens, 1.0)
     edges = finite + [max(beyond, finite[-1] if finite else 1.0)] * (len(buckets.edges) - len(finite))
-    cumulative = np.concatenate([[0.0], np.cumsum(buckets.counts)]) / sum(buckets.counts)
-    values = np.maximum.accumulate(np.array([0.0, *edges]))
-    # np.interp needs rising ranks: an empty bucket adds no width to the law
-    ranks = cumulative + np.arange(len(cumulative)) * 1e-12
-    return np.asarray(np.interp(u, ranks, values), dtype=float)
+    return np.maximum.accumulate(np.array([0.0, *edges]))
 
 
 def bucket_variance(buckets: BucketCounts | None, max_tokens: float) -> float | None:
     """Variance of the lengths if they lie evenly within their buckets [tokens²]; ``None`` without observations."""
     if buckets is None or sum(buckets.counts) <= 0:
         return None
-    ranks = (np.arange(512) + 0.5) / 512
-    return float(_quantiles(buckets, ranks, max_tokens).var())
+    edges, counts = _finite_edges(buckets, max_tokens), np.asarray(buckets.counts)
+    low, high = edges[:-1], edges[1:]
+    mean = float(counts @ (low + high)) / 2 / float(counts.sum())
+    square = float(counts @ (low * low + low * high + high * high)) / 3 / float(counts.sum())
+    return max(square - mean * mean, 0.0)
 
 
 def _with_moments(values: Array, mean: float, variance: float, max_tokens: float) -> Array:
-    """``values`` stretched to this mean and variance, each kept within [1, max_tokens]."""
+    """Sorted ``values`` stretched to this mean and variance, each kept within [1, max_tokens]."""
     spread = sqrt(max(variance, 0.0))
+    low, high = 1.0, max(max_tokens, 1.0)
     for _ in range(4):
-        deviation = float(values.std())
-        values = mean + (values - values.mean()) * (spread / deviation if deviation > 0 else 0.0)
-        values = np.clip(values, 1.0, max(max_tokens, 1.0))
+        centred = values - values.mean()
+        deviation = sqrt(float(centred @ centred) / len(centred))
+        values = mean + centred * (spread / deviation if deviation > 0 else 0.0)
+        if values[0] >= low and values[-1] <= high:  # they are sorted
+            break
+        values = np.minimum(np.maximum(values, low), high)
     return values
 
 
