@@ -83,7 +83,9 @@ class StepLawMemory:
             self._watch(row)
             self._learn(row, row.intervals, self._residuals)
         if prefill is not None:
-            self._learn(prefill, _SPARE_WEIGHT if enough else _PREFILL_WEIGHT, self._prefill_residuals)
+            self._learn(
+                prefill, prefill.intervals * (_SPARE_WEIGHT if enough else _PREFILL_WEIGHT), self._prefill_residuals
+            )
         if row is not None or prefill is not None:
             self._since_fit += 1
         waited = self._since_fit > 0 and interval.end - self._fitted_at >= _FIT_SECONDS
@@ -130,7 +132,8 @@ class StepLawMemory:
         seconds = median(row.seconds for row in self._early)
         for row in self._early:
             expected = max(seconds, row.seconds if row.composition[1] else seconds)
-            self._regression.update(row.composition, row.seconds, min(1.0, expected / row.seconds) ** 2)
+            weight = min(1.0, expected / row.seconds) ** 2 * min(row.intervals, 1.0)
+            self._regression.update(row.composition, row.seconds, weight)
         self._early.clear()
         self.refit()
 

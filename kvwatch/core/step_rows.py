@@ -21,6 +21,7 @@ _PREFILLS_LONG, _LONGEST_RUN_SECONDS = 10.0, 20.0
 _STEPS_LONG = 20.0
 """Steps that a run has at least while nobody knows how long prefills take."""
 _PROMPTS_MEMORY = 0.98
+_CLUMPS_MEMORY = 0.995
 _CROWDED_FACTOR = 1.3
 _SURELY_BUSY = 5.0
 """With so many requests running in the mean the engine hardly ever idles."""
@@ -28,7 +29,7 @@ _SURELY_BUSY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """Mean composition of some steps, their mean duration [s], and the scrape intervals that they come from."""
+    """Mean composition of some steps, their mean duration [s], and how many scrape intervals' worth they say."""
 
     composition: Composition
     seconds: float
@@ -141,11 +142,14 @@ class PrefillRows:
 
     While the engine is far from full these are the only long steps, and a mean over an interval with idle time
     does not show them. A prefill of s tokens takes ⌈s/C⌉ steps as long as prompts do not compete for the budget C,
-    each with s/⌈s/C⌉ tokens of its own and those of the prompts that arrived during the step before.
+    each with s/⌈s/C⌉ tokens of its own and those of the prompts that arrived during the step before. How many those
+    are is known in the mean of a Poisson stream only: where requests come in clumps, prefills are as long as the clump's
+    prompts together, and a row says the less the more of them there are.
     """
 
     def __init__(self) -> None:
         self._prompt_rate: float | None = None
+        self._clumps = _Clumps()
         self.mean_seconds: float | None = None
         """Time from the first scheduling of a request to its first token, in the recent mean [s]."""
 
@@ -156,6 +160,7 @@ class PrefillRows:
         before = rate if self._prompt_rate is None else self._prompt_rate
         self._prompt_rate = before + _RATE_MEMORY * (rate - before)
         resident, count = _resident(interval, kv_tokens), interval.lengths_count
+        self._clumps.add(interval.first_tokens)
         if (
             resident is None
             or not count
@@ -178,7 +183,31 @@ class PrefillRows:
             return None
         tokens = min(prompt / pieces + others, float(budget_tokens))
         running = sum(r or 0.0 for r in interval.running) / 2
-        return StepRow((max(running - 1, 0.0), tokens, resident, 1.0), seconds)
+        alone = 1 / (1 + self._clumps.excess) ** 2
+        return StepRow((max(running - 1, 0.0), tokens, resident, 1.0), seconds, alone)
+
+
+@dataclass(slots=True)
+class _Clumps:
+    """How many more requests begin together than would by chance."""
+
+    intervals: float = 0.0
+    requests: float = 0.0
+    squares: float = 0.0
+
+    def add(self, requests: float | None) -> None:
+        """Take the requests whose prefill ended in an interval."""
+        if requests is not None:
+            self.intervals = _CLUMPS_MEMORY * self.intervals + 1
+            self.requests = _CLUMPS_MEMORY * self.requests + requests
+            self.squares = _CLUMPS_MEMORY * self.squares + requests * requests
+
+    @property
+    def excess(self) -> float:
+        """Others in the same interval as the mean request, beyond those of a Poisson stream; at least 0."""
+        if not self.requests:
+            return 0.0
+        return max((self.squares - self.requests) / self.requests - self.requests / self.intervals, 0.0)
 
 
 def computed_tokens(interval: Interval) -> float:
