@@ -143,8 +143,8 @@ class PrefillRows:
     While the engine is far from full these are the only long steps, and a mean over an interval with idle time
     does not show them. A prefill of s tokens takes ⌈s/C⌉ steps as long as prompts do not compete for the budget C,
     each with s/⌈s/C⌉ tokens of its own and those of the prompts that arrived during the step before. How many those
-    are is known in the mean of a Poisson stream only: where requests come in clumps, prefills are as long as the clump's
-    prompts together, and a row says the less the more of them there are.
+    are is known in the mean of a Poisson stream only: where requests come in clumps, prefills are as long as all
+    prompts of a clump together, and a row says the less the more of them there are.
     """
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ class WindowedCount:
     """Cumulative count sampled at irregular times; how much it rose over trailing windows.
 
     The value at the window's left edge is interpolated between the two samples around it, so that the
-    answer covers exactly the window. Keeps at most about ``max_points`` points over ``horizon_seconds``, and an eighth more: a
-    sample that comes sooner than ``horizon_seconds / max_points`` after the last kept one replaces it.
+    answer covers exactly the window. Keeps at most about ``max_points`` points over ``horizon_seconds``, and an
+    eighth more: a sample that comes sooner than ``horizon_seconds / max_points`` after the last kept one replaces it.
     """
 
     def __init__(self, horizon_seconds: float, max_points: int = 1024) -> None:
