@@ -30,7 +30,8 @@ as many tokens a step as the equilibrium; what is lost is the time of the recomp
 evict, at random: what does not swing may lose as much as what does.""".splitlines()
 
 _CLIENTS = """Kept full by 200 clients in a closed loop; a server of its own for each run, in turns. Latency includes
-waiting. The machine is a shared one, whose own speed wanders between runs: the interval of the pairs says how far.""".splitlines()
+waiting. The machine is a shared one, whose own speed wanders between runs: the interval of the pairs says
+how far.""".splitlines()
 
 
 def page(rows: list[Row], real: list[Row]) -> str:
