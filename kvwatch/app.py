@@ -35,6 +35,7 @@ from kvwatch.parse import ExpositionReader
 from kvwatch.shell.client import Client, Target, new_session
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.discovery import SourceError
+from kvwatch.shell.garbage import keep_short
 from kvwatch.shell.http import HttpServer, Listen, Pages
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
@@ -261,8 +262,12 @@ async def serve(daemon: Daemon) -> None:
     # What the imports made lives as long as the process: looking through it costs collections their time, and the
     # interpreter most of a second at its end.
     gc.freeze()
+    keeping = asyncio.create_task(keep_short())
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.reload)
-    await daemon.run(stop_on_signal())
+    try:
+        await daemon.run(stop_on_signal())
+    finally:
+        keeping.cancel()
 
 
 def stop_on_signal() -> asyncio.Event:

@@ -8,7 +8,7 @@ Numbers that are not finite never leave.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -42,16 +42,31 @@ class FleetCollector(Collector):
         """All families that have a series, in the catalogue's order."""
         view = self._view()
         engines = [engine for target in view.targets for engine in target.engines]
+        roles = {target.target: target.role for target in view.targets if target.role}
         for metric in ENGINE_METRICS:
-            yield from _family(metric, chain.from_iterable(engine_series(metric, engine) for engine in engines))
+            series = chain.from_iterable(engine_series(metric, engine) for engine in engines)
+            yield from _with_roles(_family(metric, series), roles)
         for metric in MODEL_METRICS:
             yield from _family(metric, model_series(metric, view.models))
-        yield from _family(VALIDITY, chain.from_iterable(map(validity_series, engines)))
-        for metric, series in zip(TARGET_METRICS, target_series(view), strict=True):
-            yield from _family(metric, series)
+        yield from _with_roles(_family(VALIDITY, chain.from_iterable(map(validity_series, engines))), roles)
+        for metric, found in zip(TARGET_METRICS, target_series(view), strict=True):
+            yield from _family(metric, found)
         own = self._self_samples()
         for metric in SELF_METRICS:
             yield from _family(metric, own.get(metric.name, ()))
+
+
+def _with_roles(families: Iterable[Family], roles: Mapping[str, str]) -> Iterator[Family]:
+    """The families, with the label ``role`` on the series of engines whose target has one.
+
+    To Prometheus a label without a value is none, so that nobody else's series change.
+    """
+    for family in families:
+        for sample in family.samples if roles else ():
+            role = roles.get(sample.labels["target"])
+            if role:
+                sample.labels["role"] = role
+        yield family
 
 
 def _family(metric: Metric, series: Iterable[Series]) -> Iterator[Family]:

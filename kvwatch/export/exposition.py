@@ -21,7 +21,7 @@ from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.metric import SCOPE_LABELS, Kind, Metric, Scope
-from kvwatch.export.series import ONE_HOT, Samples, Series, model_series, target_series, validity_series
+from kvwatch.export.series import ONE_HOT, Samples, Series, model_series, target_series
 from kvwatch.views import EngineView, FleetView
 
 _PIECE_SERIES = 500
@@ -31,6 +31,8 @@ _ENGINE_LABELS = SCOPE_LABELS[Scope.ENGINE]
 _COLUMNS = [(m.name, m.field, "".join(m.extra_labels), m.name in ONE_HOT) for m in ENGINE_METRICS]
 """Name, field of the view, the label that is added or "", and whether only the one that is not 0 is shown."""
 _EXTRA_LABELS = frozenset(label for _, _, label, _ in _COLUMNS if label)
+_Key = tuple[str, str, str, str]
+"""Target, model, engine and role."""
 _Lines = tuple[list[str], str]
 """Of one engine: its lines of each of ENGINE_METRICS, and those of VALIDITY."""
 
@@ -64,19 +66,19 @@ class Exposition:
         self._others = CollectorRegistry(auto_describe=False)
         for collector in others:
             self._others.register(collector)
-        self._written: dict[tuple[str, str, str], tuple[EngineView, _Lines]] = {}
+        self._written: dict[_Key, tuple[EngineView, _Lines]] = {}
 
     def pieces(self, *, openmetrics: bool) -> Iterator[str]:
         """The text, in pieces that take a millisecond or less each; some are empty."""
         view, own = self._view(), self._self_samples()
         engines: list[_Lines] = []
-        kept: dict[tuple[str, str, str], tuple[EngineView, _Lines]] = {}
+        kept: dict[_Key, tuple[EngineView, _Lines]] = {}
         for target in view.targets:
             for engine in target.engines:
-                key = (engine.target, engine.model_name, engine.engine)
+                key = (engine.target, engine.model_name, engine.engine, target.role)
                 written = self._written.get(key)
                 if written is None or written[0] is not engine:
-                    written = (engine, _engine_lines(engine))
+                    written = (engine, _engine_lines(engine, target.role))
                     yield ""
                 kept[key] = written
                 engines.append(written[1])
@@ -100,10 +102,12 @@ class Exposition:
         return "".join(self.pieces(openmetrics=openmetrics)).encode(), content_type(openmetrics)
 
 
-def _engine_lines(engine: EngineView) -> _Lines:
-    """All lines of one engine. With many engines this is where the time goes."""
-    own = (engine.target, engine.model_name, engine.engine)
-    bare = _labels(_ENGINE_LABELS, own)
+def _engine_lines(engine: EngineView, role: str) -> _Lines:
+    """All lines of one engine, with the label ``role`` where it has one. With many engines the time goes here."""
+    own = [*zip(_ENGINE_LABELS, (engine.target, engine.model_name, engine.engine), strict=True)]
+    if role:
+        own.append(("role", role))
+    bare = _labels(own)
     around = {label: _around(label, own) for label in _EXTRA_LABELS}
     found = []
     for name, field, label, one_hot in _COLUMNS:
@@ -123,12 +127,16 @@ def _engine_lines(engine: EngineView) -> _Lines:
             found.append(f"{name}{bare} {_number(value)}\n")
         else:
             found.append("")
-    return found, "".join(_lines(VALIDITY, validity_series(engine)))
+    validity = [
+        f"{VALIDITY.name}{_labels([*own, ('estimate', estimate), ('reason', said.reason)])} {_number(said.valid)}\n"
+        for estimate, said in engine.estimate_valid.items()
+    ]
+    return found, "".join(validity)
 
 
-def _around(label: str, own: tuple[str, ...]) -> tuple[str, str]:
+def _around(label: str, own: list[tuple[str, str]]) -> tuple[str, str]:
     """What stands before and after the value of a label that is added to those of an engine."""
-    pairs = [(name, f'{name}="{_escaped(value)}"') for name, value in sorted(zip(_ENGINE_LABELS, own, strict=True))]
+    pairs = [(name, f'{name}="{_escaped(value)}"') for name, value in sorted(own)]
     before = "".join([f"{pair}," for name, pair in pairs if name < label])
     after = "".join([f",{pair}" for name, pair in pairs if name > label])
     return f'{{{before}{label}="', f'"{after}}}'
@@ -157,14 +165,12 @@ def _texts(metric: Metric, series: Iterable[Series]) -> Iterator[str]:
 def _lines(metric: Metric, series: Iterable[Series]) -> Iterator[str]:
     for labels, value in series:
         if value is not None and math.isfinite(value):
-            yield f"{metric.name}{_labels(metric.labels, labels)} {_number(value)}\n"
+            yield f"{metric.name}{_labels(zip(metric.labels, labels, strict=True))} {_number(value)}\n"
 
 
-def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    if not names:
-        return ""
-    pairs = sorted(zip(names, values, strict=True))
-    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in pairs]) + "}"
+def _labels(labels: Iterable[tuple[str, str]]) -> str:
+    text = ",".join([f'{name}="{_escaped(value)}"' for name, value in sorted(labels)])
+    return f"{{{text}}}" if text else ""
 
 
 def _escaped(text: str) -> str:

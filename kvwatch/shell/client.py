@@ -22,6 +22,8 @@ _ACCEPT = "text/plain;version=0.0.4;q=1,application/openmetrics-text;version=1.0
 _MAX_DETAIL_CHARACTERS = 200
 _NO_HEADERS: Mapping[str, str] = {}
 _INFLATE_BYTES = 256 * 1024
+_NO_TIMEOUT = aiohttp.ClientTimeout()
+"""The client sets its own, for the whole of a request and what is made of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Client:
         self._session = session
         self._target = target
         self._authenticator = Authenticator(target.credentials, https=target.base_url.startswith("https:"))
+        self._urls: dict[str, URL] = {}
+        """Of each path that is asked for, of which there are a few."""
 
     async def get(
         self,
@@ -101,7 +105,7 @@ class Client:
             async with (
                 asyncio.timeout(self._target.timeout_seconds),
                 self._session.get(
-                    URL(self._target.base_url + path, encoded=True),
+                    self._urls.get(path) or self._new_url(path),
                     headers={
                         "Accept": accept,
                         "Accept-Encoding": "identity",
@@ -110,7 +114,7 @@ class Client:
                     },
                     ssl=self._authenticator.tls(),
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(),
+                    timeout=_NO_TIMEOUT,
                 ) as response,
             ):
                 _check_status(response)
@@ -124,6 +128,10 @@ class Client:
             raise FetchError("protocol", f"broken compression: {error}") from None
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             raise _translate(error) from None
+
+    def _new_url(self, path: str) -> URL:
+        url = self._urls[path] = URL(self._target.base_url + path, encoded=True)
+        return url
 
     async def _read(self, response: aiohttp.ClientResponse, sink: Callable[[bytes], object]) -> None:
         inflate = _inflater(response)

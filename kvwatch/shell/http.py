@@ -25,7 +25,7 @@ from kvwatch.views import FleetView
 T = TypeVar("T")
 _MAX_REQUEST_BYTES = 16 * 1024
 _COMPRESS_ABOVE_BYTES = 8 * 1024
-_SLICE_SECONDS = 0.005
+_SLICE_SECONDS = 0.02
 """Longest stretch of work on a page before scrapes that are due have their turn."""
 _HEADERS = {
     "Server": f"kvwatch/{__version__}",

@@ -156,16 +156,20 @@ numbers = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 123456.0, 1234567.0, 1e
     values=st.lists(numbers, min_size=len(ENGINE_METRICS), max_size=len(ENGINE_METRICS)),
     name=texts,
     key=texts,
+    role=st.sampled_from(["", "prefill"]) | texts,
     openmetrics=st.booleans(),
 )
-def test_the_text_is_that_of_the_reference_library(values: list[float], name: str, key: str, openmetrics: bool) -> None:
+def test_the_text_is_that_of_the_reference_library(
+    values: list[float], name: str, key: str, role: str, openmetrics: bool
+) -> None:
     """Byte for byte, in both formats, whatever the numbers and the labels are."""
     known = {
         metric.field: {key: value, "b": 1.0} if metric.extra_labels else value
         for metric, value in zip(ENGINE_METRICS, values, strict=True)
     }
     engines = (replace(full_engine(), model_name=name, **known), full_engine(engine=key))
-    view = fleet(*engines)
+    targets = tuple(replace(target, role=role) for target in fleet(*engines).targets)
+    view = replace(fleet(*engines), targets=targets)
     metrics = own_numbers()
     registry = CollectorRegistry()
     registry.register(FleetCollector(lambda: view, metrics.samples))
