@@ -11,6 +11,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 RUN ["python3", "-m", "venv", "/build"]
 COPY pyproject.toml constraints.txt README.md ./
+COPY docs/runbooks docs/runbooks
 COPY kvwatch kvwatch
 # The environment that is shipped has no pip: an installer outside of it fills it.
 RUN python3 -m venv --without-pip /app \

@@ -54,8 +54,8 @@ _LINKS = (
 )
 
 
-def page(view: FleetView, version: str) -> str:
-    """The whole page as HTML."""
+def page(view: FleetView, version: str, runbooks: Iterable[str] = ()) -> str:
+    """The whole page as HTML; ``runbooks`` are names of alerts whose runbook is served."""
     engines = [engine for target in view.targets for engine in target.engines]
     parts = [
         f"<h1>kvwatch {escape(version)}</h1>",
@@ -65,6 +65,7 @@ def page(view: FleetView, version: str) -> str:
         *_targets(view.targets),
         "<h2>More</h2>",
         _items(f'<a href="{path}">/{path}</a>: {words}' for path, words in _LINKS),
+        *_runbooks(runbooks),
     ]
     return _HEAD + "\n".join(parts) + "\n</body></html>\n"
 
@@ -127,6 +128,11 @@ def _targets(targets: Sequence[TargetView]) -> list[str]:
         return []
     words = (f"{_text(target.target)}: {_text(target.problem or 'not read yet')}" for target in down[:MOST_TARGETS])
     return ["<h2>Targets without an answer</h2>", _items(words), *_more(len(down) - MOST_TARGETS, "targets")]
+
+
+def _runbooks(alerts: Iterable[str]) -> list[str]:
+    links = [f'<a href="runbooks/{escape(alert)}.md">{escape(alert)}</a>' for alert in alerts]
+    return [f"<p>Runbooks: {', '.join(links)}.</p>"] if links else []
 
 
 def _seats(view: EngineView) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from kvwatch import __version__
 from kvwatch.export.exposition import Exposition, asks_for_openmetrics, content_type
 from kvwatch.export.json_api import fleet_lists
 from kvwatch.export.page import STYLE_SOURCE, page
+from kvwatch.shell.runbooks import runbook_route, runbooks
 from kvwatch.views import FleetView
 
 T = TypeVar("T")
@@ -51,6 +52,8 @@ class Pages:
     exposition: Exposition
     view: Callable[[], FleetView]
     ready: Callable[[], bool]
+    runbooks: Mapping[str, str] = field(default_factory=runbooks)
+    """Markdown by the alert's name."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One page is made at a time, so that many clients cost no more memory than one."""
 
@@ -82,7 +85,7 @@ class Pages:
 
     async def index(self, _request: web.Request) -> web.Response:
         """GET /: how loaded each engine is and what to set, for people, and where to go."""
-        return _compressed(web.Response(text=page(self.view(), __version__), content_type="text/html"))
+        return _compressed(web.Response(text=page(self.view(), __version__, self.runbooks), content_type="text/html"))
 
 
 def make_app(pages: Pages, more: Iterable[web.RouteDef] = ()) -> web.Application:
@@ -93,6 +96,7 @@ def make_app(pages: Pages, more: Iterable[web.RouteDef] = ()) -> web.Application
     app.router.add_get("/-/healthy", pages.healthy)
     app.router.add_get("/-/ready", pages.is_ready)
     app.router.add_get("/", pages.index)
+    app.router.add_routes([runbook_route(pages.runbooks)])
     app.router.add_routes(more)
     return app
 

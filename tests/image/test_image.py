@@ -53,7 +53,7 @@ def get(port: int, path: str) -> str:
 
 
 def test_buildah_runs_it_and_it_answers(container: Container) -> None:
-    """``buildah run`` starts the daemon, and /-/healthy and /metrics are answered on the given port."""
+    """``buildah run`` starts the daemon, and /-/healthy, /metrics and a runbook are answered on the given port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     arguments = ["buildah", "run", "--user", container.config["User"], container.name, "--"]
@@ -69,6 +69,7 @@ def test_buildah_runs_it_and_it_answers(container: Container) -> None:
                     get(port, "/metrics"),
                     re.MULTILINE,
                 )
+                assert get(port, "/runbooks/KvwatchDown.md").startswith("# KvwatchDown\n")
                 break
             except ConnectionRefusedError:
                 assert daemon.poll() is None
