@@ -1,0 +1,147 @@
+"""One incident is one page: a real Alertmanager with the configuration that ships, and alerts as the rules make them.
+
+Each case is a model of its own, so that one Alertmanager sees them all at once.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.alerts.test_rules import ALERT_RULES, COMPOSE
+from tests.e2e.stack import Part, Webhook, fetch, free_port, until
+
+pytestmark = pytest.mark.prometheus
+ENGINE = (
+    "KvwatchQueueGrowing",
+    "KvwatchHotReplica",
+    "KvwatchEstimateInvalid",
+    "KvwatchModelGap",
+    "KvwatchCongestionCycle",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Alerts that fire together for one model, and those of them that anyone hears of, by receiver."""
+
+    fire: tuple[str, ...]
+    page: frozenset[str] = frozenset()
+    ticket: frozenset[str] = frozenset()
+
+
+def case(*fire: str, page: str = "", ticket: str = "") -> Case:
+    """A case, with the prefix of all names left out."""
+    named = [frozenset(f"Kvwatch{name}" for name in names.split()) for names in (page, ticket)]
+    return Case(tuple(f"Kvwatch{name}" for name in fire), *named)
+
+
+CASES = {
+    "hot": case("HotReplica", ticket="HotReplica"),
+    "hot-and-growing": case("HotReplica", "QueueGrowing", page="QueueGrowing"),
+    "hot-growing-and-approaching": case(
+        "HotReplica", "QueueGrowing", "SaturationApproaching", page="QueueGrowing SaturationApproaching"
+    ),
+    "approaching": case("SaturationApproaching", page="SaturationApproaching"),
+    "saturated": case("SaturationApproaching", "Saturated", "HotReplica", page="Saturated"),
+    "overloaded": case(
+        "SaturationApproaching", "Saturated", "Overloaded", "QueueGrowing", "HotReplica", page="Overloaded"
+    ),
+    "rollout": case("Rollout", "SaturationApproaching", "HotReplica", "EstimateInvalid"),
+    "rollout-into-overload": case("Rollout", "SaturationApproaching", "Overloaded", page="Overloaded"),
+    "waves": case("CongestionCycle", "Overloaded", page="Overloaded", ticket="CongestionCycle"),
+}
+
+
+def alert(name: str, model: str, **more: str) -> dict[str, Any]:
+    """An alert with the labels that its rule gives it."""
+    labels = {"alertname": name, "severity": ALERT_RULES[name]["labels"]["severity"], "model_name": model}
+    if name in ENGINE:
+        labels |= {"target": "a:8000", "engine": "0", "instance": "kvwatch:9718", "job": "kvwatch"}
+    return {"labels": labels | more, "annotations": {"summary": name}}
+
+
+class Alertmanager:
+    """The real one, on a free port, that tells a webhook of pages and another of tickets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hooks = {"page": Webhook(), "ticket": Webhook(), "nobody": Webhook()}
+        config = yaml.safe_load((COMPOSE / "alertmanager" / "alertmanager.yml").read_text())
+        config["route"] |= {"group_wait": "1s"}
+        for receiver in config["receivers"]:
+            receiver["webhook_configs"] = [{"url": self.hooks[receiver["name"]].url, "send_resolved": False}]
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = (
+            "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data",
+            "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}",
+        )  # fmt: skip
+        self.part = Part(command, lambda: fetch(f"{self.url}/-/ready") is not None, folder / "alertmanager.log")
+
+    def post(self, alerts: list[dict[str, Any]]) -> None:
+        """As Prometheus does."""
+        body = json.dumps(alerts).encode()
+        request = urllib.request.Request(f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+    def heard(self, receiver: str, model: str) -> list[list[str]]:
+        """What a receiver was told of a model: the alerts' names, by notification."""
+        told = self.hooks[receiver].notifications
+        groups = [n for n in told if n["groupLabels"].get("model_name") == model]
+        return [sorted(a["labels"]["alertname"] for a in n["alerts"]) for n in groups]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    """An Alertmanager that has got the alerts of all cases, and one more that it has told of since."""
+    manager = Alertmanager(tmp_path_factory.mktemp("alertmanager"))
+    try:
+        manager.part.start()
+        manager.post([alert(name, model) for model, case in CASES.items() for name in case.fire])
+        expected = {(r, m) for m, case in CASES.items() for r in ("page", "ticket") if getattr(case, r)}
+        until(lambda: all(manager.heard(r, m) for r, m in expected), "what is expected")
+        # what is posted later is told later: whatever was not held back has been told of by then
+        last = [alert("KvwatchSaturated", "last"), alert("KvwatchModelGap", "last")]
+        manager.post(last)
+        until(lambda: bool(manager.heard("page", "last") and manager.heard("ticket", "last")), "the last alerts")
+        yield manager
+    finally:
+        manager.part.stop()
+        for hook in manager.hooks.values():
+            hook.close()
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_an_incident_is_one_page(told: Alertmanager, model: str) -> None:
+    """One notification to each who is concerned, with the alerts that say most."""
+    for receiver in ("page", "ticket"):
+        expected = getattr(CASES[model], receiver)
+        assert told.heard(receiver, model) == ([sorted(expected)] if expected else [])
+
+
+def test_nothing_reaches_anyone_that_is_for_inhibition_only(told: Alertmanager) -> None:
+    """A rollout is told to the receiver that sends nothing."""
+    everyone = [a for r in ("page", "ticket") for n in told.hooks[r].notifications for a in n["alerts"]]
+    assert [a for a in everyone if a["labels"]["alertname"] == "KvwatchRollout"] == []
+
+
+def test_every_inhibition_that_ships_is_tried() -> None:
+    """Each source with each of its targets fires together in a case, but for those about kvwatch itself."""
+    rules = yaml.safe_load((COMPOSE / "alertmanager" / "alertmanager.yml").read_text())["inhibit_rules"]
+    pairs = set()
+    for rule in rules:
+        source = rule["source_matchers"][0].split('"')[1]
+        pattern = rule["target_matchers"][0].split('"')[1]
+        prefix, _, choices = pattern.partition("(")
+        pairs |= {(source, prefix + c) for c in choices.rstrip(")").split("|")} if choices else {(source, pattern)}
+    tried = {(a, b) for case in CASES.values() for a in case.fire for b in case.fire}
+    assert {p for p in pairs if p[0] != "KvwatchDown"} <= tried
