@@ -11,8 +11,9 @@ from kvwatch.core.step_rows import BusyRuns, PrefillRows, StepRow
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
-_FIT_EVERY, _FIT_SECONDS = 10, 20.0
-"""Rows, and seconds, between two fits."""
+_FIT_EVERY, _FIT_SECONDS, _KNOWN_FIT_SECONDS = 10, 20.0, 60.0
+"""Rows, and seconds, between two fits; a law that rests on hundreds of intervals moves slowly."""
+_KNOWN_INTERVALS = 200.0
 _LEAST, _LONGEST_WAIT_SECONDS = 8, 60.0
 """With rare scrapes the first fit makes do with fewer intervals once they span a minute."""
 _OUTLIER = 6.0
@@ -88,10 +89,7 @@ class StepLawMemory:
             )
         if row is not None or prefill is not None:
             self._since_fit += 1
-        waited = self._since_fit > 0 and interval.end - self._fitted_at >= _FIT_SECONDS
-        if waited or self._since_fit >= _FIT_EVERY:
-            self._fitted_at = interval.end
-            self.refit()
+        self._refit_in_time(interval.end)
 
     def learn(self, at: float, row: StepRow) -> None:
         """Take a row whose composition and time are known for each of its steps."""
@@ -101,7 +99,14 @@ class StepLawMemory:
             return
         self._learn(row, row.intervals, self._residuals)
         self._since_fit += 1
-        if self._since_fit >= _FIT_EVERY or at - self._fitted_at >= _FIT_SECONDS:
+        self._refit_in_time(at)
+
+    def _refit_in_time(self, at: float) -> None:
+        """Fit anew if there are enough new rows, or some and it is time."""
+        known = self._fit is not None and self._fit.weight >= _KNOWN_INTERVALS
+        waited = at - self._fitted_at
+        due = waited >= _KNOWN_FIT_SECONDS if known else waited >= _FIT_SECONDS or self._since_fit >= _FIT_EVERY
+        if self._since_fit and due:
             self._fitted_at = at
             self.refit()
 
