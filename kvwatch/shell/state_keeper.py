@@ -18,12 +18,12 @@ import orjson
 from kvwatch.facts import Settings
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
-from kvwatch.shell.model_refresh import in_daemon_thread
 from kvwatch.shell.otlp_limits import SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.state_file import Checkpoint, StateFile
 from kvwatch.shell.tail import Positions
 from kvwatch.shell.tasks import sleep
+from kvwatch.shell.threads import in_daemon_thread
 
 SAVE_SECONDS = 60.0
 SAVE_WITH_LOGS_SECONDS = 5.0
@@ -94,7 +94,7 @@ class StateKeeper:
             if self._positions or waited >= SAVE_SECONDS:
                 waited = 0.0
                 checkpoint = await self._gathered()
-                await in_daemon_thread(partial(file.write, file.encode(checkpoint)))
+                await in_daemon_thread(partial(file.write, file.encode(checkpoint)), "kvwatch-state")
 
     async def _gathered(self) -> Checkpoint:
         """A checkpoint put together target by target, between which others have their turn."""

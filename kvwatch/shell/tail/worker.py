@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from kvwatch.shell.threads import handed_over
 
 T = TypeVar("T")
 
@@ -20,29 +21,8 @@ class Worker:
 
     async def do(self, work: Callable[[], T]) -> T:
         """The result of ``work``; what it raises is raised here."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: Any, error: Exception | None) -> None:  # noqa: ANN401 - a T or None
-            if done.cancelled():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)
-
-        def attempt() -> None:
-            result, failure = None, None
-            try:
-                result = work()
-            except Exception as error:
-                failure = error
-            try:
-                loop.call_soon_threadsafe(settle, result, failure)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
-
-        self._work.put(attempt)
+        done, compute = handed_over(work)
+        self._work.put(compute)
         return await done
 
     def stop(self, last: Callable[[], None] = lambda: None) -> None:
