@@ -1,4 +1,4 @@
-"""The embedded engine runs beside the event loop, never in its way."""
+"""Work for the event loop is done beside it, never in its way."""
 
 from __future__ import annotations
 
