@@ -49,6 +49,7 @@ from kvwatch.shell.state_file import StateFile
 from kvwatch.shell.state_keeper import StateKeeper
 from kvwatch.shell.tail import LogTail, Positions
 from kvwatch.shell.tasks import run_forever, stop_all
+from kvwatch.shell.view_turns import keep_viewing
 from kvwatch.views import FleetView
 from kvwatch.wiring import configured_settings, core_options, log_sources, scrape_target, server_tls, trace_receiver
 
@@ -124,6 +125,7 @@ class Daemon:
             own = [
                 self._forever("discovery", self._keep_following),
                 self._forever("model", lambda: keep_refreshing(self._intake, self._clock)),
+                self._forever("views", lambda: keep_viewing(self._intake, self._clock)),
                 self._forever("state", self._state.keep_saving),
             ]
             if self._traces is not None:

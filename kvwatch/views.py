@@ -105,6 +105,8 @@ class TargetView:
     """``prefill`` or ``decode`` where these are apart."""
     withheld: tuple[str, ...] = ()
     """Model names of the engines whose estimates are withheld because they are stale."""
+    estimates_age_seconds: float | None = None
+    """Time since the engines' estimates were put together; with many targets that is done in turn."""
 
 
 @dataclass(frozen=True, slots=True)

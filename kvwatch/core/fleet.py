@@ -6,16 +6,13 @@ from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.core.target import Target
-from kvwatch.facts import EngineKey, Fact, Scrape, Settings
+from kvwatch.facts import EngineKey, Fact, Settings
 from kvwatch.views import FleetView
 
-_MANY_TARGETS = 64
-_SCRAPES_PER_VIEW_RATIO = 0.15
-"""Scrapes from one view to the next, for each target: a view costs ten times a scrape, and all at once would take
-seconds in which nothing is scraped. At one scrape a second a view is as old as this times the targets, in seconds."""
-_VIEW_AGE_RATIO = 0.1
-_ROUNDS = 30
-"""Of many targets a thirtieth is looked at each second."""
+MANY_TARGETS = 16
+"""With more than this, what costs something for each of them is done for some at a time."""
+_ROUNDS = 300
+"""Of many targets a three-hundredth is looked at for runs each time."""
 
 
 class Fleet:
@@ -26,7 +23,11 @@ class Fleet:
         self._targets: dict[str, Target] = {}
         self._model = FleetModel(options)
         self._viewed_at = float("-inf")
-        self._scrapes_since_view = 0
+        self._in_turn = False
+        """Whether views are made in turn, and not when they are asked for."""
+        self._turns: list[str] = []
+        """Targets that have yet to have their turn in this round."""
+        self._round = 0
 
     def add(self, target: str, settings: Settings = Settings(), role: str = "") -> None:  # noqa: B008 - frozen
         """Watch a target, or give one that is watched other settings; its state is kept."""
@@ -42,31 +43,34 @@ class Fleet:
 
     def observe(self, target: str, fact: Fact) -> None:
         """Take one fact; facts about targets that are not watched (any more) are ignored."""
-        if target not in self._targets:
-            return
-        self._targets[target].observe(fact)
-        if isinstance(fact, Scrape):
-            self._keep_views(self._targets[target], fact.at)
+        if target in self._targets:
+            self._targets[target].observe(fact)
 
-    def _keep_views(self, target: Target, now: float) -> None:
-        """Of many targets make the views one after another, each some scrapes after the one before.
+    def keep_views(self, now: float) -> bool:
+        """Of many targets make the views of the next one, for :meth:`view` to take; whether there was one to make.
 
-        It is scrapes that are counted, so that where these are slow the views do not slow them down further.
+        A view costs more than a scrape, and those of a thousand targets at once would hold up all scrapes for seconds.
+        So whoever shows views calls this again and again, with pauses. With few targets it does nothing, and
+        :meth:`view` makes the views.
         """
-        count = len(self._targets)
-        if count <= _MANY_TARGETS:
-            target.drop_views()
-            return
-        self._scrapes_since_view += 1
-        due = self._scrapes_since_view >= _SCRAPES_PER_VIEW_RATIO * count
-        if target.keep_views(now, _VIEW_AGE_RATIO * count if due else None):
-            self._scrapes_since_view = 0
+        self._in_turn = len(self._targets) > MANY_TARGETS
+        for _ in range(len(self._targets) if self._in_turn else 0):
+            if not self._turns:
+                self._turns = list(self._targets)
+            target = self._targets.get(self._turns.pop())
+            if target is not None and target.keep_views(now):
+                return True
+        return False
 
     def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
-        """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`."""
+        """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`.
+
+        Where views are made in turn, some targets are looked at each time, and all within 300 times.
+        """
         targets = list(self._targets.items())
-        if len(targets) > _MANY_TARGETS:  # whether a run is due costs something to find out
-            targets = targets[int(now) % _ROUNDS :: _ROUNDS]
+        if self._in_turn:  # whether a run is due costs something to find out
+            self._round = (self._round + 1) % _ROUNDS
+            targets = targets[self._round :: _ROUNDS]
         return [(name, key, run) for name, t in targets for key, run in t.due_runs(now)]
 
     def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
@@ -92,7 +96,7 @@ class Fleet:
 
     def view(self, now: float) -> FleetView:
         """Everything known at time ``now`` [unix s]."""
-        targets = tuple(t.view(now) for t in self._targets.values())
+        targets = tuple(t.view(now, kept=self._in_turn) for t in self._targets.values())
         models = self._model.update(max(now, self._viewed_at), targets) if self._options.whole_fleet else ()
         self._viewed_at = max(now, self._viewed_at)
         return FleetView(at=now, targets=targets, models=models)

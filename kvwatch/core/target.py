@@ -43,7 +43,7 @@ class Target:
         self._last_good: Scrape | None = None
         self._failure: ScrapeFailed | None = None
         self._now = float("-inf")
-        self._kept: list[EngineView] | None = None
+        self._kept: list[EngineView] = []
         self._kept_at = float("-inf")
         self._early: deque[Logged] = deque(maxlen=_MAX_EARLY)
         self.unattributed = 0
@@ -152,40 +152,34 @@ class Target:
             engine.configure(self._configured.over(self._discovered))
             self._engines[EngineKey(str(state["model_name"]), str(state["engine"]))] = engine
 
-    def view(self, now: float) -> TargetView:
-        """Health, and estimates of the engines whose last sample is fresh; stale ones are withheld."""
+    def view(self, now: float, *, kept: bool = False) -> TargetView:
+        """Health, and estimates of the engines whose last sample is fresh; stale ones are withheld.
+
+        With ``kept`` the estimates are those that :meth:`keep_views` has made.
+        """
         last = self._last_good
+        made_at = self._kept_at if kept else now
         return TargetView(
             target=self.name,
             up=last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds,
             scrape_age_seconds=now - last.at if last is not None else None,
             scrape_duration_seconds=last.duration_seconds if last is not None else None,
-            engines=tuple(self._engine_views(now)),
+            engines=tuple(self._kept_views(now) if kept else self._made_views(now)),
             problem=self._problem(now),
             log_lines_unattributed=self.unattributed,
             role=self.role,
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_stale(engine, now)),
+            estimates_age_seconds=now - made_at if made_at > 0 else None,
         )
 
-    def keep_views(self, now: float, every_seconds: float | None) -> bool:
-        """Make the engines' views now for :meth:`view` to take, if they are older than that; whether they were.
-
-        ``None`` makes none, but has :meth:`view` take those that there are.
-        """
-        if self._kept is None:
-            self._kept = []
-        if every_seconds is None or now - self._kept_at < every_seconds:
+    def keep_views(self, now: float) -> bool:
+        """Make the engines' views now, for :meth:`view` to take; false, and none made, where no scrape is newer."""
+        if self._last_good is None or self._last_good.at <= self._kept_at:
             return False
         self._kept, self._kept_at = self._made_views(now), now
         return True
 
-    def drop_views(self) -> None:
-        """Make views when they are asked for."""
-        self._kept, self._kept_at = None, float("-inf")
-
-    def _engine_views(self, now: float) -> list[EngineView]:
-        if self._kept is None:
-            return self._made_views(now)
+    def _kept_views(self, now: float) -> list[EngineView]:
         fresh = {
             (key.model_name, key.engine) for key, engine in self._engines.items() if not self._is_stale(engine, now)
         }

@@ -344,6 +344,14 @@ TARGET_METRICS: tuple[Metric, ...] = (
         kind=Kind.COUNTER,
     ),
     Metric("kvwatch_scrape_duration_seconds", _T, "s", "How long the last successful scrape of the target took."),
+    Metric(
+        "kvwatch_estimates_age_seconds",
+        _T,
+        "s",
+        "Time since the estimates of the target's engines were computed: 0 with few targets; many have their turn, one "
+        "after another.",
+        since="0.2.0",
+    ),
 )
 
 CATALOG: tuple[Metric, ...] = (*ENGINE_METRICS, *MODEL_METRICS, VALIDITY, *TARGET_METRICS, *SELF_METRICS)

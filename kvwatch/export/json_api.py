@@ -82,7 +82,7 @@ def _fill(document: Json, metrics: Iterable[Metric], view: EngineView | ModelVie
 def target_json(target: TargetView) -> Json:
     """A target's health: what the gauges of scope ``target`` say, and the problem in words."""
     document: Json = {"target": target.target, "up": target.up, "engines": len(target.engines)}
-    for key in ("scrape_age_seconds", "scrape_duration_seconds"):
+    for key in ("scrape_age_seconds", "scrape_duration_seconds", "estimates_age_seconds"):
         value: float | None = getattr(target, key)
         if value is not None and math.isfinite(value):
             document[key] = value

@@ -39,6 +39,7 @@ def target_series(view: FleetView) -> Iterator[list[Series]]:
     yield [((target.target,), target.scrape_age_seconds) for target in view.targets]
     yield [((target.target,), float(target.log_lines_unattributed)) for target in view.targets]
     yield [((target.target,), target.scrape_duration_seconds) for target in view.targets]
+    yield [((target.target,), target.estimates_age_seconds) for target in view.targets]
 
 
 def _series(metric: Metric, labels: tuple[str, ...], value: float | Mapping[str, float] | None) -> Iterable[Series]:

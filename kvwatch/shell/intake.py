@@ -38,6 +38,10 @@ class FleetLike(Protocol):
         """Everything known at ``now``."""
         ...
 
+    def keep_views(self, now: float) -> bool:
+        """Make the views of one target for :meth:`view` to take, where there are many; whether it did."""
+        ...
+
     def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made."""
         ...
@@ -139,6 +143,14 @@ class Intake:
             return FleetView(at=now)
         self._known_faults.discard(("view", ""))
         return view
+
+    def keep_views(self, now: float) -> bool:
+        """Make the views of one of many targets; false where there was none to make, or the core fails."""
+        try:
+            return self._fleet.keep_views(now)
+        except Exception as error:
+            self._fault("view", error, "")
+            return False
 
     def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made; none where the core fails. Never raises."""

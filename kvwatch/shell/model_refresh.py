@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from kvwatch.core.fleet import MANY_TARGETS
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.tasks import sleep
 from kvwatch.shell.threads import in_daemon_thread
 
 CHECK_SECONDS = 1.0
+MANY_CHECK_SECONDS = 0.1
+"""With many targets the core looks at a few of them each time."""
 _REST_RATIO = 3.0
 """Pause after a run, in times of it: with a thousand engines there is always one due, and scrapes must not be late."""
 
@@ -31,4 +34,4 @@ async def keep_refreshing(intake: Intake, clock: Callable[[], float]) -> None:
             else:
                 intake.correct(target, key, correction)
             await sleep(_REST_RATIO * (loop.time() - began))
-        await sleep(CHECK_SECONDS)
+        await sleep(MANY_CHECK_SECONDS if len(intake.targets()) > MANY_TARGETS else CHECK_SECONDS)

@@ -13,6 +13,7 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.core.fleet_model import FleetModel, best_split
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.sizing import Need, Sizing
+from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, EngineSample, Scrape
 from kvwatch.views import EngineView, ModelView, TargetView
 
@@ -264,16 +265,49 @@ def test_a_part_of_the_fleet_makes_no_models() -> None:
 
 
 def test_views_of_many_targets_are_made_one_after_another() -> None:
-    """Of a hundred targets each has a view of the last 16 s, made when it was scraped; few are seen as they are."""
-    for count, oldest in ((100, 16.0), (10, 0.0)):
+    """With ten turns a second a hundred targets each have a view of the last 10 s; few are seen as they are."""
+    for count, oldest in ((100, 9.0), (10, 0.0)):
         fleet = Fleet(OPTIONS)
         for target in range(count):
             fleet.add(str(target))
-        for second in range(60):
+        for second in range(1_000, 1_060):
             for target in range(count):
                 sample = EngineSample(EngineKey("m", "0"), running=float(second), waiting=0.0)
                 fleet.observe(str(target), Scrape(float(second), (sample,)))
-        ages = [59.0 - (t.engines[0].running_requests or 0.0) for t in fleet.view(59.0).targets]
-        assert max(ages) <= oldest
-        assert (len(set(ages)) > 10) == (count == 100)
-        assert fleet.view(70.0).targets[0].engines == ()
+            assert [fleet.keep_views(float(second)) for _ in range(10)] == [count == 100] * 10
+        targets = fleet.view(1_059.0).targets
+        ages = [1_059.0 - (t.engines[0].running_requests or 0.0) for t in targets]
+        assert (min(ages), max(ages)) == (0.0, oldest)
+        assert [t.estimates_age_seconds for t in targets] == ages
+        assert fleet.view(1_070.0).targets[0].engines == ()
+
+
+def test_a_view_is_made_once_for_each_scrape_and_none_before_the_first() -> None:
+    """What has not changed is not computed again, and a target that has had no turn shows no engine."""
+    fleet = Fleet(OPTIONS)
+    for target in range(100):
+        fleet.add(str(target))
+    sample = EngineSample(EngineKey("m", "0"), running=1.0, waiting=0.0)
+    for target in range(50):
+        fleet.observe(str(target), Scrape(1_000.0, (sample,)))
+    assert fleet.keep_views(1_000.0)
+    shown = [t for t in fleet.view(1_001.0).targets if t.engines]
+    assert [t.estimates_age_seconds for t in shown] == [1.0]
+    fleet.remove("3" if shown[0].target != "3" else "4")
+    assert sum(fleet.keep_views(1_001.0) for _ in range(200)) == 48
+    assert len([t for t in fleet.view(1_001.0).targets if t.engines]) == 49
+
+
+def test_of_many_targets_a_few_are_looked_at_for_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within three hundred times each has been looked at once."""
+    looked: list[str] = []
+    monkeypatch.setattr(Target, "due_runs", lambda target, _now: looked.append(target.name) or [])
+    fleet = Fleet(OPTIONS)
+    for target in range(1_000):
+        fleet.add(str(target))
+    fleet.keep_views(0.0)
+    for _ in range(300):
+        before = len(looked)
+        fleet.due_runs(0.0)
+        assert len(looked) - before <= 4
+    assert sorted(looked) == sorted(map(str, range(1_000)))

@@ -42,7 +42,7 @@ def fleet(*engines: EngineView) -> FleetView:
     return FleetView(
         at=1_750_000_000.5,
         targets=(
-            TargetView("localhost:8000", True, 0.25, 0.01, tuple(engines)),
+            TargetView("localhost:8000", True, 0.25, 0.01, tuple(engines), estimates_age_seconds=12.5),
             TargetView("localhost:8001", False, None, None, (), "connection: refused"),
         ),
         models=(full_model(),) if engines else (),

@@ -70,6 +70,7 @@ def test_targets_tell_their_health_on_request() -> None:
             "engines": 1,
             "scrape_age_seconds": 0.25,
             "scrape_duration_seconds": 0.01,
+            "estimates_age_seconds": 12.5,
         },
         {"target": "localhost:8001", "up": False, "engines": 0, "problem": "connection: refused"},
     ]
