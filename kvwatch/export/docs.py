@@ -25,13 +25,16 @@ In `/api/v1/engines` and in `kvwatch replay --format json` the same numbers stan
 
 Beside these, the process's own `process_*` metrics are exported as by any Prometheus client.
 """
+_ENGINES = """\
+One series for each engine of each target. Engines of targets that have a role, `prefill` or `decode`, have the label
+`role` too, as has their `kvwatch_estimate_valid`."""
 
 
 def metrics_page() -> str:
     """The whole page as Markdown."""
     parts = [
         _HEAD,
-        _section("Engines", "One series for each engine of each target.", ENGINE_METRICS),
+        _section("Engines", _ENGINES, ENGINE_METRICS),
         _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
         _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),
         _words("`reason` is one of:", WORDS.items()),

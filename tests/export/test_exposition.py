@@ -23,7 +23,7 @@ from kvwatch.export.collector import FleetCollector
 from kvwatch.export.exposition import Exposition
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
-from kvwatch.views import EngineView, FleetView, ModelView
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 from tests.export.full_view import fleet, full_engine
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -72,6 +72,23 @@ def test_values_come_from_the_view() -> None:
     assert found[key("kvwatch_replicas_required", model_name="llama", role="")] == 3.0
     assert found[key("kvwatch_target_up", target="localhost:8000")] == 1.0
     assert found[key("kvwatch_target_up", target="localhost:8001")] == 0.0
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+def test_engines_of_a_target_with_a_role_say_so(accept: str) -> None:
+    """All their series carry it, and those of the other targets are as they were."""
+    plain, prefill = full_engine(), full_engine(target="localhost:8002")
+    view = fleet(plain)
+    view = replace(
+        view, targets=(*view.targets, TargetView("localhost:8002", True, 0.25, 0.01, (prefill,), role="prefill"))
+    )
+    found = series(view, accept)
+    assert series(fleet(plain), accept).keys() <= found.keys()
+    labelled = {name for name, labels in found if ("role", "prefill") in labels}
+    assert labelled == {metric.name for metric in ENGINE_METRICS} | {"kvwatch_estimate_valid"}
+    for name, labels in found:
+        if name in labelled and ("target", "localhost:8002") in labels:
+            assert ("role", "prefill") in labels
 
 
 def test_only_the_limit_that_binds_has_a_series() -> None:

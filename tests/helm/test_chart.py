@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -219,12 +221,15 @@ def test_autoscalers_ask_for_series_that_exist(helm4: Helm) -> None:
             queries += [rule["seriesQuery"], rule["metricsQuery"]]
             offered.add(rule["name"]["as"])
     trigger = one(helm4.template(named("fleet-keda")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
-    place = re.fullmatch(r'models\.#\(model_name=="(.*)"\)\.(\w+)', trigger["valueLocation"])
+    place = re.fullmatch(r'models\.#\(model_name=="(.*)"\)#\|#\(role=="(.*)"\)\.(\w+)', trigger["valueLocation"])
     assert place is not None
-    assert (place[1], f"kvwatch_{place[2]}") == ("llama-3-8b", "kvwatch_replicas_required")
-    assert f"kvwatch_{place[2]}" in known
+    assert place.groups() == ("llama-3-8b", "decode", "replicas_required")
+    assert f"kvwatch_{place[3]}" in known
     queries.append(
         one(helm4.template(named("sidecar-keda")), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    )
+    queries.append(
+        one(helm4.template(named("sidecar-zero")), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
     )
     used = {word for query in queries for word in re.findall(r"(?:model:)?kvwatch_[a-z0-9_:]+", query)}
     assert used <= known
@@ -250,10 +255,10 @@ def behavior(objects: list[Object]) -> Object:
 
 @pytest.mark.parametrize(
     ("name", "seconds"),
-    [("fleet", 60), ("fleet-keda", 60), ("sidecar", 300), ("sidecar-keda", 300)],
+    [("fleet", 60), ("fleet-keda", 60), ("fleet-shards", 60), ("sidecar", 300), ("sidecar-keda", 60)],
 )
 def test_going_down_waits_once(helm: Helm, name: str, seconds: int) -> None:
-    """Where kvwatch's own number waits before it falls the autoscaler adds a minute; a plain ratio gets five."""
+    """To the number of replicas, which waits before it falls, the autoscaler adds a minute; ρ gets five."""
     assert behavior(helm.template(named(name))) == {
         "scaleUp": {"stabilizationWindowSeconds": 0},
         "scaleDown": {"stabilizationWindowSeconds": seconds},
@@ -282,6 +287,58 @@ def test_a_fleet_is_scaled_by_its_own_number_and_sidecars_by_the_recorded_one(he
     assert recorded.startswith("max(model:kvwatch_replicas_required:")
     own = one(helm4.template(values | {"mode": "fleet"}), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
     assert own.startswith("max(kvwatch_replicas_required{")
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize(
+    ("replicas", "recorded", "value"),
+    [(0, None, 0.0), (2, None, None), (2, 2.0, 2.0), (2, 0.0, 0.0), (None, None, None)],
+)
+def test_only_a_model_that_is_scaled_to_zero_needs_nothing_by_default(
+    helm4: Helm, tmp_path: Path, replicas: int | None, recorded: float | None, value: float | None
+) -> None:
+    """KEDA's query is 0 without engines only where the workload has no replicas; else missing data stays missing."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not on the PATH")
+    query = one(helm4.template(named("sidecar-zero")), "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
+    series = []
+    for name, number in (
+        ('kube_deployment_spec_replicas{namespace="serving",deployment="vllm"}', replicas),
+        ('kube_deployment_spec_replicas{namespace="serving",deployment="other"}', 0),
+        ('model:kvwatch_replicas_required:hold5m{namespace="serving",model_name="llama-3-8b"}', recorded),
+        ('model:kvwatch_replicas_required:hold5m{namespace="other",model_name="llama-3-8b"}', 7),
+    ):
+        if number is not None:
+            series.append({"series": name, "values": f"{number}+0x5"})
+    samples = [] if value is None else [{"labels": "{}", "value": value}]
+    expected = [{"expr": query, "eval_time": "1m", "exp_samples": samples}]
+    path = tmp_path / "case.yaml"
+    path.write_text(
+        yaml.safe_dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": expected}]})
+    )
+    done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_pool_is_scaled_by_its_own_number(helm4: Helm) -> None:
+    """With a role, query, metric and the adapter's rule are of that role; without one, of engines that have none."""
+    values = yaml.safe_load(named("fleet").read_text(encoding="utf-8"))
+    for role, suffix in (("", ""), ("prefill", "_prefill")):
+        values["autoscaling"]["role"] = role
+        objects = helm4.template(values)
+        (metric,) = one(objects, "HorizontalPodAutoscaler")["spec"]["metrics"]
+        name = metric["external"]["metric"]["name"]
+        assert name == "kvwatch_replicas_required_meta_llama_llama_3_1_8b_instruct" + suffix
+        (config,) = (yaml.safe_load(i["data"]["config.yaml"]) for i in objects if "config.yaml" in i.get("data", {}))
+        (rule,) = (rule for rule in config["externalRules"] if rule["name"]["as"] == name)
+        assert f'role="{role}"' in rule["seriesQuery"]
+        assert f'role="{role}",<<.LabelMatchers>>' in rule["metricsQuery"]
+    values["prometheusAdapter"]["roles"] = ["prefill", "decode"]
+    (config,) = (
+        yaml.safe_load(i["data"]["config.yaml"]) for i in helm4.template(values) if "config.yaml" in i.get("data", {})
+    )
+    assert {rule["name"]["as"].rsplit("_", 1)[1] for rule in config["externalRules"]} == {"prefill", "decode"}
 
 
 def test_shards_watch_every_engine_once(helm4: Helm) -> None:

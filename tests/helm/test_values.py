@@ -16,6 +16,10 @@ from tests.helm.chart import CHART, ROOT, Helm
 helm_needed = pytest.mark.helm
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 WATCHED = {"config": {"targets": [{"url": "http://vllm:8000"}]}}
+ZERO = (
+    "autoscaling.keda.enabled=true,autoscaling.keda.serverAddress=http://prometheus:9090,autoscaling.target.name=x,"
+    "autoscaling.modelName=m,autoscaling.minReplicas=0"
+)
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
 
@@ -72,6 +76,7 @@ def test_every_value_is_described_in_the_readme() -> None:
         ("image.digest=sha256:12", "digest"),
         ("autoscaling.hpa.targetUtilization=80", "targetUtilization"),
         ("autoscaling.hpa.metric=queue", "metric"),
+        ("autoscaling.role=draft", "role"),
         ("monitor.interval=15 s", "interval"),
         ("resources=small", "resources"),
     ],
@@ -117,6 +122,13 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
         (
             "autoscaling.keda.enabled=true,autoscaling.target.name=x,autoscaling.modelName=m",
             "autoscaling.keda.serverAddress is missing",
+        ),
+        (f"{ZERO},autoscaling.keda.trigger=metrics-api", "needs autoscaling.keda.trigger prometheus"),
+        (ZERO, "needs autoscaling.keda.kubeStateMetrics"),
+        (f"{ZERO},autoscaling.keda.kubeStateMetrics=true", "nothing would wake the model"),
+        (
+            f"{ZERO},autoscaling.keda.kubeStateMetrics=true,autoscaling.target.kind=LeaderWorkerSet",
+            "kube-state-metrics has no replicas of a LeaderWorkerSet",
         ),
         ("mode=node-agent,fleet.shards=2", "fleet.shards is for mode fleet"),
         ("fleet.shards=2,config.discovery.shard=0/2", "leave the shard out of config.discovery.shard"),

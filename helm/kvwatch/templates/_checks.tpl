@@ -65,6 +65,20 @@
 {{- fail "autoscaling.minReplicas must be 1 or more with an HPA; KEDA can go to 0" -}}
 {{- end -}}
 {{- if $a.keda.enabled -}}
+{{- if and $a.keda.kubeStateMetrics (not (include "kvwatch.targetReplicas" .)) -}}
+{{- fail (printf "autoscaling.keda.kubeStateMetrics is for a Deployment or a StatefulSet: kube-state-metrics has no replicas of a %s" $a.target.kind) -}}
+{{- end -}}
+{{- if lt (int $a.minReplicas) 1 -}}
+{{- if ne $a.keda.trigger "prometheus" -}}
+{{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.trigger prometheus: without engines kvwatch has no number, and to KEDA a trigger without one has failed" -}}
+{{- end -}}
+{{- if not $a.keda.kubeStateMetrics -}}
+{{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.kubeStateMetrics, by which a model that is scaled to 0 is told from one whose metrics are missing; else keep 1" -}}
+{{- end -}}
+{{- if not $a.keda.extraTriggers -}}
+{{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.extraTriggers, such as the queue of your gateway: without engines kvwatch sees no traffic, so nothing would wake the model" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq $a.keda.trigger "prometheus") (not $a.keda.serverAddress) -}}
 {{- fail "autoscaling.keda.serverAddress is missing: the address of Prometheus, such as http://prometheus.monitoring:9090" -}}
 {{- end -}}

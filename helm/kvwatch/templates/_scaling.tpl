@@ -7,32 +7,55 @@
 {{- end -}}
 
 {{/* The series that says how many replicas a model needs. Where several kvwatch have a part each, the recording rules add
-their engines up: (dict "root" $ "model" … "more" …), the last two being the model's name and further matchers. */}}
+their engines up: (dict "root" $ "model" … "role" … "more" …), the last being further matchers. Both fall only when less
+has been enough for a while. */}}
 {{- define "kvwatch.replicasSeries" -}}
 {{- $own := eq (include "kvwatch.knowsModels" .root) "true" -}}
-{{ $own | ternary "kvwatch_replicas_required" "model:kvwatch_replicas_required:ceil5m" }}{model_name={{ quote .model }}{{ .more }}}
+{{ $own | ternary "kvwatch_replicas_required" "model:kvwatch_replicas_required:hold5m" }}{model_name={{ quote .model }},role={{ quote .role }}{{ .more }}}
 {{- end -}}
 
-{{/* The external metric of a model, by its model_name. */}}
+{{/* The external metric of a model, by its model_name, and its role if it has one: (list model role). */}}
 {{- define "kvwatch.replicasMetric" -}}
-kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (lower .) "_" | trimAll "_" }}
+kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (join "_" . | lower) "_" | trimAll "_" }}
 {{- end -}}
 
 {{/* What KEDA asks Prometheus. */}}
 {{- define "kvwatch.replicasQuery" -}}
+{{- $a := .Values.autoscaling -}}
 {{- $more := "" -}}
 {{- if eq .Values.mode "sidecar" -}}
-{{- $more = printf ", namespace=%q" (include "kvwatch.scaledNamespace" .) -}}
+{{- $more = printf ",namespace=%q" (include "kvwatch.scaledNamespace" .) -}}
 {{- end -}}
-max({{ include "kvwatch.replicasSeries" (dict "root" . "model" .Values.autoscaling.modelName "more" $more) }})
+max({{ include "kvwatch.replicasSeries" (dict "root" . "model" $a.modelName "role" $a.role "more" $more) }})
+{{- if $a.keda.kubeStateMetrics }} or max({{ include "kvwatch.targetReplicas" . }}) == 0{{ end -}}
 {{- end -}}
 
-{{/* How fast to scale. kvwatch's own number falls only when less has been enough for a while; a second wait of that length
+{{/* kube-state-metrics' number of replicas of the target; empty for kinds of which it has none. */}}
+{{- define "kvwatch.targetReplicas" -}}
+{{- $metrics := dict "Deployment" "kube_deployment_spec_replicas" "StatefulSet" "kube_statefulset_replicas" -}}
+{{- with .Values.autoscaling.target -}}
+{{- if and (hasKey $metrics .kind) (hasPrefix "apps/" .apiVersion) -}}
+{{ get $metrics .kind }}{namespace={{ include "kvwatch.scaledNamespace" $ | quote }},{{ lower .kind }}={{ quote .name }}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where /api/v1/engines has the number, as KEDA's metrics-api trigger writes it. */}}
+{{- define "kvwatch.replicasLocation" -}}
+{{- with .Values.autoscaling -}}
+{{- if .role -}}
+models.#(model_name=={{ quote .modelName }})#|#(role=={{ quote .role }}).replicas_required
+{{- else -}}
+models.#(model_name=={{ quote .modelName }}).replicas_required
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How fast to scale. The number of replicas falls only when less has been enough for a while; a second wait of that length
 costs GPUs and saves no request. */}}
 {{- define "kvwatch.behavior" -}}
 {{- $a := .Values.autoscaling -}}
-{{- $waits := and (include "kvwatch.knowsModels" .) (or $a.keda.enabled (eq $a.hpa.metric "replicas_required")) -}}
-{{- $down := $waits | empty | ternary 300 60 -}}
-{{- $own := dict "scaleUp" (dict "stabilizationWindowSeconds" 0) "scaleDown" (dict "stabilizationWindowSeconds" $down) -}}
+{{- $waits := or $a.keda.enabled (eq $a.hpa.metric "replicas_required") -}}
+{{- $own := dict "scaleUp" (dict "stabilizationWindowSeconds" 0) "scaleDown" (dict "stabilizationWindowSeconds" ($waits | ternary 60 300)) -}}
 {{- mergeOverwrite $own (deepCopy $a.behavior) | toYaml -}}
 {{- end -}}
