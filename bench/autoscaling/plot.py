@@ -11,7 +11,13 @@ from bench.autoscaling.score import Total
 
 _WIDTH, _HEIGHT = 900, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 50, 50
-_COLOURS = {"utilization": "#c0392b", "required": "#e67e22", "waiting": "#7f8c8d", "kv_usage": "#2c3e50"}
+_COLOURS = {
+    "utilization": "#c0392b",
+    "utilization 5m": "#8e44ad",
+    "required": "#e67e22",
+    "waiting": "#7f8c8d",
+    "kv_usage": "#2c3e50",
+}
 _FONT = 'font-family="sans-serif" font-size="12"'
 _LEAST = 1e-4
 

@@ -13,9 +13,10 @@ _INTRO = """\
 
 Written by `python -m bench.autoscaling`; what is simulated is in `bench/autoscaling/__init__.py`. The engines are
 kvwatch's emulated vLLM scheduler in virtual time; a replica takes 2 to 8 minutes to start and holds its GPU all the
-while; the HPA and KEDA are models of the documented algorithms, with their default behavior (up at once, down after
-5 minutes) for every policy. A request is late if it waits more than 2 s before it is scheduled for the first time. A
-flap is a change of direction within ten minutes. The first 15 minutes of a scenario are not counted.
+while; the HPA and KEDA are models of the documented algorithms, going up at once and down after their default of
+5 minutes, but for `kvwatch_replicas_required`, where it is the chart's one minute. A request is late if it waits more
+than 2 s before it is scheduled for the first time. A flap is a change of direction within ten minutes. The first 15
+minutes of a scenario are not counted.
 """
 _POLICIES = """\
 

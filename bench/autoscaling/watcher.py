@@ -68,11 +68,17 @@ class Watcher:
                 self._model = (now, job.run())
             self._fleet.correct(name, key, self._model[1])
 
-    def seen(self, now: float) -> tuple[dict[str, float], float | None]:
-        """ρ over a minute by pod, and the replicas that the model requires."""
+    def seen(self, now: float) -> tuple[dict[str, float], dict[str, float], float | None]:
+        """ρ over a minute and over five by pod, and the replicas that the model requires."""
         view = self._fleet.view(_EPOCH + now)
         utilization = {e.target: e.utilization["1m"] for t in view.targets for e in t.engines if "1m" in e.utilization}
-        return utilization, next((m.replicas_required for m in view.models), None)
+        longer = {
+            e.target: e.utilization.get("5m", e.utilization["1m"])
+            for t in view.targets
+            for e in t.engines
+            if "1m" in e.utilization
+        }
+        return utilization, longer, next((m.replicas_required for m in view.models), None)
 
 
 def stored(now: float, pods: Sequence[Pod], watcher: Watcher | None) -> Seen:
@@ -80,5 +86,5 @@ def stored(now: float, pods: Sequence[Pod], watcher: Watcher | None) -> Seen:
     up = [p for p in pods if p.engine is not None]
     waiting = {p.name: float(p.engine.counters.waiting) for p in up if p.engine is not None}
     kv_usage = {p.name: p.engine.counters.kv_usage_ratio for p in up if p.engine is not None}
-    utilization, required = ({}, None) if watcher is None else watcher.seen(now)
-    return Seen(waiting, kv_usage, utilization, required)
+    utilization, longer, required = ({}, {}, None) if watcher is None else watcher.seen(now)
+    return Seen(waiting, kv_usage, utilization, longer, required)
