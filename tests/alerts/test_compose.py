@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_images_are_pinned_and_files_that_are_mounted_exist() -> None:
                 source = volume.split(":")[0]
                 if source.startswith("."):
                     assert (COMPOSE / source).exists(), volume
+
+
+def test_nothing_is_open_to_the_network_and_nothing_is_secret() -> None:
+    """Ports are those of this machine alone, and no value in the files is a password, a token or a key."""
+    for file in ("compose.yaml", "no-gpu.yaml"):
+        for service in yaml.load((COMPOSE / file).read_text(), Loader=_Loader)["services"].values():
+            assert [port for port in service.get("ports", ()) if not port.startswith("127.0.0.1:")] == []
+    secret = re.compile(r"(?:password|passwd|token|secret|api_?key)\"?\s*[:=]\s*\"?[^\s\"$]", re.IGNORECASE)
+    texts = [path.read_text() for path in COMPOSE.rglob("*") if path.is_file()]
+    assert len(texts) >= 7
+    assert [found.group() for text in texts for found in secret.finditer(text)] == []
+    assert secret.search('GF_SECURITY_ADMIN_PASSWORD: "admin"'), "the search can find one"
 
 
 def test_only_a_kvwatch_that_watches_is_asked_for_its_health() -> None:
