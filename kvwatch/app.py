@@ -90,7 +90,7 @@ class Daemon:
         self._positions = Positions()
         spans = SeenSpans()
         file = StateFile(state_file) if state_file is not None else None
-        self._state = StateKeeper(self._intake, file, self._metrics, self._positions, spans)
+        self._state = StateKeeper(self._intake, file, self._metrics, self._positions, spans, self._clock)
         self._sources = log_sources(self.config)
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._watches: dict[str, Watch] = {}
@@ -207,6 +207,7 @@ class Daemon:
             self._traces.follow({name: urlsplit(target.base_url).hostname or "" for name, target in wanted.items()})
         for name in [name for name in self._watches if name not in wanted]:
             self._retire(self._watches.pop(name))
+            self._state.keep(name)
             self._intake.remove(name)
             event(logging.INFO, "target_removed", target=name)
         for name, target_config in wanted.items():

@@ -95,6 +95,7 @@ class Intake:
         """Forget a target and its counters."""
         self._fleet.remove(target)
         self._metrics.remove_target(target)
+        self._known_faults = {fault for fault in self._known_faults if fault[1] != target}
         del self._health[target]
 
     def observe(self, target: str, fact: Fact) -> None:

@@ -40,6 +40,8 @@ class Checkpoint:
     """Settings that a server's log has shown, by target."""
     spans: dict[str, Any] = field(default_factory=dict)
     """The newest spans of requests that have been counted."""
+    seen: dict[str, Any] = field(default_factory=dict)
+    """When a target was last watched [unix s], of those that were not when this was put together."""
 
 
 class StateFile:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import orjson
 
 from kvwatch.facts import Settings
+from kvwatch.shell.departed import Departed, DepartedTargets
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.otlp_limits import SeenSpans
@@ -35,45 +38,72 @@ _PAUSE_RATIO = 10.0
 class StateKeeper:
     """Between what is known and the state file; without a file it does nothing."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (one for each thing that is kept, and the time)
         self,
         intake: Intake,
         file: StateFile | None,
         metrics: SelfMetrics | None = None,
         positions: Positions | None = None,
         spans: SeenSpans | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._intake = intake
         self._file = file
         self._metrics = metrics if metrics is not None else SelfMetrics()
         self._positions = positions if positions is not None else Positions()
         self._spans = spans if spans is not None else SeenSpans()
+        self._clock = clock
         saved = file.load() if file is not None else Checkpoint()
-        self._saved = saved.engines
-        self._settings = saved.settings
-        self._counters: dict[str, Any] = {}
+        counters: dict[str, Any] = {}
         self._took = 0.0
         try:
             self._positions.restore(saved.positions)
-            self._counters = saved.counters  # of use with the positions only
+            counters = saved.counters  # of use with the positions only
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             event(logging.WARNING, "positions_rejected", why=repr(error), effect="logs are read from their end")
         try:
             self._spans.restore(saved.spans)
         except (ValueError, TypeError) as error:
             event(logging.WARNING, "spans_rejected", why=repr(error), effect="a span sent again counts twice")
+        self._departed = DepartedTargets()
+        parts = {
+            "settings": saved.settings,
+            "counters": counters,
+            "positions": dict.fromkeys(self._positions.dump(), True),
+        }
+        self._departed.load(saved.engines, parts, saved.seen, clock())
 
     def restore(self, target: str) -> None:
-        """Give a target that has just been added what was saved of it, once."""
-        states = self._saved.pop(target, None)
+        """Give a target that has just been added what is kept of it, once."""
+        left = self._departed.take(target)
+        if left is None:
+            return
+        states = orjson.loads(left.engines) if left.engines else []
         if states and self._intake.restore(target, states):
             event(logging.INFO, "state_restored", target=target, engines=len(states))
-        settings = _settings(self._settings.pop(target, None))
+        settings = _settings(left.parts.get("settings"))
         if settings is not None:
             self._intake.observe(target, settings)
-        counters = self._counters.pop(target, None)
+        counters = left.parts.get("counters")
         if isinstance(counters, dict):
             self._metrics.restore(target, counters)
+
+    def keep(self, target: str) -> None:
+        """Keep what is known of a target that is about to be removed, should it come back."""
+        parts: dict[str, Any] = {}
+        settings = self._intake.settings_from_logs().get(target)
+        if settings is not None:
+            parts["settings"] = asdict(settings)
+        if self._positions.dump(target):
+            parts |= {"positions": True, "counters": self._metrics.dump(target).get(target, {})}
+        engines = self._intake.dump_target(target)
+        if engines or parts:
+            left = Departed(self._clock(), orjson.dumps(engines) if engines else b"", parts)
+            self._forget(self._departed.put(target, left))
+
+    def _forget(self, targets: list[str]) -> None:
+        for target in targets:
+            self._positions.keep_only(target, set())
 
     def save(self) -> None:
         """Save everything now, with what was saved before of targets that are not watched now."""
@@ -98,10 +128,12 @@ class StateKeeper:
 
     async def _gathered(self) -> Checkpoint:
         """A checkpoint put together target by target, between which others have their turn."""
-        engines: dict[str, Any] = dict(self._saved)
+        self._forget(self._departed.expire(self._clock()))
+        engines: dict[str, Any] = self._departed.engines()
         positions = self._positions.dump()
-        counters: dict[str, Any] = {**self._counters, **self._metrics.dump()}
-        settings: dict[str, Any] = dict(self._settings)
+        counters: dict[str, Any] = {**self._departed.part("counters"), **self._metrics.dump()}
+        settings: dict[str, Any] = self._departed.part("settings")
+        seen: dict[str, Any] = self._departed.seen()
         loop = asyncio.get_running_loop()
         self._took = 0.0
         for target in self._intake.targets():
@@ -114,18 +146,20 @@ class StateKeeper:
             await asyncio.sleep(0)
         for target, found in self._intake.settings_from_logs().items():
             settings[target] = asdict(found)
-        return Checkpoint(engines, positions, counters, settings, self._spans.dump())
+        return Checkpoint(engines, positions, counters, settings, self._spans.dump(), seen)
 
     def _checkpoint(self) -> Checkpoint:
+        self._forget(self._departed.expire(self._clock()))
         return Checkpoint(
-            engines={**self._saved, **self._intake.dump()},
+            engines={**self._departed.engines(), **self._intake.dump()},
             positions=self._positions.dump(),
-            counters={**self._counters, **self._metrics.dump()},
+            counters={**self._departed.part("counters"), **self._metrics.dump()},
             settings={
-                **self._settings,
+                **self._departed.part("settings"),
                 **{target: asdict(settings) for target, settings in self._intake.settings_from_logs().items()},
             },
             spans=self._spans.dump(),
+            seen=self._departed.seen(),
         )
 
 
