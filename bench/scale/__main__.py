@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,6 @@ from pathlib import Path
 
 from bench.scale.parts import Parts, parts
 
-OWN_PORT = 19_718
 RESULTS = Path(__file__).parent.parent / "results" / "scale.md"
 TICKS = os.sysconf("SC_CLK_TCK")
 SCRAPER_CORE, SERVER_CORE = 0, 1
@@ -93,6 +93,13 @@ def own_page(port: int) -> Page:
     ages = [float(age) for age in _AGE.findall(text)]
     engines = text.count("\nkvwatch_running_requests{")
     return Page(took, len(text) / 1e6, series, max(ages, default=float("nan")), engines)
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def busy_seconds(core: int) -> float:
@@ -184,16 +191,16 @@ def main() -> None:
         ]
         Path(folder, "targets.json").write_text(json.dumps(targets))
         if args.only != "prometheus":
-            config = Path(folder, "kvwatch.yaml")
+            config, own_port = Path(folder, "kvwatch.yaml"), free_port()
             config.write_text(
-                f"server: {{listen: '127.0.0.1:{OWN_PORT}'}}\nlog: {{level: error}}\n"
+                f"server: {{listen: '127.0.0.1:{own_port}'}}\nlog: {{level: error}}\n"
                 f"discovery: {{files: [{{paths: ['{folder}/targets.json']}}]}}\n"
             )
             command = (sys.executable, "-m", "kvwatch", "run", "--config", str(config))
             with process(*command, core=SCRAPER_CORE) as one:
                 results.append(measure("kvwatch", one.pid, port, args.warm, args.seconds))
                 print(results[-1], flush=True)
-                page = own_page(OWN_PORT)
+                page = own_page(own_port)
                 late = max(gaps(port)["longest"], default=0.0) - 1  # type: ignore[call-overload]
                 print(page, f"latest while it came: {late:.2f} s", flush=True)
             share = parts(port)

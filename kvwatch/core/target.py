@@ -23,6 +23,8 @@ from kvwatch.views import EngineView, TargetView
 
 _FORGET_SECONDS = 600.0
 """An engine that a server has stopped exporting is forgotten after this long."""
+_KEPT_SECONDS = 5.0
+"""Views that are kept are not made more often than this, for a hundred targets too."""
 _MAX_ENGINES = 256
 _MAX_EARLY = 4096
 """Facts from logs that are held until a scrape has shown which engines there are."""
@@ -173,8 +175,11 @@ class Target:
         )
 
     def keep_views(self, now: float) -> bool:
-        """Make the engines' views now, for :meth:`view` to take; false, and none made, where no scrape is newer."""
-        if self._last_good is None or self._last_good.at <= self._kept_at:
+        """Make the engines' views now, for :meth:`view` to take.
+
+        False, and none made, where no scrape is newer than they are, or they were made a few seconds ago.
+        """
+        if self._last_good is None or self._last_good.at <= self._kept_at or now - self._kept_at < _KEPT_SECONDS:
             return False
         self._kept, self._kept_at = self._made_views(now), now
         return True

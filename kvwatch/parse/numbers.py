@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import le
 
 from kvwatch.facts import Histogram
 from kvwatch.parse.vllm import Row
@@ -61,6 +62,19 @@ class Buckets:
 
     def read(self, values: Sequence[float]) -> Histogram | None:
         """The histogram, or None where nothing is in it or its counts decrease, which no histogram's do."""
+        cumulative = tuple([values[slots[0]] for slots in self.slots])
+        if (
+            cumulative
+            and max(map(len, self.slots)) == 1
+            and cumulative[0] >= 0
+            and cumulative[-1] < math.inf
+            and all(map(le, cumulative, cumulative[1:]))
+        ):
+            return Histogram(self.edges, cumulative, added(values, self.total), added(values, self.count))
+        return self._pieced(values)
+
+    def _pieced(self, values: Sequence[float]) -> Histogram | None:
+        """The histogram of several series, or of one that does not show a count for each edge."""
         counts = [added(values, slots) for slots in self.slots]
         edges = self.edges
         if None in counts:

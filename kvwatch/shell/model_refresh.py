@@ -17,7 +17,7 @@ from kvwatch.shell.threads import in_daemon_thread
 CHECK_SECONDS = 1.0
 MANY_CHECK_SECONDS = 0.1
 """With many targets the core looks at a few of them each time."""
-_REST_RATIO = 3.0
+_REST_RATIO, _MANY_REST_RATIO = 3.0, 6.0
 """Pause after a run, in times of it: with a thousand engines there is always one due, and scrapes must not be late."""
 
 
@@ -33,5 +33,6 @@ async def keep_refreshing(intake: Intake, clock: Callable[[], float]) -> None:
                 intake.model_fault(target, error)
             else:
                 intake.correct(target, key, correction)
-            await sleep(_REST_RATIO * (loop.time() - began))
+            many = len(intake.targets()) > MANY_TARGETS
+            await sleep((_MANY_REST_RATIO if many else _REST_RATIO) * (loop.time() - began))
         await sleep(MANY_CHECK_SECONDS if len(intake.targets()) > MANY_TARGETS else CHECK_SECONDS)

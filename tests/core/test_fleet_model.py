@@ -283,7 +283,7 @@ def test_views_of_many_targets_are_made_one_after_another() -> None:
 
 
 def test_a_view_is_made_once_for_each_scrape_and_none_before_the_first() -> None:
-    """What has not changed is not computed again, and a target that has had no turn shows no engine."""
+    """What has not changed is not computed again, nor what is seconds old; a target without a turn shows no engine."""
     fleet = Fleet(OPTIONS)
     for target in range(100):
         fleet.add(str(target))
@@ -296,6 +296,10 @@ def test_a_view_is_made_once_for_each_scrape_and_none_before_the_first() -> None
     fleet.remove("3" if shown[0].target != "3" else "4")
     assert sum(fleet.keep_views(1_001.0) for _ in range(200)) == 48
     assert len([t for t in fleet.view(1_001.0).targets if t.engines]) == 49
+    for now, due in ((1_004.0, 0), (1_005.5, 1), (1_007.0, 44)):
+        for target in range(5, 50):
+            fleet.observe(str(target), Scrape(now, (sample,)))
+        assert sum(fleet.keep_views(now) for _ in range(200)) == due
 
 
 def test_of_many_targets_a_few_are_looked_at_for_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
