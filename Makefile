@@ -70,7 +70,7 @@ test-helm: $(VENV)/.dev setup-helm ## The chart, rendered by Helm 3 and Helm 4
 	$(PYTEST) -n $(WORKERS) -m helm $(ARGS)
 test-image: $(VENV)/.dev ## Build the image and run it (as root, two minutes)
 	$(PYTEST) -m image $(ARGS)
-test-vllm: $(VENV)/.dev setup-vllm ## Tests against a real vLLM on this CPU (minutes)
+test-vllm: $(VENV)/.dev setup-prometheus setup-vllm ## Tests against a real vLLM on this CPU (minutes)
 	$(PYTEST) -m vllm $(ARGS)
 
 .PHONY: quick test

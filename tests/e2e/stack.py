@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 import yaml
 
+from tests.e2e.engine import BUDGET, SEATS
 from tests.e2e.shorten import duration, shorten
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +91,13 @@ class Part:
             self.process = None
 
 
+def need_prometheus() -> None:
+    """Fail where Prometheus or Alertmanager is missing."""
+    for needed in ("prometheus", "prometheus-alertmanager"):
+        if shutil.which(needed) is None:
+            pytest.fail(f"{needed} must be on the PATH: make setup-prometheus")
+
+
 def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait for a condition; fails after ``seconds``."""
     end = time.monotonic() + seconds
@@ -109,18 +119,34 @@ def fetch(url: str) -> Any:
         return body
 
 
-class Stack:
-    """Engine, kvwatch, Prometheus, Alertmanager and a webhook, all times divided by ``speed``."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A server that runs already, and the two limits that no metric shows."""
 
-    def __init__(self, folder: Path, course: str, speed: float) -> None:
+    url: str
+    seats: int
+    budget: int
+
+
+class Stack:
+    """kvwatch, Prometheus, Alertmanager and a webhook, all times divided by ``speed``; and an engine, but for a server.
+
+    ``watched`` is that server, or the course of the load of an engine of its own.
+    """
+
+    def __init__(self, folder: Path, watched: str | Watched, speed: float) -> None:
         self.webhook = Webhook()
         self.ports = {name: free_port() for name in ("engine", "kvwatch", "prometheus", "alertmanager")}
         self._write(folder, speed)
         url = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         python = (sys.executable, "-m")
-        engine = (*python, "tests.e2e.engine", str(self.ports["engine"]), course, str(speed))
-        state = str(folder / "state.json")
-        watcher = (*python, "tests.e2e.watcher", str(self.ports["kvwatch"]), url["engine"], state, str(speed))
+        own = isinstance(watched, str)
+        engine = (*python, "tests.e2e.engine", str(self.ports["engine"]), str(watched), str(speed))
+        server = watched if isinstance(watched, Watched) else Watched(url["engine"], SEATS, BUDGET)
+        watcher = (
+            *python, "tests.e2e.watcher", str(self.ports["kvwatch"]), server.url, str(folder / "state.json"),
+            str(speed), str(server.seats), str(server.budget),
+        )  # fmt: skip
         prometheus = (
             "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
@@ -135,6 +161,7 @@ class Stack:
         self.parts = {
             name: Part(command, lambda n=name: fetch(url[n] + paths[n]) is not None, folder / f"{name}.log")
             for name, command in commands.items()
+            if own or name != "engine"
         }
         self._prometheus = url["prometheus"]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack, until
+from tests.e2e.stack import Stack, need_prometheus, until
 
 pytestmark = pytest.mark.prometheus
 SPEED = 30.0
@@ -18,9 +17,7 @@ SPEED = 30.0
 
 
 def _stack(folder: Path, course: str) -> Iterator[Stack]:
-    for needed in ("prometheus", "prometheus-alertmanager"):
-        if shutil.which(needed) is None:
-            pytest.fail(f"{needed} must be on the PATH: make setup-prometheus")
+    need_prometheus()
     stack = Stack(folder, course, SPEED)
     try:
         stack.start()

@@ -1,4 +1,4 @@
-"""The real daemon with all its times divided: `python -m tests.e2e.watcher PORT TARGET STATE SPEED`, until a signal."""
+"""The real daemon with all its times divided: `python -m tests.e2e.watcher PORT TARGET STATE SPEED SEATS BUDGET`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 from kvwatch.app import Daemon
 from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
-from tests.e2e.engine import BUDGET, SEATS
 
 
-async def main(port: int, target: str, state: Path, speed: float) -> None:
+async def main(port: int, watched: TargetConfig, state: Path, speed: float) -> None:
     """Watch until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -22,10 +21,12 @@ async def main(port: int, target: str, state: Path, speed: float) -> None:
         scale_up_seconds=600 / speed,
         state_file=state,
     )
-    watched = TargetConfig("engine", target, max_num_seqs=SEATS, max_num_batched_tokens=BUDGET)
-    config = ValidatedConfig(ServerConfig("127.0.0.1", port), ScrapeConfig(0.2), estimates, targets=(watched,))
+    config = ValidatedConfig(ServerConfig("127.0.0.1", port), ScrapeConfig(6 / speed), estimates, targets=(watched,))
     await Daemon(lambda: config).run(stop)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])))
+    at, url, file, fold, *limits = sys.argv[1:]
+    seats, budget = map(int, limits)
+    target = TargetConfig("engine", url, max_num_seqs=seats, max_num_batched_tokens=budget)
+    asyncio.run(main(int(at), target, Path(file), float(fold)))
