@@ -50,11 +50,13 @@ class DepartedTargets:
         """Take what a state file holds, read at ``now``; targets without a time were watched when it was written."""
         self._started = now
         for name in dict.fromkeys([*engines, *(name for part in parts.values() for name in part)]):
-            at = seen.get(name)
-            known = type(at) in (int, float) and 0 <= at <= now
+            at = _time(seen.get(name), now)
             own = {key: part[name] for key, part in parts.items() if name in part}
-            left = Departed(at if known else now, orjson.dumps(engines[name]) if name in engines else b"", own)
-            (self._kept if known else self._expected)[name] = left
+            states = orjson.dumps(engines[name]) if name in engines else b""
+            if at is not None:
+                self._kept[name] = Departed(at, states, own)
+            else:
+                self._expected[name] = Departed(now, states, own)
         self._sort()
 
     def take(self, target: str) -> Departed | None:
@@ -103,3 +105,10 @@ class DepartedTargets:
 
     def _all(self) -> list[tuple[str, Departed]]:
         return [*self._expected.items(), *self._kept.items()]
+
+
+def _time(found: object, now: float) -> float | None:
+    """A time as it was saved; ``None`` for what cannot be one, or lies ahead."""
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= now:
+        return None
+    return float(found)
