@@ -198,10 +198,20 @@ def validity(e: Estimates, capacity: CapacityEstimate) -> dict[str, Validity]:
     verdicts["service_rate"] = ok() if capacity.reason == "ok" else because(capacity.reason)
     verdicts["utilization"] = _utilization_validity(e, verdicts["service_rate"])
     verdicts["stable_limit"] = _stable_limit_validity(e, capacity)
-    verdicts["congestion"] = ok() if e.congestion.stability else because("depends")
+    verdicts["congestion"] = _congestion_validity(e)
     verdicts["recommendation"] = _recommendation_validity(e)
     verdicts["queue_slope"] = ok() if e.queue else because("warming_up")
     return verdicts
+
+
+def _congestion_validity(e: Estimates) -> Validity:
+    """Whether a missing loss or wave means that there is none."""
+    c = e.congestion
+    if c.stability is None:
+        return because("depends")
+    if c.preemptions_per_finished and c.loss_ratio is None:
+        return because("depends" if e.law_known else "law_unknown")
+    return because("scrapes_too_rare") if c.preemptions_per_finished and c.too_coarse else ok()
 
 
 def _recommendation_validity(e: Estimates) -> Validity:
@@ -212,7 +222,9 @@ def _recommendation_validity(e: Estimates) -> Validity:
         return because("speculative_decoding")
     if e.correction is None or e.full is None:
         return because("depends")
-    return ok() if e.full.mix.demand.requests >= PRESCRIBE_REQUESTS else because("too_few_requests")
+    if e.full.mix.demand.requests < PRESCRIBE_REQUESTS:
+        return because("too_few_requests")
+    return because("gain_unsure") if e.prescription is not None and e.prescription.unsure else ok()
 
 
 def _demand_validity(e: Estimates) -> Validity:

@@ -18,16 +18,20 @@ import numpy.typing as npt
 from kvwatch.core.full_engine import Correction, stability_of
 from kvwatch.core.interval import Interval
 from kvwatch.core.mix import Mix
+from kvwatch.core.steps import StepTime
 from kvwatch.facts import EngineSample
-from kvwatch.queueing.capacity import KV
-from kvwatch.queueing.congestion.stability import Stability
+from kvwatch.queueing.congestion.stability import STABLE_BELOW, Stability
 from kvwatch.stats.periodicity import Oscillation, oscillation
 
 Array = npt.NDArray[np.float64]
 
 _FULL_RATIO = 0.9
 _MOST_SAMPLES = 1200
-_EVICTIONS_WINDOW_SECONDS = 60.0
+_EVICTIONS_WINDOW_SECONDS, _LONGEST_EVICTIONS_WINDOW_SECONDS = 60.0, 900.0
+_SAMPLES_A_LIFETIME = 4.0
+"""Scrapes that come more rarely show a wave with a period that is not its own (aliasing)."""
+_LONGEST_PERIOD_LIFETIMES = 1.5
+"""A wave is carried by the requests inside: its period is no longer than the longest of them lives."""
 _LEAST_CREST, _LEAST_TROUGH = 0.4, -0.4
 _LEAST_SYNCHRONISATION = 0.85
 """Independent requests make at most a seventh of the variance of what is called a wave."""
@@ -42,7 +46,8 @@ class Congestion:
         stability: Whether the traffic's mix makes a wave grow.
         wave: The oscillation of the running requests, where there is one; positions are engine steps.
         synchronisation: Share of the variance of the running requests that independent ones do not explain, 0 to 1.
-        preemptions_per_finished: Over the last minute.
+        too_coarse: Whether scrapes come too rarely, for so fast an engine, to show a wave if there is one.
+        preemptions_per_finished: Over the last minute, or a mean lifetime where that is longer.
         recomputed_tokens_per_finished: Tokens computed again for each request finished; no metric shows them, so it
             is the evictions seen times what one costs in the embedded engine.
         loss_ratio: Throughput lost to evictions now, against the engine without evictions.
@@ -50,6 +55,7 @@ class Congestion:
 
     stability: Stability | None = None
     wave: Oscillation | None = None
+    too_coarse: bool = False
     synchronisation: float | None = None
     preemptions_per_finished: float | None = None
     recomputed_tokens_per_finished: float | None = None
@@ -77,7 +83,8 @@ class CongestionWatch:
         at = interval.end
         if interval.preemptions is not None and interval.finished is not None:
             self._evictions.append((at, interval.preemptions, interval.finished))
-        while self._evictions and self._evictions[0][0] <= at - self._evictions_window:
+        longest = max(self._evictions_window, _LONGEST_EVICTIONS_WINDOW_SECONDS)
+        while self._evictions and self._evictions[0][0] <= at - longest:
             self._evictions.popleft()
         usage, queue = sample.kv_usage_ratio or 0.0, sample.waiting_capacity or sample.waiting or 0.0
         if usage < _FULL_RATIO and not (queue and self._full):
@@ -93,14 +100,21 @@ class CongestionWatch:
         self._full.clear()
         self._evictions.clear()
 
-    def get(self, now: float, mix: Mix | None, correction: Correction | None) -> Congestion:
-        """What is known at ``now``; ``mix`` is the traffic's, ``correction`` the last run of the embedded engine."""
-        evicted = self._preemptions_per_finished()
+    def get(
+        self, now: float, mix: Mix | None, correction: Correction | None, step: StepTime | None = None
+    ) -> Congestion:
+        """What is known at ``now``.
+
+        ``mix`` is the traffic's, ``correction`` the last run of the embedded engine, ``step`` today's step time.
+        """
+        lifetime_steps = (mix.demand.steps if mix is not None else None) or 0.0
+        lifetime_seconds = lifetime_steps * step.trimmed_mean if step is not None else 0.0
+        evicted = self._preemptions_per_finished(now - max(self._evictions_window, lifetime_seconds))
         stable = correction.stability if correction is not None else self._stability_of(now, mix)
         result = Congestion(stability=stable, preemptions_per_finished=evicted)
         if evicted == 0:
             return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
-        if correction is not None and correction.limit == KV and evicted is not None:
+        if correction is not None and evicted is not None:
             cost = costs(correction)
             if cost is not None:
                 tokens, lost = cost
@@ -110,19 +124,26 @@ class CongestionWatch:
         return self._with_wave(result, mix) if mix is not None else result
 
     def _with_wave(self, result: Congestion, mix: Mix) -> Congestion:
-        swing = oscillation([f[1] for f in self._full], [f[2] for f in self._full])
+        positions = [f[1] for f in self._full]
+        lifetime, longest = float(mix.output_tokens.mean()), float(mix.output_tokens.max())
+        if len(positions) > 1 and float(np.median(np.diff(positions))) * _SAMPLES_A_LIFETIME > lifetime:
+            return replace(result, too_coarse=True)
+        swing = oscillation(positions, [f[2] for f in self._full])
         if swing is None:
             return result
+        excluded = result.stability is not None and result.stability.growth_upper < STABLE_BELOW
+        possible = not excluded and swing.period <= _LONGEST_PERIOD_LIFETIMES * longest
         running = sum(f[2] for f in self._full) / len(self._full)
         by_chance = holding_variation(*mix.grown_lengths()) / max(running, 1.0) ** 0.5
         synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, 1e-9)) ** 2, 0.0)
-        found = is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
+        found = possible and is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
         return replace(result, wave=swing if found else None, synchronisation=synchronisation)
 
-    def _preemptions_per_finished(self) -> float | None:
-        preempted, finished = (sum(e[i] for e in self._evictions) for i in (1, 2))
+    def _preemptions_per_finished(self, since: float) -> float | None:
+        recent = [e for e in self._evictions if e[0] > since]
+        preempted, finished = (sum(e[i] for e in recent) for i in (1, 2))
         if not preempted:
-            return 0.0 if self._evictions else None
+            return 0.0 if recent else None
         return preempted / finished if finished else None
 
     def _stability_of(self, now: float, mix: Mix | None) -> Stability | None:

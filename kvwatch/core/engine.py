@@ -29,7 +29,6 @@ from kvwatch.core.step_law import StepLawMemory
 from kvwatch.core.steps import StepTime, StepTimes
 from kvwatch.core.tenants import TenantUses
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
-from kvwatch.queueing.capacity import KV
 from kvwatch.stats.trend import Trend
 
 _STEP_WINDOW_SECONDS = 60.0
@@ -228,7 +227,7 @@ class EngineEstimator:
     def _evicting(self) -> FullEngineInputs | None:
         """The engine at full load, if it would evict there and its traffic is known well."""
         correction, full = self._refresh.correction, self._full_engine(self.last_at)
-        if correction is None or correction.limit != KV or full is None:
+        if correction is None or full is None:
             return None
         evicts = (correction.saturation.preemptions_per_finished or 0.0) > _PREEMPTIONS_WORTH_IT
         return full if evicts and full.mix.demand.requests >= PRESCRIBE_REQUESTS else None
@@ -311,7 +310,7 @@ class EngineEstimator:
         """Estimates up to the newest sample; ``None`` before the first."""
         if self._sample is None:
             return None
-        now = self.last_at
+        now, step = self.last_at, self._steps.get()
         since = self._pauses.since(now)
         joint = self._joint(now)
         full = self._full_engine(now)
@@ -331,7 +330,7 @@ class EngineEstimator:
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),
-            step_time=self._steps.get(),
+            step_time=step,
             demand=demand,
             capacity=self._capacity,
             largest=self._largest.get(now, self._settings.max_model_len),
@@ -345,7 +344,7 @@ class EngineEstimator:
             calibration=self._calibration.factor(now),
             law_known=self._law.get() is not None,
             tenants=self._log.uses(now),
-            congestion=self._congestion.get(now, self._traffic, self._refresh.correction),
+            congestion=self._congestion.get(now, self._traffic, self._refresh.correction, step),
             prescription=self._prescriber.prescription,
         )
 

@@ -43,13 +43,15 @@ class Prescription:
     """What a search found; ``max_num_seqs`` and its gain are ``None`` where no cap surely helps.
 
     ``gain_ratio`` is the throughput gained, ``gain_lower`` the lower end of its 90% interval; ``watermark_gain_ratio``
-    what an admission watermark of 1% alone would bring. ``present`` and ``capped`` are the runs behind it.
+    what an admission watermark of 1% alone would bring. ``unsure`` says that a cap may well help, but not surely.
+    ``present`` and ``capped`` are the runs behind it.
     """
 
     max_num_seqs: int | None = None
     gain_ratio: float | None = None
     gain_lower: float | None = None
     watermark_gain_ratio: float = 0.0
+    unsure: bool = False
     present: Saturation | None = None
     capped: Saturation | None = None
 
@@ -98,12 +100,14 @@ def prescribe(
     gains = [b.throughput_rps / a.throughput_rps - 1 for a, b in zip(now, then, strict=True)]
     gain = fmean(gains)
     lower = gain - Z90 * (1 + gain) * hypot(stdev(gains) / sqrt(_CHECKS), deviation(present, capped))
-    helps = gain >= LEAST_GAIN_RATIO and lower > 0 and cap < x.settings.max_num_seqs
+    promises = gain >= LEAST_GAIN_RATIO and cap < x.settings.max_num_seqs
+    helps = promises and lower > 0
     return Prescription(
         cap if helps else None,
         gain if helps else None,
         lower if helps else None,
         fmean(b.throughput_rps / a.throughput_rps for a, b in zip(now, kept_free, strict=True)) - 1,
+        promises and not helps,
         present,
         capped,
     )

@@ -29,6 +29,8 @@ WORDS = MappingProxyType(
         "speculative_decoding": "several tokens per step: lengths in tokens are not lengths in steps",
         "law_unknown": "too few busy scrape intervals so far to know how the step time grows with load",
         "extrapolating": "full load means steps over four times as long as any seen yet",
+        "gain_unsure": "a smaller max_num_seqs may serve more, but the step time under it is not known well enough",
+        "scrapes_too_rare": "the engine makes so many steps between two scrapes that a wave would not be seen",
         "depends": "an estimate that this one needs is missing",
     }
 )

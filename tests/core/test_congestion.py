@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from bench.recordings import Recording as LoggedRecording
-from kvwatch.core.congestion import CongestionWatch, costs, holding_variation, is_wave
+from kvwatch.core.congestion import Congestion, CongestionWatch, costs, holding_variation, is_wave
+from kvwatch.core.demand import DemandEstimates
 from kvwatch.core.full_engine import Correction
 from kvwatch.core.interval import Interval
+from kvwatch.core.mix import Mix
+from kvwatch.core.steps import StepTime
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_law import StepLaw
@@ -121,6 +124,53 @@ def test_unknown_stays_unknown() -> None:
     assert watch.get(11.0, None, None).loss_ratio is None
     watch.clear()
     assert watch.get(12.0, None, None).preemptions_per_finished is None
+
+
+def watched(steps_per_scrape: float, period_steps: float, output_tokens: float, scrapes: int = 400) -> Congestion:
+    """What is seen of a batch that swings with this period, by an engine that makes so many steps a scrape."""
+    watch = CongestionWatch(300.0)
+    for i in range(1, scrapes + 1):
+        running = 100 + 30 * np.sin(2 * np.pi * i * steps_per_scrape / period_steps)
+        taken = replace(interval(float(i), preemptions=5.0, finished=5.0), steps=steps_per_scrape)
+        watch.update(taken, replace(SAMPLE, running=float(running)))
+    lengths = np.full(128, 64.0), np.full(128, output_tokens)
+    mix = Mix(DemandEstimates({}, 500.0, steps=output_tokens), *lengths, 0, 1.0, 0.1, 0.0)
+    return watch.get(float(scrapes), mix, None)
+
+
+@pytest.mark.parametrize("steps_per_scrape", [10.0, 20.0, 40.0])
+def test_a_wave_is_told_with_its_period_at_any_pace_that_shows_it(steps_per_scrape: float) -> None:
+    """Four scrapes in a lifetime are enough."""
+    seen = watched(steps_per_scrape, 190.0, 192.0)
+    assert seen.wave is not None
+    assert seen.wave.period == pytest.approx(190.0, rel=0.05)
+    assert not seen.too_coarse
+
+
+@pytest.mark.parametrize("steps_per_scrape", [60.0, 100.0, 170.0, 200.0, 400.0])
+def test_scrapes_too_rare_for_the_engine_tell_no_period(steps_per_scrape: float) -> None:
+    """What they show is an alias, many times as long as the wave."""
+    seen = watched(steps_per_scrape, 190.0, 192.0)
+    assert seen.wave is None
+    assert seen.too_coarse
+
+
+def test_a_swing_longer_than_any_request_lives_is_no_wave_of_theirs() -> None:
+    """Load that comes and goes moves the batch too."""
+    seen = watched(20.0, 1500.0, 192.0)
+    assert seen.synchronisation is not None
+    assert seen.synchronisation > 0.9
+    assert seen.wave is None
+
+
+def test_evictions_are_counted_over_a_lifetime_where_requests_live_for_minutes() -> None:
+    """Otherwise what is told swings with the wave: here all evictions fall into one minute of five."""
+    watch = CongestionWatch(300.0)
+    for at in range(1, 301):
+        watch.update(interval(float(at), preemptions=5.0 if at <= 60 else 0.0, finished=1.0), SAMPLE)
+    mix = Mix(DemandEstimates({}, 500.0, steps=3000.0), np.full(128, 64.0), np.full(128, 3000.0), 0, 1.0, 0.1, 0.0)
+    assert watch.get(300.0, mix, None).preemptions_per_finished == 0.0
+    assert watch.get(300.0, mix, None, StepTime(0.1, 0.1, 50)).preemptions_per_finished == pytest.approx(1.0)
 
 
 SAMPLE = EngineSample(EngineKey("m", "0"), running=50.0, waiting=5.0, kv_usage_ratio=0.99)
