@@ -23,8 +23,9 @@ _UNKNOWN_BUDGET = 8192
 _FINISHED = 400
 """Requests that a run measures: its throughput is then sure to 1 or 2%."""
 _MAX_STEPS = 30_000
-_LEAST_PERIOD_LIFETIMES = 0.1
-"""Faster waves are ripples of a few requests."""
+LEAST_PERIOD_LIFETIMES = 0.5
+"""A request outlives a faster ripple twice and more: it runs through crests and troughs alike, and so the batch that it
+is part of hardly swings."""
 _SEED = 20260505
 
 
@@ -163,7 +164,7 @@ class FullEngineRun:
 def stability_of(mix: Mix) -> Stability:
     """Whether a mix makes waves grow."""
     s, o = mix.grown_lengths()
-    least_period = _LEAST_PERIOD_LIFETIMES * float(o.mean())
+    least_period = LEAST_PERIOD_LIFETIMES * float(o.mean())
     return stability(s, o, requests=mix.demand.requests, least_period_steps=least_period)
 
 

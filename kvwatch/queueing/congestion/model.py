@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kvwatch.queueing.congestion.survival import Array, whole_steps
+from kvwatch.queueing.congestion.survival import Array, checked_prompts, checked_shares, whole_steps
 
 _NOTHING = 1e-9
 
@@ -65,10 +65,9 @@ class DiscreteEngine:
         whole_requests: bool = False,
     ) -> None:
         self._kv_tokens = kv_tokens
-        self._s = np.atleast_1d(np.asarray(prompt_tokens, dtype=float))
+        self._s = checked_prompts(prompt_tokens)
         self._o = whole_steps(output_tokens)
-        q = np.ones(len(self._s)) if shares is None else np.asarray(shares, dtype=float)
-        self._q = q / q.sum()
+        self._q = checked_shares(shares, len(self._s))
         self._keep = keep_progress
         self._whole = whole_requests
         self._owed = np.zeros(len(self._s))
