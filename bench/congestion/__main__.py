@@ -1,6 +1,7 @@
 """Runs the embedded part of the bench and writes the results page, with the real server's runs as far as there are any.
 
 python -m bench.congestion          # about five minutes on an idle core
+python -m bench.congestion predict  # what waves are predicted, anew, of mixes whose simulations are there
 python -m bench.congestion report   # only the page, from the results that are there
 """
 
@@ -8,28 +9,52 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from bench.congestion.embedded import outcome
-from bench.congestion.mixes import mixes
+from bench.congestion.classes import class_mixes, class_outcome
+from bench.congestion.embedded import outcome, predicted
+from bench.congestion.mixes import Mix, mixes
 from bench.congestion.report import page
 
 RESULTS = Path(__file__).parents[1] / "results"
-EMBEDDED, REAL, PAGE = RESULTS / "congestion.json", RESULTS / "congestion-real.jsonl", RESULTS / "congestion.md"
+EMBEDDED, CLASSES = RESULTS / "congestion.json", RESULTS / "congestion-classes.json"
+REAL, PAGE = RESULTS / "congestion-real.jsonl", RESULTS / "congestion.md"
 
 
 def main(arguments: list[str]) -> None:
     """Run what is asked for and write the page."""
-    if arguments != ["report"]:
-        outcomes = []
-        for mix in mixes():
-            outcomes.append(asdict(outcome(mix)))
-            print(mix.name, flush=True)
-        EMBEDDED.write_text(json.dumps(outcomes, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    rows = json.loads(EMBEDDED.read_text(encoding="utf-8"))
+    if not arguments:
+        _write(EMBEDDED, [asdict(outcome(mix)) for mix in _told(mixes())])
+        _write(CLASSES, [asdict(class_outcome(mix)) for mix in _told(class_mixes())])
+    elif arguments == ["predict"]:
+        for path, known in ((EMBEDDED, mixes()), (CLASSES, class_mixes())):
+            _write(path, [row | _prediction(mix) for row, mix in zip(read(path), known, strict=True)])
     lines = REAL.read_text(encoding="utf-8").splitlines() if REAL.exists() else []
-    PAGE.write_text(page(rows, [json.loads(line) for line in lines]), encoding="utf-8")
+    PAGE.write_text(page(read(EMBEDDED), read(CLASSES), [json.loads(line) for line in lines]), encoding="utf-8")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a results file."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return rows
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _prediction(mix: Mix) -> dict[str, Any]:
+    found = predicted(mix)
+    return {"growth": found.growth, "verdict": found.verdict}
+
+
+def _told(known: list[Mix]) -> Iterator[Mix]:
+    for mix in known:
+        print(mix.name, flush=True)
+        yield mix
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ import numpy as np
 
 from bench.congestion.mixes import Mix
 from kvwatch.core.congestion import holding_variation, is_wave
-from kvwatch.core.full_engine import Experiment
+from kvwatch.core.full_engine import LEAST_PERIOD_LIFETIMES, Experiment
 from kvwatch.core.prescription import prescribe
 from kvwatch.embedded.request import Request
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.scheduler import Scheduler
 from kvwatch.embedded.workload import Pool
 from kvwatch.queueing.congestion.model import DiscreteEngine
-from kvwatch.queueing.congestion.stability import stability
+from kvwatch.queueing.congestion.stability import Stability, stability
 from kvwatch.queueing.full_load import FullLoad
 from kvwatch.stats.periodicity import Oscillation, oscillation
 
@@ -50,10 +50,9 @@ class Outcome:
 
 def outcome(mix: Mix) -> Outcome:
     """Predict, simulate and compare."""
-    s, o = mix.lengths
-    found = stability(s, o, least_period_steps=mix.lifetime / 10)
-    running, rate, evicted = _simulate(mix)
-    swing, synchronisation = _swing(mix, running)
+    found = predicted(mix)
+    running, rate, evicted = simulate(mix)
+    swing, synchronisation = swing_of(mix, running)
     predicted_swing, predicted_rate, even = _predict(mix)
     cap, predicted_gain, gain, watermark_gain = _recommendation(mix)
     return Outcome(
@@ -74,12 +73,18 @@ def outcome(mix: Mix) -> Outcome:
     )
 
 
+def predicted(mix: Mix) -> Stability:
+    """What the shipped criterion says of a mix."""
+    s, o = mix.lengths
+    return stability(s, o, least_period_steps=LEAST_PERIOD_LIFETIMES * mix.lifetime)
+
+
 def _series(values: list[float], lifetime: float) -> Oscillation | None:
     every = max(int(lifetime / _SAMPLES_A_LIFETIME), 1)
     return oscillation(list(range(0, len(values), every)), values[::every])
 
 
-def _swing(mix: Mix, running: list[float]) -> tuple[Oscillation | None, float]:
+def swing_of(mix: Mix, running: list[float]) -> tuple[Oscillation | None, float]:
     """The oscillation of the running batch, and the share of its variance that chance does not explain."""
     found = _series(running, mix.lifetime)
     if found is None:
@@ -88,7 +93,7 @@ def _swing(mix: Mix, running: list[float]) -> tuple[Oscillation | None, float]:
     return found, max(1 - (by_chance / found.amplitude_ratio) ** 2, 0.0)
 
 
-def _simulate(mix: Mix) -> tuple[list[float], float, float]:
+def simulate(mix: Mix) -> tuple[list[float], float, float]:
     """Running requests step by step from an empty engine, requests/s, and evictions for each that finished."""
     scheduler = Scheduler(mix.settings)
     stream = Pool(mix.pool).shapes(random.Random(1))

@@ -34,12 +34,20 @@ waiting. The machine is a shared one, whose own speed wanders between runs: the 
 how far.""".splitlines()
 
 
-def page(rows: list[Row], real: list[Row]) -> str:
+_CLASS_MIXES = """The forty are of all kinds; these are the first that a random source draws, two to six classes each.
+They are harder: the classes' lives do not fit each other, and waves compete. Simulated and judged as above. What is
+called no wave often swings with a clear period (crest: how much the batch resembles itself a period later), but by less
+than 2.6 times what chance makes.""".splitlines()
+
+
+def page(rows: list[Row], classes: list[Row], real: list[Row]) -> str:
     """The whole page."""
-    return _HEAD + "\n".join([*_summary(rows), "", *_real(real), "", *_table(rows), ""])
+    parts = [*_summary(rows), "", *_classes(classes), "", *_real(real), "", *_table(rows), "", *_class_table(classes)]
+    return _HEAD + "\n".join([*parts, ""])
 
 
-def _summary(rows: list[Row]) -> Iterator[str]:
+def _confusion(rows: list[Row]) -> Iterator[str]:
+    """Predictions against what the simulation did, and how many of those that are decided are right."""
     decided = [r for r in rows if r["verdict"] != "undecided"]
     right = [r for r in decided if r["waves"] == (r["verdict"] == "unstable")]
     cells = {
@@ -47,16 +55,6 @@ def _summary(rows: list[Row]) -> Iterator[str]:
         for verdict in ("stable", "undecided", "unstable")
         for waves in (False, True)
     }
-    waves = [r for r in rows if r["waves"] and r["verdict"] == "unstable"]
-    on_time = [
-        r for r in waves if r["predicted_period"] and abs(r["predicted_period"] / r["period"] - 1) <= _PERIOD_RATIO
-    ]
-    apart = max(abs(r["predicted_loss"] - r["loss"]) for r in rows)
-    told = [r for r in rows if r["cap"] is not None]
-    yield f"## Embedded engine, {len(rows)} mixes"
-    yield ""
-    yield from _EMBEDDED
-    yield ""
     yield "| predicted from the lengths alone | no wave | wave |"
     yield "|---|---|---|"
     for verdict, words in (
@@ -70,6 +68,28 @@ def _summary(rows: list[Row]) -> Iterator[str]:
     wrong = [r["name"] for r in decided if r not in right]
     if wrong:
         yield f"  Wrong: {'; '.join(wrong)}."
+
+
+def _classes(rows: list[Row]) -> Iterator[str]:
+    yield f"## Embedded engine, {len(rows)} random mixes of classes"
+    yield ""
+    yield from _CLASS_MIXES
+    yield ""
+    yield from _confusion(rows)
+
+
+def _summary(rows: list[Row]) -> Iterator[str]:
+    waves = [r for r in rows if r["waves"] and r["verdict"] == "unstable"]
+    on_time = [
+        r for r in waves if r["predicted_period"] and abs(r["predicted_period"] / r["period"] - 1) <= _PERIOD_RATIO
+    ]
+    apart = max(abs(r["predicted_loss"] - r["loss"]) for r in rows)
+    told = [r for r in rows if r["cap"] is not None]
+    yield f"## Embedded engine, {len(rows)} mixes"
+    yield ""
+    yield from _EMBEDDED
+    yield ""
+    yield from _confusion(rows)
     yield f"- Period of the cycle within {_PERIOD_RATIO:.0%} in {len(on_time)} of {len(waves)} waves."
     late = [f"{r['name']} ({r['predicted_period']:.0f} for {r['period']:.0f})" for r in waves if r not in on_time]
     if late:
@@ -166,3 +186,14 @@ def _table(rows: list[Row]) -> Iterator[str]:
         cap = "none" if r["cap"] is None else str(r["cap"])
         gain = "–" if r["cap"] is None else f"{r['predicted_gain']:+.1%}, {r['gain']:+.1%}"
         yield f"| {r['name']} | {r['preemptions_per_finished']:.2f} | {cap} | {gain} | {r['watermark_gain']:+.1%} |"
+
+
+def _class_table(rows: list[Row]) -> Iterator[str]:
+    yield "| classes: (prompt, output) | growth a lifetime | wave | synchronised | crest, trough | period seen |"
+    yield "|---|---|---|---|---|---|"
+    for r in rows:
+        seen = "– | –" if r["period"] is None else f"{r['crest']:.2f}, {r['trough']:.2f} | {r['period']:.0f}"
+        yield (
+            f"| {r['name']} | {r['growth']:.2f} {r['verdict']} | {'yes' if r['waves'] else 'no'} |"
+            f" {r['synchronisation']:.2f} | {seen} |"
+        )
