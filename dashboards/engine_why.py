@@ -103,9 +103,10 @@ def evictions() -> list[timeseries.Panel | stat.Panel]:
     waves = (
         p.value(
             "Waves in a full engine",
-            "Growth: by what a wave of admissions is multiplied over a mean lifetime if the engine is full; above 1.25 "
-            "waves grow, below 0.8 they die out. In step: how much of the batch moves as one wave now, and how many "
-            "steps lie between its crests; both absent where there is no wave.",
+            "Growth: by what a small wave of admissions is multiplied over a mean lifetime if the engine is full; "
+            "below 0.8 waves die out, above 1.25 they can last. In step: how much of the batch's swing is not "
+            "chance, while the KV cache is full; 85% and more in a wave. Steps apart: between the crests of a wave, "
+            "if there is one.",
             width=7,
             height=8,
         )

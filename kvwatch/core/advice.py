@@ -28,6 +28,7 @@ def _diagnosis(c: Congestion) -> Iterator[str]:
 
 
 def _remedies(c: Congestion, p: Prescription | None, seats: int | None) -> Iterator[str]:
+    """Lengths are blamed only for a wave that is seen and that they surely let grow: many that could, make none."""
     if p is None:
         return
     if p.max_num_seqs is not None and p.gain_ratio is not None:
@@ -40,7 +41,7 @@ def _remedies(c: Congestion, p: Prescription | None, seats: int | None) -> Itera
             f"Or let admissions leave {WATERMARK_RATIO:.0%} of the KV cache free, --watermark {WATERMARK_RATIO:g} in a"
             f" vLLM that has it: about {p.watermark_gain_ratio:+.0%}, and it adapts to other traffic by itself."
         )
-    if c.stability is not None and c.stability.growth > UNSTABLE_ABOVE:
+    if c.wave is not None and c.stability is not None and c.stability.growth_lower > UNSTABLE_ABOVE:
         yield (
             f"Requests are too much alike: a wave grows {c.stability.growth:.1f}-fold in a mean lifetime. Starts that"
             " are spread out in time, and classes of other lengths mixed into the same replica, weaken it."

@@ -11,15 +11,16 @@ CONGESTION_METRICS: tuple[Metric, ...] = (
         "kvwatch_congestion_spectral_radius",
         _E,
         "ratio",
-        "Factor by which a wave in the admissions grows in one engine step at full KV memory; above 1 requests that "
-        "start together stay together and are evicted in waves.",
+        "Factor by which a small wave of admissions, of at least half a mean lifetime, grows in one engine step at "
+        "full KV memory. Above 1 requests that start together can stay together.",
         estimate="congestion",
     ),
     Metric(
         "kvwatch_congestion_growth_ratio",
         _E,
         "ratio",
-        "The same over a mean lifetime: waves grow above 1.25 and die out below 0.8; between, chance decides.",
+        "The same over a mean lifetime. Below 0.8 waves die out; above 1.25 small ones grow, and one length makes "
+        "waves, but of mixes of several lengths a part does not. Between, chance decides.",
         estimate="congestion",
     ),
     Metric(

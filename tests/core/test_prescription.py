@@ -15,6 +15,7 @@ from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_law import StepLaw
 from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.full_load import FullLoad
+from kvwatch.stats.periodicity import Oscillation
 
 LAW = StepLaw(0.0168, 0.00032, 0.00027, 1.1e-6)
 LOAD = FullLoad(0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
@@ -104,12 +105,16 @@ def full() -> FullEngineInputs:
 
 def test_words_say_what_to_set_and_what_it_brings() -> None:
     """Cap, watermark, and that alike requests make waves; nothing where there is nothing."""
-    alike = Congestion(stability=stability([64], [192]), preemptions_per_finished=1.0, loss_ratio=0.2)
+    wave = Oscillation(190.0, 0.9, -0.8, 0.2, 5.0)
+    alike = Congestion(stability=stability([64], [192]), wave=wave, preemptions_per_finished=1.0, loss_ratio=0.2)
     words = " ".join(advice(alike, Prescription(64, 0.14, 0.09, 0.05), 256))
     assert "--max-num-seqs 64 (now 256): about +14%" in words
     assert "at least +9%" in words
     assert "--watermark 0.01" in words
     assert "cost about 20% of the throughput" in words
     assert "spread out in time" in words
+    assert "spread out in time" not in " ".join(advice(replace(alike, wave=None), Prescription(), 256))
+    unsure = replace(alike, stability=replace(stability([64], [192]), growth_lower=1.1))
+    assert "spread out in time" not in " ".join(advice(unsure, Prescription(), 256))
     assert advice(Congestion(), None, 256) == ()
     assert advice(Congestion(), Prescription(), 256) == ()
