@@ -44,7 +44,7 @@ def hidden_roots(coefficients: Array, radius: float, angle: float, known: list[c
         least = 0.01 / len(coefficients)
         count = int(np.log(_NO_MORE / least) / np.log(_RAY_RATIO))
         depth = np.concatenate([[0.0], np.geomspace(least, _NO_MORE, count)])
-        ray = radius * np.exp(1j * angle - depth)
+        ray = np.asarray(radius * np.exp(1j * angle - depth), dtype=complex)
         path, values = np.concatenate([path, ray]), np.concatenate([values, _along(coefficients, ray, depth)])
     distinct = _distinct(known)
     values = _divided(values, path, distinct)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,7 +179,7 @@ def test_single_steps_have_no_wave() -> None:
     assert stability([10], [1]).growth == 0.0
 
 
-def class_pools() -> list[tuple[np.ndarray[tuple[int], np.dtype[np.int64]], ...]]:
+def class_pools() -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Pools of two to a hundred kinds with outputs up to 300; among them one whose dominant root is easily missed."""
     source = np.random.default_rng(1)
     pools = []
