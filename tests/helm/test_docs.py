@@ -77,6 +77,16 @@ def test_containers_run_with_flags_that_there_are() -> None:
         assert faults(item, VERSIONS[-1]) == []
 
 
+def test_pods_of_kserve_are_selected_by_the_label_that_kserve_keeps() -> None:
+    """KServe overwrites ``app`` on its pods; the values beside the service select by the label with its name."""
+    (service,) = (yaml.safe_load(text) for text in MANIFESTS if "kind: InferenceService" in text)
+    (values,) = (yaml.safe_load(text) for text in VALUES if "serving.kserve.io" in text)
+    assert values["engines"]["matchLabels"] == {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
+    assert "app" not in service["metadata"].get("labels", {})
+    (vllm,) = (c for c in service["spec"]["predictor"]["containers"] if c["name"] == "kserve-container")
+    assert values["engines"]["port"] == vllm["ports"][0]["containerPort"]
+
+
 @pytest.mark.helm
 def test_the_container_without_the_chart_is_that_of_the_chart(helm4: Helm) -> None:
     """The first snippet and the chart's sidecar differ in flags, image and the mounted configuration only."""
