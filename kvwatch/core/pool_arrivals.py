@@ -4,7 +4,8 @@ Each engine's λ is a mean over a window. When one of five equal engines leaves,
 whole window to rise, and their plain sum is a fifth too low until then; when one comes, its mean is known long before
 the others' have fallen. So what an engine had in the window counts for as long as the window reaches back to it: one
 that has left fades out over the window, one that is younger than the window counts by its age. The sum is then exact
-where the total is steady and the traffic moves over at once.
+where the total is steady and the traffic moves over at once. One that was out of sight and comes back with the counters
+that it had, has not left: its own mean counts again, and what was kept of it no longer.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class PoolArrivals:
         self._windows = windows_seconds
         self._longest = max(windows_seconds.values())
         self._last: dict[tuple[str, str], _Last] = {}
-        self._gone: list[_Last] = []
+        self._away: dict[tuple[str, str], _Last] = {}
+        """Engines that are out of sight, for good or not."""
+        self._ended: list[_Last] = []
+        """What engines had before they started anew."""
         self._changed_at = float("-inf")
 
     def update(self, now: float, engines: Iterable[Serving]) -> Flow | None:
@@ -68,23 +72,37 @@ class PoolArrivals:
             total += rate
             variance += deviation**2
             known = self._last.pop(engine.name, None)
-            if known is None or engine.age_seconds < known.age_seconds:
+            before = known if known is not None else self._away.pop(engine.name, None)
+            if before is not None and _began_anew(engine, before, now, in_sight=known is not None):
+                self._ended.append(before)
                 self._changed_at = now
-                if known is not None:  # it has restarted: what it had before counts as an engine's that has left
-                    self._gone.append(known)
+            if known is None:
+                self._changed_at = now
             current[engine.name] = _Last(rate, now, engine.age_seconds)
         if self._last:
             self._changed_at = now
-            self._gone += self._last.values()
+            self._away |= self._last
         self._last = current
-        self._gone = [gone for gone in self._gone if now - gone.at < self._longest][-_MOST_GONE:]
-        total += sum(gone.rate * max(0.0, 1 - (now - gone.at) / seconds) for gone in self._gone)
+        self._forget(now)
+        gone = [*self._away.values(), *self._ended]
+        total += sum(last.rate * max(0.0, 1 - (now - last.at) / seconds) for last in gone)
         return Flow(total, sqrt(variance), settled=now - self._changed_at >= self._longest)
+
+    def _forget(self, now: float) -> None:
+        """Keep what a window still reaches back to, and no more than so much of it."""
+        self._ended = [last for last in self._ended if now - last.at < self._longest][-_MOST_GONE:]
+        away = [(name, last) for name, last in self._away.items() if now - last.at < self._longest]
+        self._away = dict(away[-_MOST_GONE:])
 
     def _reference(self, engines: Iterable[Serving]) -> str | None:
         """The longest window that an engine knows."""
         known = {window for engine in engines for window in engine.rates}
         return next((window for window in reversed(list(self._windows)) if window in known), None)
+
+
+def _began_anew(engine: Serving, before: _Last, now: float, *, in_sight: bool) -> bool:
+    """Whether its counters are others than before: it is younger than it was, or than the time it was out of sight."""
+    return engine.age_seconds < before.age_seconds or (not in_sight and now - engine.age_seconds > before.at)
 
 
 def _share(engine: Serving, window: str, seconds: float) -> tuple[float, float]:

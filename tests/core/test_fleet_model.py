@@ -154,6 +154,22 @@ def test_stale_engines_never_lower_the_number_and_after_the_hold_there_is_none()
     assert set(numbers) == {3.0, None}
 
 
+@pytest.mark.parametrize("cause", ["stale", "not listed"])
+def test_engines_that_come_back_do_not_raise_the_number(cause: str) -> None:
+    """Half of the engines are out of sight for 30 s: 30/(5 × 0.8) is 7.5 before and after, so 8 and no more."""
+    model = FleetModel(OPTIONS)
+    replicas = steady(10, 3.0)
+    numbers, rates = set(), []
+    for now in range(0, 1800, 5):
+        away = replicas[:5] if 300 <= now < 330 else []
+        views = [r.view(float(now), stale=r in away) for r in replicas if cause == "stale" or r not in away]
+        view = one(model, float(now), views)
+        numbers.add(view.replicas_required)
+        rates.append(view.model_arrival_rate or 0.0)
+    assert numbers == {8.0}
+    assert max(rates) == pytest.approx(30.0)
+
+
 def test_stale_engines_do_not_keep_the_number_from_rising() -> None:
     """One engine cannot be read while the others' load doubles: more replicas are asked for."""
     model = FleetModel(OPTIONS)

@@ -42,3 +42,39 @@ def test_a_restart_keeps_what_the_engine_had_and_fades_it_out() -> None:
     later = pool.update(210.0, [Serving(("host", "0"), {"5m": 2.0}, {}, 180.0)])
     assert later is not None
     assert later.rate == pytest.approx(2.0 + 4.0 * (1 - 210 / 300))
+
+
+def test_an_engine_that_was_out_of_sight_counts_once_when_it_is_back() -> None:
+    """Half of ten engines are stale for 30 s and come back with the same counters: λ is what it was, at once."""
+    pool = PoolArrivals(_WINDOWS)
+    for at in range(0, 700, 5):
+        seen = range(5 if 300 <= at < 330 else 10)
+        engines = [Serving((f"pod-{n}", "0"), {"5m": 3.0}, {}, 1000.0 + at) for n in seen]
+        flow = pool.update(float(at), engines)
+        assert flow is not None
+        expected = 30.0 if not 300 <= at < 330 else 15.0 + 15.0 * (1 - (at - 295) / 300)
+        assert flow.rate == pytest.approx(expected)
+
+
+def test_an_engine_that_started_anew_out_of_sight_is_a_young_one() -> None:
+    """What it had before goes on fading when it is back, for its counters do not know of it, however old it is now."""
+    pool = PoolArrivals(_WINDOWS)
+    pool.update(0.0, [Serving(("pod", "0"), {"1m": 3.0}, {}, 90.0), Serving(("other", "0"), {"5m": 1.0}, {}, 900.0)])
+    pool.update(5.0, [Serving(("other", "0"), {"5m": 1.0}, {}, 905.0)])
+    back = [Serving(("pod", "0"), {"1m": 3.0}, {}, 120.0), Serving(("other", "0"), {"5m": 1.0}, {}, 1100.0)]
+    flow = pool.update(200.0, back)
+    assert flow is not None
+    assert flow.rate == pytest.approx(1.0 + 3.0 * 120 / 300 + 3.0 * 90 / 300 * (1 - 200 / 300))
+
+
+def test_an_engine_that_is_out_of_sight_again_and_again_counts_once() -> None:
+    """The share of an engine that flaps is never there twice."""
+    pool = PoolArrivals(_WINDOWS)
+    rates = []
+    for at in range(0, 1200, 5):
+        names = ["steady"] if at % 40 == 20 else ["steady", "flaps"]
+        flow = pool.update(float(at), [Serving((name, "0"), {"5m": 2.0}, {}, 1000.0 + at) for name in names])
+        assert flow is not None
+        rates.append(flow.rate)
+    assert max(rates) == pytest.approx(4.0)
+    assert min(rates) == pytest.approx(2.0 + 2.0 * (1 - 5 / 300))
