@@ -104,6 +104,7 @@ def target_from_flags(args: argparse.Namespace, url: TargetUrl) -> TargetConfig:
         max_num_batched_tokens=args.max_num_batched_tokens,
         max_model_len=args.max_model_len,
         bearer_token_file=args.bearer_token_file,
+        role=getattr(args, "role", None) or "",
     )
 
 

@@ -54,6 +54,11 @@ def add(commands: SubParsers) -> None:
         metavar="INDEX/COUNT",
         help='watch a part of all targets, such as "2/8": the third of eight (default "0/1", all)',
     )
+    parser.add_argument(
+        "--role",
+        choices=("prefill", "decode"),
+        help="role of the targets given by --target, where prefill and decode run on servers of their own",
+    )
     add_target_flags(parser)
     add_log_flags(parser)
     parser.set_defaults(execute=execute)

@@ -11,6 +11,7 @@ import pytest
 
 from kvwatch import __version__
 from kvwatch.cli import main, make_parser
+from kvwatch.cli.common import config_from_flags
 from kvwatch.cli.docs import PAGES, write
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,13 @@ FLAGS = {
 def test_a_wrong_flag_is_named_with_its_mend(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
     """The same messages as in the configuration file."""
     assert message in refused(capsys, "run", *arguments.split())
+
+
+def test_a_role_is_that_of_the_targets_of_the_command_line() -> None:
+    """``--role`` reaches each target that ``--target`` names; without it they have none."""
+    for flags, role in (["--role=decode"], "decode"), ([], ""):
+        arguments = make_parser().parse_args(["run", "--target=http://a:8000", "--target=http://b:8000", *flags])
+        assert [target.role for target in config_from_flags(arguments).targets] == [role, role]
 
 
 def test_replay_prints_an_object_for_each_scrape(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,14 @@ def kinds(objects: list[Object]) -> set[str]:
     return {item["kind"] for item in objects}
 
 
+def kvwatch_yaml(objects: list[Object]) -> Object:
+    """kvwatch's configuration among the objects; that of each namespace is the same."""
+    texts = {item["data"]["kvwatch.yaml"] for item in objects if "kvwatch.yaml" in item.get("data", {})}
+    (text,) = texts
+    found: Object = yaml.safe_load(text)
+    return found
+
+
 def pod_templates(value: Any) -> Iterator[Object]:
     """Everything, however deep, that has a spec with containers: pods and templates of pods."""
     if isinstance(value, dict):

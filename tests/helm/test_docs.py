@@ -77,6 +77,14 @@ def test_containers_run_with_flags_that_there_are() -> None:
         assert faults(item, VERSIONS[-1]) == []
 
 
+def test_each_pool_of_llm_d_has_its_role() -> None:
+    """The container of the decode servers says that they are decode servers, and likewise that of the prefill ones."""
+    (values,) = (yaml.safe_load(text) for text in SNIPPETS if text.startswith("# values of llm-d"))
+    for role in ("decode", "prefill"):
+        (container,) = values[role]["initContainers"]
+        assert make_parser().parse_args(container["args"]).role == role
+
+
 def test_pods_of_kserve_are_selected_by_the_label_that_kserve_keeps() -> None:
     """KServe overwrites ``app`` on its pods; the values beside the service select by the label with its name."""
     (service,) = (yaml.safe_load(text) for text in MANIFESTS if "kind: InferenceService" in text)

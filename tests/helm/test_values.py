@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.helm.chart import CHART, ROOT, Helm
+from tests.helm.chart import CHART, ROOT, Helm, kvwatch_yaml
 
 helm_needed = pytest.mark.helm
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -77,6 +77,7 @@ def test_every_value_is_described_in_the_readme() -> None:
         ("autoscaling.hpa.targetUtilization=80", "targetUtilization"),
         ("autoscaling.hpa.metric=queue", "metric"),
         ("autoscaling.role=draft", "role"),
+        ("engines.role=draft", "role"),
         ("monitor.interval=15 s", "interval"),
         ("resources=small", "resources"),
     ],
@@ -130,6 +131,11 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
             f"{ZERO},autoscaling.keda.kubeStateMetrics=true,autoscaling.target.kind=LeaderWorkerSet",
             "kube-state-metrics has no replicas of a LeaderWorkerSet",
         ),
+        (
+            "mode=sidecar,engines.matchLabels.app=x,engines.role=prefill,autoscaling.keda.enabled=true,"
+            "autoscaling.target.name=x,autoscaling.role=decode",
+            "no engine of this release would count for the target",
+        ),
         ("mode=node-agent,fleet.shards=2", "fleet.shards is for mode fleet"),
         ("fleet.shards=2,config.discovery.shard=0/2", "leave the shard out of config.discovery.shard"),
         ("fleet.shards=2,extraArgs[0]=--shard=0/2", "leave the shard out of extraArgs"),
@@ -163,6 +169,47 @@ def test_a_fleet_needs_engines(helm: Helm) -> None:
         done = helm.try_template({"mode": mode})
         assert done.returncode != 0
         assert f"mode {mode} has nothing to watch" in done.stderr
+
+
+@helm_needed
+@pytest.mark.parametrize("limits", [{"max_targets": 5000}, {"shard": "0/2"}])
+def test_limits_of_discovery_are_no_source_of_engines(helm: Helm, limits: dict[str, Any]) -> None:
+    """With such keys alone the chart still looks for ``engines.matchLabels``, and without labels it refuses."""
+    values: dict[str, Any] = {"config": {"discovery": limits}}
+    done = helm.try_template(values)
+    assert done.returncode != 0
+    assert "mode fleet has nothing to watch" in done.stderr
+    found = kvwatch_yaml(helm.template(values | {"engines": {"matchLabels": {"app": "vllm"}}}))["discovery"]
+    (source,) = found.pop("kubernetes")
+    assert source["label_selector"] == "app=vllm"
+    assert found == limits
+
+
+@helm_needed
+def test_a_source_of_the_users_own_is_the_only_one(helm: Helm) -> None:
+    """Where ``config`` says where engines are, ``engines.matchLabels`` finds none beside them."""
+    for source in (
+        {"dns": [{"names": ["vllm"]}]},
+        {"files": [{"paths": ["/x.yaml"]}]},
+        {"http": [{"url": "http://list"}]},
+        {"kubernetes": [{"label_selector": "app=other"}]},
+    ):
+        values = {"engines": {"matchLabels": {"app": "vllm"}}, "config": {"discovery": source}}
+        assert kvwatch_yaml(helm.template(values))["discovery"] == source
+
+
+@helm_needed
+def test_an_engine_counts_for_the_pool_that_is_scaled(helm: Helm) -> None:
+    """Beside the engines ``autoscaling.role`` is the engines' own; a fleet of both pools is told apart by its pods."""
+    engines: dict[str, Any] = {"matchLabels": {"app": "vllm"}}
+    values = {"mode": "sidecar", "engines": engines, "autoscaling": {"role": "decode"}}
+    assert kvwatch_yaml(helm.template(values))["targets"][0]["role"] == "decode"
+    (source,) = kvwatch_yaml(helm.template(values | {"mode": "fleet"}))["discovery"]["kubernetes"]
+    assert "target" not in source
+    own = values | {"engines": engines | {"role": "prefill"}, "autoscaling": {}}
+    assert kvwatch_yaml(helm.template(own))["targets"][0]["role"] == "prefill"
+    (source,) = kvwatch_yaml(helm.template(own | {"mode": "fleet"}))["discovery"]["kubernetes"]
+    assert source["target"] == {"role": "prefill"}
 
 
 @helm_needed

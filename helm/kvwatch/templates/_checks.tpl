@@ -4,7 +4,7 @@
 {{- if and (eq $v.mode "sidecar") (not $v.engines.matchLabels) -}}
 {{- fail "mode sidecar needs engines.matchLabels: the labels of your vLLM pods, such as --set engines.matchLabels.app=vllm" -}}
 {{- end -}}
-{{- if and (ne $v.mode "sidecar") (not $v.config.targets) (not $v.config.discovery) (not (and (eq $v.mode "fleet") $v.engines.matchLabels)) -}}
+{{- if and (ne $v.mode "sidecar") (not (include "kvwatch.findsEngines" .)) (not (and (eq $v.mode "fleet") $v.engines.matchLabels)) -}}
 {{- fail (printf "mode %s has nothing to watch: list your engines in config.targets, or in mode fleet give engines.matchLabels, the labels of your vLLM pods" $v.mode) -}}
 {{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
@@ -52,6 +52,9 @@
 {{- end -}}
 {{- if gt (int $a.minReplicas) (int $a.maxReplicas) -}}
 {{- fail "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and (eq $v.mode "sidecar") $v.engines.role (ne $v.engines.role $a.role) -}}
+{{- fail (printf "engines.role is %s and autoscaling.role is %q: no engine of this release would count for the target; make them the same" $v.engines.role $a.role) -}}
 {{- end -}}
 {{- $pods := and $a.hpa.enabled (eq $a.hpa.metric "utilization") -}}
 {{- if and $pods (ne $v.mode "sidecar") -}}

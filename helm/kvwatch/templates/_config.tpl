@@ -1,5 +1,10 @@
 {{/* kvwatch.yaml: what the mode needs, and the user's `config` over it. */}}
 
+{{/* The role of the engines. Beside each engine of the pool that is scaled it is that pool's; a fleet may hold both. */}}
+{{- define "kvwatch.engineRole" -}}
+{{- .Values.engines.role | default (eq .Values.mode "sidecar" | ternary .Values.autoscaling.role "") -}}
+{{- end -}}
+
 {{- define "kvwatch.engineSettings" -}}
 {{- with .Values.engines.maxNumSeqs }}
 max_num_seqs: {{ int . }}
@@ -7,6 +12,15 @@ max_num_seqs: {{ int . }}
 {{- with .Values.engines.maxNumBatchedTokens }}
 max_num_batched_tokens: {{ int . }}
 {{- end }}
+{{- with include "kvwatch.engineRole" . }}
+role: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether the user's `config` says itself where engines are; limits of discovery alone, such as max_targets, do not. */}}
+{{- define "kvwatch.findsEngines" -}}
+{{- $d := default (dict) .Values.config.discovery -}}
+{{- if or .Values.config.targets $d.dns $d.files $d.http $d.kubernetes }}true{{ end -}}
 {{- end -}}
 
 {{- define "kvwatch.modeConfig" -}}
@@ -20,7 +34,7 @@ estimates:
 targets:
   - url: http://localhost:{{ int .Values.engines.port }}
     {{- include "kvwatch.engineSettings" . | nindent 4 }}
-{{- else if and (eq .Values.mode "fleet") .Values.engines.matchLabels (not .Values.config.targets) (not .Values.config.discovery) }}
+{{- else if and (eq .Values.mode "fleet") .Values.engines.matchLabels (not (include "kvwatch.findsEngines" .)) }}
 discovery:
   kubernetes:
     - namespaces: {{ include "kvwatch.engineNamespaces" . }}
