@@ -1,0 +1,41 @@
+"""Incidents that a rule on its own could miss: which alerts fire in the course of each, all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.alerts.courses import engine, judge
+
+pytestmark = pytest.mark.prometheus
+
+
+@pytest.mark.parametrize(("others", "ticket"), [(0.62, "HotReplica"), (0.74, "HotReplica"), (0.82, "")])
+def test_the_queue_of_one_of_three_pages_however_busy_its_model_is(tmp_path: Path, others: float, ticket: str) -> None:
+    """At ρ 1.3 of one engine, that is 0.85, 0.93 and 0.98 of its model; the last is not surely a quarter less."""
+    grows = [0.0] * 10 + [30.0] * 15
+    given = [
+        *engine([others] * 10 + [1.3] * 15, grows, target="a"),
+        *engine([others] * 25, target="b"),
+        *engine([others] * 25, target="c"),
+    ]
+    judge(tmp_path, given, {"9m": "", "24m": f"{ticket} QueueGrowing SaturationApproaching"})
+
+
+@pytest.mark.parametrize("load", [0.85, 0.93, 0.98])
+def test_a_queue_that_grows_for_ever_pages_at_any_load_below_one(tmp_path: Path, load: float) -> None:
+    """Of an only engine: either ρ is wrong, or something else holds the requests up."""
+    judge(tmp_path, engine([load] * 20, [0.0] * 5 + [30.0] * 15), {"4m": "", "19m": "QueueGrowing"})
+
+
+def test_an_overload_is_told_once(tmp_path: Path) -> None:
+    """A queue that grows because the whole model is overloaded is no second page."""
+    given = engine([0.5] * 10 + [1.2] * 15, [0.0] * 10 + [30.0] * 15)
+    judge(tmp_path, given, {"9m": "", "24m": "Overloaded Saturated SaturationApproaching"})
+
+
+def test_load_about_one_is_never_silent(tmp_path: Path) -> None:
+    """ρ that is above 1 for a minute and below it for the next lets neither of the two pages wait for ever."""
+    given = engine([0.98, 1.02] * 8, [30.0] * 16)
+    judge(tmp_path, given, {"12m": "QueueGrowing"})
