@@ -70,7 +70,7 @@ def kinds(objects: list[Object]) -> set[str]:
 
 
 def kvwatch_yaml(objects: list[Object]) -> Object:
-    """kvwatch's configuration among the objects; that of each namespace is the same."""
+    """The kvwatch.yaml among the objects; that of each namespace is the same."""
     texts = {item["data"]["kvwatch.yaml"] for item in objects if "kvwatch.yaml" in item.get("data", {})}
     (text,) = texts
     found: Object = yaml.safe_load(text)

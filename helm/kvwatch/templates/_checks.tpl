@@ -8,7 +8,7 @@
 {{- fail (printf "mode %s has nothing to watch: list your engines in config.targets, or in mode fleet give engines.matchLabels, the labels of your vLLM pods" $v.mode) -}}
 {{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.networkPolicy.enabled -}}
-{{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow port 9718 in your own policy instead" -}}
+{{- fail "networkPolicy.enabled would cut your vLLM pods off in mode sidecar; allow kvwatch's port in your own policy instead" -}}
 {{- end -}}
 {{- if and (eq $v.mode "node-agent") $v.nodeAgent.hostNetwork $v.networkPolicy.enabled -}}
 {{- fail "networkPolicy.enabled has no effect on pods with nodeAgent.hostNetwork; close the port by other means" -}}
@@ -41,6 +41,16 @@
 {{- if dig "traces" "enabled" false $v.config -}}
 {{- fail "config.traces with fleet.shards cannot work: a span must reach the process that watches its engine, and vLLM does not know which that is" -}}
 {{- end -}}
+{{- end -}}
+{{- $listen := include "kvwatch.listen" . -}}
+{{- if not (regexMatch "^(|0\\.0\\.0\\.0|\\[::\\]):[1-9][0-9]*$" $listen) -}}
+{{- fail (printf "config.server.listen %s cannot work: probes and Prometheus ask the pod's address at a known port; listen on every interface, such as \":9718\"" $listen) -}}
+{{- end -}}
+{{- if (default (dict) $v.config.server).tls -}}
+{{- fail "config.server.tls cannot work: the chart's probes, monitors and triggers speak HTTP; leave it out, and close the port with networkPolicy or put a proxy with TLS in extraContainers" -}}
+{{- end -}}
+{{- if regexMatch "(^| )--listen( |=|$)" (join " " $v.extraArgs) -}}
+{{- fail "extraArgs has --listen, which the chart's ports do not follow; set config.server.listen" -}}
 {{- end -}}
 {{- $a := $v.autoscaling -}}
 {{- if and $a.hpa.enabled $a.keda.enabled -}}

@@ -47,6 +47,14 @@ discovery:
 {{- end }}
 {{- end -}}
 
+{{/* Where kvwatch listens, and the port of that. */}}
+{{- define "kvwatch.listen" -}}
+{{- (default (dict) .Values.config.server).listen | default ":9718" -}}
+{{- end -}}
+{{- define "kvwatch.port" -}}
+{{- include "kvwatch.listen" . | splitList ":" | last -}}
+{{- end -}}
+
 {{- define "kvwatch.config" -}}
 {{- mergeOverwrite (include "kvwatch.modeConfig" . | fromYaml) (deepCopy .Values.config) | toYaml -}}
 {{- end -}}

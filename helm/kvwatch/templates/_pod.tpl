@@ -31,7 +31,7 @@ envFrom:
 {{- end }}
 ports:
   - name: kvwatch
-    containerPort: 9718
+    containerPort: {{ include "kvwatch.port" . }}
 {{- with .Values.startupProbe }}
 startupProbe:
   {{- toYaml . | nindent 2 }}
