@@ -169,8 +169,7 @@ def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
         static = helm4.template(values)
         assert not {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} & kinds(static)
         assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(static)] == [False]
-        values["config"]["discovery"] = {"kubernetes": [{}]}
-        values["engines"] = {"namespaces": ["serving"]}
+        values["config"]["discovery"] = {"kubernetes": [{"namespaces": ["serving"]}]}
         asking = helm4.template(values)
         assert not {"ClusterRole", "ClusterRoleBinding"} & kinds(asking)
         assert [pod["spec"]["automountServiceAccountToken"] for pod in pod_templates(asking)] == [True]

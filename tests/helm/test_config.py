@@ -31,3 +31,13 @@ def test_the_notes_show_the_port_of_a_sidecar(helm4: Helm) -> None:
     done = helm4.run("install", "k", CHART, "--dry-run=client", "--set", settings)
     assert done.returncode == 0, done.stderr
     assert "containerPort: 9000" in done.stdout.split("NOTES:")[1]
+
+
+def test_pods_may_be_read_where_they_are_looked_for(helm: Helm) -> None:
+    """A role and its binding are in each namespace that a source names, else in kvwatch's own, and nowhere else."""
+    sources = [{"namespaces": ["serving", "batch"]}, {"label_selector": "app=vllm"}, {"namespaces": ["batch"]}]
+    values = {"engines": {"namespaces": ["elsewhere"]}, "config": {"discovery": {"kubernetes": sources}}}
+    objects = helm.template(values)
+    for kind in ("Role", "RoleBinding"):
+        places = [item["metadata"]["namespace"] for item in objects if item["kind"] == kind]
+        assert sorted(places) == ["batch", "monitoring", "serving"]

@@ -101,6 +101,15 @@ volumeMounts:
 {{- if dig "discovery" "kubernetes" "" (include "kvwatch.config" . | fromYaml) }}true{{ end -}}
 {{- end -}}
 
+{{/* The namespaces whose pods it asks for, as a JSON list; a source without any means kvwatch's own. */}}
+{{- define "kvwatch.apiNamespaces" -}}
+{{- $found := list -}}
+{{- range (include "kvwatch.config" . | fromYaml).discovery.kubernetes -}}
+{{- $found = concat $found (default (list $.Release.Namespace) .namespaces) -}}
+{{- end -}}
+{{- $found | uniq | toJson -}}
+{{- end -}}
+
 {{- define "kvwatch.podTemplate" -}}
 metadata:
   labels:
