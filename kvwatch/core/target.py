@@ -22,7 +22,8 @@ from kvwatch.facts import (
 from kvwatch.views import EngineView, TargetView
 
 _FORGET_SECONDS = 600.0
-"""An engine that a server has stopped exporting is forgotten after this long."""
+"""An engine that a server has stopped exporting is forgotten after this long, and one of a server that does not answer
+is no longer waited for, as in the recording rules."""
 _KEPT_SECONDS = 5.0
 """Views that are kept are not made more often than this, for a hundred targets too."""
 _MAX_ENGINES = 256
@@ -170,7 +171,7 @@ class Target:
             problem=self._problem(now),
             log_lines_unattributed=self.unattributed,
             role=self.role,
-            withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_stale(engine, now)),
+            withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_withheld(engine, now)),
             estimates_age_seconds=now - made_at if made_at > 0 else None,
         )
 
@@ -201,6 +202,10 @@ class Target:
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
         return now - engine.last_at > self._options.stale_after_seconds
+
+    def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
+        """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
+        return self._is_stale(engine, now) and now - engine.last_at <= _FORGET_SECONDS
 
     def _problem(self, now: float) -> str:
         if self._failure is not None:

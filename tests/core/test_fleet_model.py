@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.fleet_model import FleetModel, best_split
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.sizing import Need, Sizing
 from kvwatch.core.target import Target
-from kvwatch.facts import EngineKey, EngineSample, Scrape
+from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
 from kvwatch.views import EngineView, ModelView, TargetView
 
 OPTIONS = CoreOptions(scale_up_seconds=240)
@@ -191,6 +192,21 @@ def test_targets_that_were_never_read_hold_the_number_back_for_as_long_as_a_star
     replicas = steady(2, 3.0)
     assert one(model, 0.0, [*(r.view(0.0) for r in replicas), unread]).replicas_required is None
     assert one(model, 300.0, [*(r.view(300.0) for r in replicas), unread]).replicas_required == 2.0
+
+
+def test_an_engine_of_a_state_file_is_waited_for_like_any_target_that_was_never_read() -> None:
+    """Its server may be long gone: the others' number is there after the time of a start, and rises and falls."""
+    dark = Target("dark", OPTIONS, Settings())
+    dark.restore([{"model_name": "m", "engine": "0", **EngineEstimator(OPTIONS).dump()}])
+    assert dark.dump()
+    model = FleetModel(OPTIONS)
+    replicas = steady(4, 3.0)
+    numbers = {
+        now: one(model, float(now), [*(r.view(float(now)) for r in replicas), dark.view(float(now))]).replicas_required
+        for now in range(0, 600, 5)
+    }
+    assert {numbers[now] for now in range(0, 240, 5)} == {None}
+    assert {numbers[now] for now in range(240, 600, 5)} == {3.0}  # 12 / (5 × 0.8)
 
 
 def test_idle_engines_need_no_replica() -> None:

@@ -107,6 +107,15 @@ def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten(
     assert rates(START + 790)["1"] == {}
 
 
+def test_an_engine_of_a_server_that_does_not_answer_is_waited_for_for_ten_minutes() -> None:
+    """It may have traffic that is not seen; after that it counts as gone, as in the recording rules."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET)
+    fleet.observe(TARGET, Scrape(START, (EngineSample(KEY, running=1.0, waiting=0.0),)))
+    withheld = {age: fleet.view(START + age).targets[0].withheld for age in (1.0, 60.0, 600.0, 601.0)}
+    assert withheld == {1.0: (), 60.0: (KEY.model_name,), 600.0: (KEY.model_name,), 601.0: ()}
+
+
 def test_data_parallel_engines_are_separate_queues_with_their_own_memory() -> None:
     """``num_gpu_blocks`` is the sum over the server's engines, ``kv_cache_size_tokens`` is one engine's."""
     fleet = Fleet(CoreOptions())
