@@ -116,6 +116,14 @@ def test_the_container_without_the_chart_is_that_of_the_chart(helm4: Helm) -> No
         assert ours[key] == charts[key], key
 
 
+def test_each_installation_says_where_the_image_is() -> None:
+    """No registry has the image under its default name, so every ``helm install`` in the documents sets another."""
+    commands = [text.replace("\\\n", " ") for text in snippets("sh")]
+    installs = [line for text in commands for line in text.splitlines() if line.startswith("helm install")]
+    assert len(installs) >= len(DOCS)
+    assert all("--set image.repository=registry.example.com/kvwatch" in line for line in installs)
+
+
 def test_scripts_in_the_documents_exist() -> None:
     """A script that a reader starts from a document is there."""
     named = {word for text in snippets("sh") for word in re.findall(r"^scripts/\S+", text, flags=re.MULTILINE)}
