@@ -77,6 +77,18 @@ def test_containers_run_with_flags_that_there_are() -> None:
         assert faults(item, VERSIONS[-1]) == []
 
 
+def test_workers_join_the_engine_of_their_leader() -> None:
+    """A worker of a LeaderWorkerSet runs the leader's model in its layout, as a node of its own, without a server."""
+    (group,) = (yaml.safe_load(text) for text in MANIFESTS if "kind: LeaderWorkerSet" in text)
+    template = group["spec"]["leaderWorkerTemplate"]
+    (worker,) = template["workerTemplate"]["spec"]["containers"]
+    leader = template["leaderTemplate"]["spec"]["containers"][0]
+    assert f"--nnodes={template['size']}" in worker["args"]
+    assert set(leader["args"]) - set(worker["args"]) == {"--node-rank=0"}
+    assert set(worker["args"]) - set(leader["args"]) == {"--node-rank=$(LWS_WORKER_INDEX)", "--headless"}
+    assert worker["image"] == leader["image"]
+
+
 def test_each_pool_of_llm_d_has_its_role() -> None:
     """The container of the decode servers says that they are decode servers, and likewise that of the prefill ones."""
     (values,) = (yaml.safe_load(text) for text in SNIPPETS if text.startswith("# values of llm-d"))
