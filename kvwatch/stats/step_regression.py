@@ -39,14 +39,16 @@ _CORRELATION = 2.0
 _PRIOR_GROWTH = np.array([1.0, 1.0])
 """Growth of the step from empty to full by sequences and by resident tokens, as shares of b0: reading a full KV cache
 takes as long as reading the weights where the two are of a size."""
-_PRIOR_PREFILL_RATIO = 0.01
-"""Time of one prefill token as a share of b0: reading the weights once takes as long as computing a hundred
-tokens. That is the machine's balance of arithmetic and bandwidth: 60 to 300 tokens on anything that vLLM runs on."""
+_PRIOR_PREFILL_RATIO = 0.007
+"""Time of one prefill token as a share of b0: reading the weights once takes as long as computing some hundred and
+forty tokens. That is the machine's balance of arithmetic and bandwidth: 60 to 300 tokens on anything that vLLM runs
+on, by the data sheets."""
 _LEAST_BASE_RATIO = 0.3
 """The prior takes b0 to be at least this share of the shortest mean step seen."""
-_PRIOR_SPREAD = np.array([3.0, 1.0, 3.0])
-"""Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200."""
-_PREFILL_BASE_RATIO, _PREFILL_BASE_SPREAD = 1.0, 0.4
+_PRIOR_SPREAD = np.array([3.0, 0.6, 3.0])
+"""Standard deviation of each coefficient over its mean: wide enough to cover a CPU and an H200. Prompts of one length
+do not tell b2 from bp; the machine's balance is the surer of the two."""
+_PREFILL_BASE_RATIO, _PREFILL_BASE_SPREAD = 1.0, 0.8
 """bp over b0 where nothing is known, and its standard deviation: a quarter where all but the host's time hides, a
 little over 1 where steps with prompts run without a CUDA graph."""
 _LARGEST_PREFILL_BASE_RATIO = 1.15
