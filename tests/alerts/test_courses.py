@@ -39,3 +39,12 @@ def test_load_about_one_is_never_silent(tmp_path: Path) -> None:
     """ρ that is above 1 for a minute and below it for the next lets neither of the two pages wait for ever."""
     given = engine([0.98, 1.02] * 8, [30.0] * 16)
     judge(tmp_path, given, {"12m": "QueueGrowing"})
+
+
+def test_a_page_ends_openly_when_a_rollout_begins(tmp_path: Path) -> None:
+    """The rule itself ends it, after its hysteresis, and begins again once the rollout is over."""
+    stays = [1.06] * 45
+    leaves = stays[:25] + [None] * 20
+    given = [*engine(stays, target="a"), *engine(leaves, target="b"), *engine(leaves, target="c")]
+    page = "SaturationApproaching"
+    judge(tmp_path, given, {"9m": "", "24m": page, "27m": f"Rollout {page}", "35m30s": "Rollout", "40m": page})
