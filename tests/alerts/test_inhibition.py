@@ -83,6 +83,17 @@ class Alertmanager:
         for receiver in config["receivers"]:
             receiver["webhook_configs"] = [{"url": self.hooks[receiver["name"]].url}]
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        self._of(folder)
+
+    @classmethod
+    def of(cls, folder: Path) -> Alertmanager:
+        """One with the configuration that is in a folder already."""
+        made = cls.__new__(cls)
+        made.hooks = {}
+        made._of(folder)
+        return made
+
+    def _of(self, folder: Path) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = (
@@ -155,6 +166,44 @@ def test_a_page_that_ends_during_a_rollout_is_told_to_have_ended(told: Alertmana
     told.post([page | {"endsAt": datetime.now(UTC).isoformat()}])
     resolved = told.hooks["page"].alerts
     until(lambda: "ends" in {a["labels"]["model_name"] for a in resolved("resolved")}, "the end of the page", 20)
+
+
+def pagerduty(text: str, url: str) -> dict[str, Any]:
+    """The receiver in the comment of the configuration, as one that sends to a URL."""
+    lines = [line.removeprefix("#").removeprefix(" ") for line in text.split("route:", maxsplit=1)[0].splitlines()]
+    begin = lines.index("  - name: page")
+    (receiver,) = yaml.safe_load("\n".join(lines[begin:]))
+    (config,) = receiver["pagerduty_configs"]
+    del config["routing_key_file"]
+    return {"name": "page", "pagerduty_configs": [config | {"routing_key": "any", "url": url}]}
+
+
+def test_the_example_of_pagerduty_has_words_and_a_link_for_several_alerts(tmp_path: Path) -> None:
+    """A summary that is empty is refused, and alerts of two engines have no annotation in common."""
+    text = (COMPOSE / "alertmanager" / "alertmanager.yml").read_text()
+    hook = Webhook()
+    config = yaml.safe_load(text)
+    config["route"] |= {"group_wait": "1s"}
+    config["receivers"][0] = pagerduty(text, hook.url)
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    manager = Alertmanager.of(tmp_path)
+    try:
+        manager.part.start()
+        both = [alert("KvwatchQueueGrowing", "two", target=target) for target in ("a:8000", "b:8000")]
+        for one in both:
+            target = one["labels"]["target"]
+            one["annotations"] = {
+                "summary": f"the queue of {target} grows",
+                "dashboard_url": f"/d/e?var-target={target}",
+            }
+        manager.post(both)
+        until(lambda: bool(hook.notifications), "the page")
+        (event,) = hook.notifications
+        assert event["payload"]["summary"] == "the queue of a:8000 grows (and 1 more)"
+        assert [link["href"] for link in event["links"]] == ["https://grafana.example.com/d/e?var-target=a:8000"]
+    finally:
+        manager.part.stop()
+        hook.close()
 
 
 def test_every_inhibition_that_ships_is_tried() -> None:
