@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -80,6 +81,11 @@ def test_every_value_is_described_in_the_readme() -> None:
         ("engines.role=draft", "role"),
         ("monitor.interval=15 s", "interval"),
         ("resources=small", "resources"),
+        (r"podLabels.app\.kubernetes\.io/name=vllm", "podLabels"),
+        (r"commonLabels.app\.kubernetes\.io/instance=x", "commonLabels"),
+        (r"commonLabels.helm\.sh/chart=x", "commonLabels"),
+        (r"monitor.labels.app\.kubernetes\.io/version=x", "monitor"),
+        (r"podAnnotations.checksum/config=x", "podAnnotations"),
     ],
 )
 def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
@@ -220,3 +226,23 @@ def test_an_engine_counts_for_the_pool_that_is_scaled(helm: Helm) -> None:
 def test_an_installation_can_be_a_part_of_another_chart(helm4: Helm) -> None:
     """Values that Helm hands to a subchart, `global`, are taken."""
     assert helm4.template(WATCHED | {"global": {"imageRegistry": "x"}})
+
+
+@helm_needed
+def test_a_label_is_written_once(helm: Helm) -> None:
+    """Where a label is common and an object's or a pod's own too, the nearer one wins; no key is there twice."""
+    labels = {"team": "own"}
+    values = WATCHED | {
+        "commonLabels": {"team": "common", "zone": "a"},
+        "podLabels": labels,
+        "monitor": {"enabled": True, "labels": labels},
+    }
+    done = helm.try_template(values)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("team: own") == 2
+    blocks = re.findall(r"labels:\n((?: +\S+: .*\n)+)", done.stdout)
+    assert len(blocks) >= 5
+    for block in blocks:
+        keys = [line.split(":")[0].strip() for line in block.splitlines()]
+        assert len(keys) == len(set(keys)), block
+    assert done.stdout.count("zone: a") == len(blocks)

@@ -19,14 +19,12 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 |
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The chart's own labels; the schema refuses them among the user's, since a key may be there once only. */}}
 {{- define "kvwatch.labels" -}}
 {{ include "kvwatch.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* metadata of an object: (dict "root" $ "name" … "namespace" … "labels" … "annotations" …), all but root optional. */}}
@@ -35,7 +33,7 @@ name: {{ default (include "kvwatch.fullname" .root) .name }}
 namespace: {{ default .root.Release.Namespace .namespace }}
 labels:
   {{- include "kvwatch.labels" .root | nindent 2 }}
-  {{- with .labels }}
+  {{- with merge (dict) (default (dict) .labels) .root.Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}

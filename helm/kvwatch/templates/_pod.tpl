@@ -114,7 +114,7 @@ volumeMounts:
 metadata:
   labels:
     {{- include "kvwatch.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
+    {{- with merge (dict) .Values.podLabels .Values.commonLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
