@@ -58,6 +58,12 @@ def cases() -> list[Path]:
     return found
 
 
+def named(name: str) -> Path:
+    """The values file of a case."""
+    (found,) = (path for path in cases() if path.stem == name)
+    return found
+
+
 def one(objects: list[Object], kind: str) -> Object:
     """The only object of a kind."""
     (found,) = (item for item in objects if item["kind"] == kind)
