@@ -61,13 +61,16 @@ def engine(load: Course, queue_growth: Course | None = None, reason: str = "ok",
     return found
 
 
-def judge(folder: Path, given: list[dict[str, str]], expected: Mapping[str, str]) -> None:
+def judge(
+    folder: Path, given: list[dict[str, str]], expected: Mapping[str, str], known: Mapping[str, str] | None = None
+) -> None:
     """Run the rules that ship over series.
 
     Args:
         folder: For promtool's files.
         given: The series.
         expected: By time, such as ``45m``, the alerts that fire then, without the prefix of their names: all of them.
+        known: By time, a recorded series that is there then, of one model.
 
     Raises:
         AssertionError: Others fire, or fewer. It says what promtool says.
@@ -79,6 +82,10 @@ def judge(folder: Path, given: list[dict[str, str]], expected: Mapping[str, str]
             "exp_samples": [{"labels": f'{{alertname="Kvwatch{name}"}}', "value": 1} for name in names.split()],
         }
         for time, names in expected.items()
+    ]
+    tests += [
+        {"expr": f"group ({name})", "eval_time": time, "exp_samples": [{"labels": "{}", "value": 1}]}
+        for time, name in (known or {}).items()
     ]
     build = {"series": 'kvwatch_build_info{instance="k"}', "values": "1+0x400"}
     content = {

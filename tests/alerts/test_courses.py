@@ -48,3 +48,20 @@ def test_a_page_ends_openly_when_a_rollout_begins(tmp_path: Path) -> None:
     given = [*engine(stays, target="a"), *engine(leaves, target="b"), *engine(leaves, target="c")]
     page = "SaturationApproaching"
     judge(tmp_path, given, {"9m": "", "24m": page, "27m": f"Rollout {page}", "35m30s": "Rollout", "40m": page})
+
+
+def test_an_engine_that_crashes_for_ever_does_not_turn_the_early_page_off(tmp_path: Path) -> None:
+    """One of four, three minutes up and three down; the others are slowly filled to the limit."""
+    ramp = [0.6] * 30 + [0.6 + 0.4 * i / 40 for i in range(41)]
+    loop = [at if i % 6 < 3 else None for i, at in enumerate(ramp)]
+    given = [series for target in "abc" for series in engine(ramp, target=target)]
+    given += engine(loop, reason="restart", target="d")
+    judge(tmp_path, given, {"29m": "Rollout", "68m": "Rollout RolloutLasts SaturationApproaching"})
+
+
+def test_one_failed_scrape_does_not_end_the_long_trends(tmp_path: Path) -> None:
+    """Of one of four engines, in the middle of a slow ramp."""
+    ramp = [0.6] * 30 + [0.6 + 0.3 * i / 30 for i in range(31)]
+    fails = [None if i == 54 else at for i, at in enumerate(ramp)]
+    given = [series for target in "abc" for series in engine(ramp, target=target)] + engine(fails, target="d")
+    judge(tmp_path, given, {"29m": "", "60m": "SaturationApproaching"}, {"60m": "model:kvwatch_arrival_rate:deriv30m"})
