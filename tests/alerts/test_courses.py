@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerts.courses import engine, judge
+from tests.alerts.courses import engine, judge, series
 
 pytestmark = pytest.mark.prometheus
 
@@ -54,7 +54,7 @@ def test_an_engine_that_crashes_for_ever_does_not_turn_the_early_page_off(tmp_pa
     """One of four, three minutes up and three down; the others are slowly filled to the limit."""
     ramp = [0.6] * 30 + [0.6 + 0.4 * i / 40 for i in range(41)]
     loop = [at if i % 6 < 3 else None for i, at in enumerate(ramp)]
-    given = [series for target in "abc" for series in engine(ramp, target=target)]
+    given = [s for target in "abc" for s in engine(ramp, target=target)]
     given += engine(loop, reason="restart", target="d")
     judge(tmp_path, given, {"29m": "Rollout", "68m": "Rollout RolloutLasts SaturationApproaching"})
 
@@ -63,5 +63,16 @@ def test_one_failed_scrape_does_not_end_the_long_trends(tmp_path: Path) -> None:
     """Of one of four engines, in the middle of a slow ramp."""
     ramp = [0.6] * 30 + [0.6 + 0.3 * i / 30 for i in range(31)]
     fails = [None if i == 54 else at for i, at in enumerate(ramp)]
-    given = [series for target in "abc" for series in engine(ramp, target=target)] + engine(fails, target="d")
+    given = [s for target in "abc" for s in engine(ramp, target=target)] + engine(fails, target="d")
     judge(tmp_path, given, {"29m": "", "60m": "SaturationApproaching"}, {"60m": "model:kvwatch_arrival_rate:deriv30m"})
+
+
+def test_one_large_request_pages_nobody(tmp_path: Path) -> None:
+    """It fills half of the cache, δ is known from it for an hour, and half of what the engine can serve arrives."""
+    own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}
+    given = [
+        *engine([0.5] * 30),
+        series("kvwatch_stable_limit", own, [0.95] * 15 + [0.47] * 15),
+        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | own, [1.0] * 30),
+    ]
+    judge(tmp_path, given, {"14m": "", "17m": "", "20m": "", "29m": ""})
