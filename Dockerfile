@@ -13,17 +13,20 @@ RUN ["python3", "-m", "venv", "/build"]
 COPY pyproject.toml constraints.txt README.md ./
 COPY docs/runbooks docs/runbooks
 COPY kvwatch kvwatch
-# The environment that is shipped has no pip: an installer outside of it fills it.
+# The environment that is shipped has no pip: an installer outside of it fills it. With the extras: which of them is
+# needed is said by a configuration, and the image has to run any.
 RUN python3 -m venv --without-pip /app \
     && /build/bin/python -m pip --python /app/bin/python install --no-cache-dir --no-compile \
-        --constraint constraints.txt .
+        --constraint constraints.txt '.[grpc,kubernetes]'
 # The libraries' own tests and sample data weigh more than kvwatch.
 RUN find /app -type d -name tests -prune -exec rm -rf {} + \
     && find /app \( -name '*.pyi' -o -path '*/river/datasets/*' ! -name '*.py' -type f \) -delete
 # A read-only root cannot keep bytecode, so what kvwatch imports, the standard library too, is compiled here. /state
 # becomes the folder for estimates.state_file: a volume that is mounted there begins as its user's.
 ENV PYTHONPYCACHEPREFIX=/app/bytecode
-RUN /app/bin/kvwatch --version && mkdir /state
+RUN /app/bin/kvwatch --version \
+    && /app/bin/python3 -c 'import kvwatch.app, kvwatch.shell.otlp_grpc, kubernetes_asyncio.client, kubernetes_asyncio.config' \
+    && mkdir /state
 
 # The last stage runs nothing, so that a base without a shell serves as well.
 FROM ${BASE}

@@ -81,7 +81,7 @@ def test_buildah_runs_it_and_it_answers(container: Container) -> None:
 
 
 def test_it_holds_what_it_needs_and_no_more(container: Container) -> None:
-    """No pip, no tests of libraries, no file that its user could change; and all of it is below 320 MiB."""
+    """No pip, no tests of libraries, nothing its user could change; with the Kubernetes and gRPC clients under 360 MiB."""
     packages = next((container.root / "app" / "lib").glob("python3.*/site-packages"))
     assert (packages / "kvwatch").is_dir()
     assert not (packages / "pip").exists()
@@ -89,7 +89,7 @@ def test_it_holds_what_it_needs_and_no_more(container: Container) -> None:
     statuses = {path: path.lstat() for path in files}
     assert [path for path, status in statuses.items() if status.st_uid == 65532 or status.st_mode & 0o002] == []
     assert not list(packages.glob("*/tests"))
-    assert sum(status.st_size for status in statuses.values()) < 320 * MIB
+    assert sum(status.st_size for status in statuses.values()) < 360 * MIB
 
 
 def test_bytecode_is_in_the_image(container: Container) -> None:
