@@ -81,7 +81,7 @@ def test_buildah_runs_it_and_it_answers(container: Container) -> None:
 
 
 def test_it_holds_what_it_needs_and_no_more(container: Container) -> None:
-    """No pip, no tests of libraries, nothing its user could change; with the Kubernetes and gRPC clients under 360 MiB."""
+    """No pip, no tests of libraries, nothing its user could change; with Kubernetes and gRPC clients under 360 MiB."""
     packages = next((container.root / "app" / "lib").glob("python3.*/site-packages"))
     assert (packages / "kvwatch").is_dir()
     assert not (packages / "pip").exists()
