@@ -191,23 +191,23 @@ class PrefillRows:
 class _Clumps:
     """How many more requests begin together than would by chance."""
 
-    intervals: float = 0.0
+    last: float = 0.0
     requests: float = 0.0
-    squares: float = 0.0
+    variances: float = 0.0
 
     def add(self, requests: float | None) -> None:
         """Take the requests whose prefill ended in an interval."""
         if requests is not None:
-            self.intervals = _CLUMPS_MEMORY * self.intervals + 1
+            # neighbouring intervals tell clumps from a rate that moves, as when an idle server gets its first load
+            variance = (requests - self.last) ** 2 / 2
+            self.last = requests
             self.requests = _CLUMPS_MEMORY * self.requests + requests
-            self.squares = _CLUMPS_MEMORY * self.squares + requests * requests
+            self.variances = _CLUMPS_MEMORY * self.variances + variance
 
     @property
     def excess(self) -> float:
         """Others in the same interval as the mean request, beyond those of a Poisson stream; at least 0."""
-        if not self.requests:
-            return 0.0
-        return max((self.squares - self.requests) / self.requests - self.requests / self.intervals, 0.0)
+        return max(self.variances / self.requests - 1, 0.0) if self.requests else 0.0
 
 
 def computed_tokens(interval: Interval) -> float:

@@ -55,6 +55,16 @@ def test_prefills_of_a_poisson_stream_count_nearly_in_full() -> None:
     assert weight_after(1) == pytest.approx(1.0, abs=0.3)
 
 
+def test_load_that_begins_at_once_is_no_clump() -> None:
+    """After an idle hour twenty requests a second come, evenly: within half a minute their prefills count in full."""
+    rows, row = PrefillRows(), None
+    for at in range(3630):
+        arrived = 20 if at >= 3600 else 0
+        row = rows.read(interval(at, arrived, arrived * 0.07), 1e5, 8192)
+    assert row is not None
+    assert row.intervals > 0.9
+
+
 @pytest.mark.parametrize("clump", [2, 4, 8])
 def test_prefills_of_requests_that_come_in_clumps_count_little(clump: int) -> None:
     """A prefill that is shared by a clump says nothing sure about one prompt's step: weight falls as 1/clump²."""
