@@ -19,6 +19,7 @@ from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
 
 pytestmark = pytest.mark.prometheus
 RULES = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
+GROUPS = ("kvwatch-models.rules", "kvwatch-replicas.rules", "kvwatch-fleet.rules")
 OPTIONS = CoreOptions()
 RECORDED = {
     "model:kvwatch_arrival_rate:sum5m": "model_arrival_rate",
@@ -83,12 +84,12 @@ def input_series(scrapes: Sequence[dict[str, float]]) -> list[dict[str, str]]:
 
 
 def check(folder: Path, scrapes: Sequence[dict[str, float]], expected: list[dict[str, object]]) -> None:
-    """Have promtool run the rules over the scrapes, one every 15 seconds, and compare."""
+    """Have promtool run the rules over the scrapes, one every 15 seconds, and compare; trends have no part in it."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not on the PATH")
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
-    rules["groups"] = [group for group in rules["groups"] if group["name"].endswith(".rules")]
+    rules["groups"] = [group for group in rules["groups"] if group["name"] in GROUPS]
     (folder / RULES.name).write_text(yaml.safe_dump(rules), encoding="utf-8")
     case = {
         "rule_files": [RULES.name],
@@ -267,6 +268,45 @@ def test_the_number_does_not_fall_because_something_is_not_known(tmp_path: Path,
             else:
                 scrapes[place] |= {f'up{{job="kvwatch", instance="{lost}"}}': 0.0}
     check(tmp_path, scrapes, [held(at, 4.0) for at in range(600, 1800, STEP_SECONDS)])
+
+
+def together(*views: TargetView) -> dict[str, float]:
+    """What Prometheus has of these servers at a scrape."""
+    return {key: value for view in views for key, value in sidecar_samples(view).items()}
+
+
+@pytest.mark.parametrize("gap", [0, 1500], ids=["restarted empty", "after a gap"])
+def test_a_prometheus_that_sees_half_of_the_engines_first_gives_no_smaller_number(tmp_path: Path, gap: int) -> None:
+    """40 requests/s need 7 of eight servers; those that are seen in the first minute alone would need 4."""
+    views = [target(f"pod-{n}", 5.0) for n in range(8)]
+    whole, half = together(*views), together(*views[:4])
+    nothing: dict[str, float] = {}
+    before = gap // STEP_SECONDS
+    scrapes = [whole] * before + [nothing] * before + [half] * 4 + [whole] * 80
+    name, start = "model:kvwatch_replicas_required:hold5m", 2 * gap
+    expected = [held(at, 7.0) for at in range(600, gap, 60)]
+    expected += [expectation(name, at) for at in range(start, start + 360, STEP_SECONDS)]
+    expected += [held(at, 7.0) for at in range(start + 435, start + 1200, STEP_SECONDS)]
+    check(tmp_path, scrapes, expected)
+
+
+def test_after_a_short_gap_the_number_before_it_stands(tmp_path: Path) -> None:
+    """A quarter of an hour without data: what was needed is still known when half of the engines are back."""
+    views = [target(f"pod-{n}", 5.0) for n in range(8)]
+    nothing: dict[str, float] = {}
+    scrapes = [together(*views)] * 60 + [nothing] * 60 + [together(*views[:4])] * 4 + [together(*views)] * 80
+    expected = [held(at, 7.0) for at in [*range(600, 900, 60), *range(1800, 3000, STEP_SECONDS)]]
+    check(tmp_path, scrapes, expected)
+
+
+def test_an_engine_that_never_has_a_rate_keeps_the_first_number_back_for_a_quarter_of_an_hour(tmp_path: Path) -> None:
+    """Nothing is known of its traffic, and what the others need is told late and not never."""
+    mute = TargetView("mute", True, 0.5, 0.01, (engine("mute", 0, {}),))
+    scrape = together(mute, *(target(f"pod-{n}", 5.0) for n in range(4)))
+    name = "model:kvwatch_replicas_required:hold5m"
+    expected = [expectation(name, at) for at in range(0, 840, 60)]
+    expected += [held(at, 4.0) for at in range(930, 1500, 60)]
+    check(tmp_path, [scrape] * 100, expected)
 
 
 def test_a_model_that_is_gone_has_no_number(tmp_path: Path) -> None:
