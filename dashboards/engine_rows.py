@@ -84,17 +84,18 @@ def verdict() -> list[stat.Panel]:
         .mappings([p.words(WHEN)])
         .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
     )
-    required = MODEL.replicas_required
+    required, pool = MODEL.replicas_required, f"and on (model_name, role) {ENGINE.known}"
     replicas = (
         p.value(
             "Replicas",
             "Engines that serve this model now, and how many keep it at the utilization to size for "
-            "(estimates.target_utilization). Orange: more are needed than there are.",
+            "(estimates.target_utilization); of this pool where prefill and decode are apart. Orange: more are "
+            "needed than there are.",
             width=4,
         )
-        .with_target(p.at_end("A", MODEL.replicas, "now"))
-        .with_target(p.at_end("B", f"{required} <= {MODEL.replicas}", "needed"))
-        .with_target(p.at_end("C", f"{required} > {MODEL.replicas}", "needed"))
+        .with_target(p.at_end("A", f"{MODEL.replicas} {pool}", "now"))
+        .with_target(p.at_end("B", f"{required} <= {MODEL.replicas} {pool}", "needed"))
+        .with_target(p.at_end("C", f"{required} > {MODEL.replicas} {pool}", "needed"))
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
         .override_by_query("C", [p.color(WORRY)])

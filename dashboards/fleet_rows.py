@@ -12,6 +12,8 @@ from dashboards.states import NEAR_RATIO, STATES
 from dashboards.style import CALM, COUNT, DANGER, DEMAND, MUTED, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
 
 FLEET = Engines('model_name=~"$model_name"')
+NAME = "{{model_name}} {{role}}"
+"""What a line is called: engines that only prefill or decode are a pool of their own."""
 
 
 def verdict() -> list[stat.Panel]:
@@ -36,7 +38,7 @@ def verdict() -> list[stat.Panel]:
             width=5,
             unit=RATIO,
         )
-        .with_target(p.at_end("A", f"topk(1, {used})", "{{model_name}}"))
+        .with_target(p.at_end("A", f"topk(1, {used})", NAME))
         .decimals(0)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
@@ -51,7 +53,7 @@ def verdict() -> list[stat.Panel]:
             width=5,
             unit=SECONDS,
         )
-        .with_target(p.at_end("A", f"bottomk(1, {ahead} < {NOT_IN_SIGHT})", "{{model_name}}"))
+        .with_target(p.at_end("A", f"bottomk(1, {ahead} < {NOT_IN_SIGHT})", NAME))
         .with_target(p.at_end("B", f"min({ahead}) == {NOT_IN_SIGHT}", "any other"))
         .decimals(0)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
@@ -91,7 +93,7 @@ def over_time() -> list[timeseries.Panel]:
             unit=RATIO,
         )
         .axis_soft_max(1.1)
-        .with_target(p.over_time("A", FLEET.by_model("max", FLEET.load_of_limit), "{{model_name}}"))
+        .with_target(p.over_time("A", FLEET.by_model("max", FLEET.load_of_limit), NAME))
         .color_scheme(p.by_last_value())
         .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
         .thresholds_style(p.threshold_line())
@@ -105,15 +107,20 @@ def over_time() -> list[timeseries.Panel]:
         )
         .decimals(0)
         .line_interpolation(common.LineInterpolation.STEP_AFTER)
-        .with_target(p.over_time("A", f"{FLEET.replicas_required} - {FLEET.replicas}", "{{model_name}}"))
+        .with_target(p.over_time("A", f"{FLEET.replicas_required} - {FLEET.replicas}", NAME))
         .color_scheme(p.by_last_value())
         .thresholds(p.steps(MUTED, (-1e6, CALM), (1.0, WORRY)))
         .axis_soft_max(2)
         .axis_soft_min(-1)
     )
     arrivals = (
-        p.graph("Arrivals of each model", "λ, summed over its engines.", height=7, unit=RATE)
-        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.arrivals), "{{model_name}}"))
+        p.graph(
+            "Arrivals of each model",
+            "λ, summed over its engines. Where prefill and decode are apart, a request arrives at both pools.",
+            height=7,
+            unit=RATE,
+        )
+        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.arrivals), NAME))
         .color_scheme(p.shades(DEMAND))
     )
     waiting = (
@@ -124,7 +131,7 @@ def over_time() -> list[timeseries.Panel]:
             unit=COUNT,
         )
         .axis_soft_max(5)
-        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.metric("kvwatch_queue_length")), "{{model_name}}"))
+        .with_target(p.over_time("A", FLEET.by_model("sum", FLEET.metric("kvwatch_queue_length")), NAME))
         .color_scheme(p.shades(WAITING))
     )
     return [used, missing, arrivals, waiting]

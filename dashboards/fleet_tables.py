@@ -28,6 +28,7 @@ def looks() -> dict[str, list[DynamicConfigValue]]:
     whole, tenths = p.prop("decimals", 0), p.prop("decimals", 1)
     return {
         "Model": [_least(110)],
+        "Role": [_least(70)],
         "Target": [_least(120)],
         "Engine": [_least(65)],
         "Watched by": [p.prop("custom.hidden", True), p.hidden_column()],
@@ -78,7 +79,7 @@ def dressed(panel: table.Panel, names: Mapping[str, str]) -> table.Panel:
 
 
 def models() -> table.Panel:
-    """One row for each model, the closest to its limit first."""
+    """One row for each model and role, the closest to its limit first."""
     queries = {
         "A": ("State", FLEET.by_model("max", FLEET.state)),
         "B": ("Load", FLEET.by_model("max", FLEET.load_of_limit)),
@@ -99,7 +100,7 @@ def models() -> table.Panel:
     )
     return joined(
         panel,
-        {"model_name": "Model"},
+        {"model_name": "Model", "role": "Role"},
         queries,
         f"/d/{ENGINE_UID}?${{datasource:queryparam}}&var-model_name=${{__data.fields.Model}}",
     )

@@ -110,17 +110,17 @@ class Engines:
         )
 
     def by_model(self, how: str, expression: str) -> str:
-        """An aggregation over the engines of each model."""
-        return f"{how} by (model_name) ({expression})"
+        """An aggregation over the engines of each model, in each role where prefill and decode are apart."""
+        return f"{how} by (model_name, role) ({expression})"
 
     @property
     def replicas(self) -> str:
-        """Engines that serve, by model."""
+        """Engines that serve, by model and role."""
         return self.by_model("count", self.known)
 
     @property
     def replicas_required(self) -> str:
-        """Engines that would keep ρ at the configured target, by model; unknown unless λ is known of all of them."""
+        """Engines that would keep ρ at the configured target, by model and role; unknown unless λ is known of all."""
         arrivals = self.by_model("sum", self.arrivals)
         rate = self.by_model("avg", self.metric("kvwatch_service_rate"))
         target = self.by_model("max", self.metric("kvwatch_target_utilization"))

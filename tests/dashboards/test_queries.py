@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -92,6 +93,25 @@ def test_every_query_parses_and_names_what_exists(name: str) -> None:
 def test_the_check_of_names_finds_faults(expression: str, fault: str) -> None:
     """A misspelt metric, a label that the metric lacks and a value that it never takes are all found."""
     assert [found for found in faults(expression) if fault in found]
+
+
+@pytest.mark.prometheus
+def test_pools_of_one_model_are_not_added_up(tmp_path: Path) -> None:
+    """Where prefill and decode are apart a request arrives at both: each pool has its own λ."""
+    (query,) = [e for place, e in queries("fleet.json") if place.startswith("Arrivals of each model")]
+    names, rates = ("kvwatch_arrival_rate", "kvwatch_running_requests"), {"prefill": 4, "decode": 3}
+    given = [
+        {"series": f'{name}{{window="5m",model_name="x",target="{role}",role="{role}"}}', "values": f"{rate}x9"}
+        for name in names
+        for role, rate in rates.items()
+    ]
+    samples = [{"labels": f'{{model_name="x",role="{role}"}}', "value": rate} for role, rate in rates.items()]
+    test = {"expr": filled(query), "eval_time": "5m", "exp_samples": samples}
+    case = {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": [test]}]}
+    (tmp_path / "case.yaml").write_text(yaml.safe_dump(case), encoding="utf-8")
+    command = ["promtool", "test", "rules", str(tmp_path / "case.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def mapped(title: str) -> set[str]:
