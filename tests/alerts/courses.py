@@ -90,7 +90,7 @@ def judge(
     build = {"series": 'kvwatch_build_info{instance="k"}', "values": "1+0x400"}
     content = {
         "rule_files": [str(RULES)],
-        "evaluation_interval": "15s",
+        "evaluation_interval": "30s",
         "group_eval_order": [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]],
         "tests": [{"interval": "1m", "input_series": [*given, build], "promql_expr_test": tests}],
     }

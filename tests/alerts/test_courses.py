@@ -67,6 +67,51 @@ def test_one_failed_scrape_does_not_end_the_long_trends(tmp_path: Path) -> None:
     judge(tmp_path, given, {"29m": "", "60m": "SaturationApproaching"}, {"60m": "model:kvwatch_arrival_rate:deriv30m"})
 
 
+def blind(gone: int, **at: list[float]) -> list[dict[str, str]]:
+    """An engine that is overloaded from 10 to 25 minutes and then cannot be seen for ``gone``; and what else is."""
+    more = [series(name, {"instance": "k", "job": "kvwatch"}, course) for name, course in at.items()]
+    return [*engine([0.5] * 10 + [1.2] * 15 + [None] * gone, [0.0] * 10 + [30.0] * 15 + [0.0] * gone), *more]
+
+
+def target_up(*values: float) -> dict[str, str]:
+    """Whether the server of the only engine answers."""
+    return series("kvwatch_target_up", {"instance": "k", "job": "kvwatch", "target": "a"}, values)
+
+
+PAGES = "Overloaded Saturated SaturationApproaching"
+
+
+def test_an_overload_that_cannot_be_seen_any_more_goes_on_for_an_hour(tmp_path: Path) -> None:
+    """At its height vLLM stops answering: there is a page at any time, but not for ever."""
+    given = [*blind(75), target_up(*[1.0] * 25, *[0.0] * 75)]
+    times = {"24m": PAGES, "26m": PAGES, "28m": f"{PAGES} Blind", "36m": "Blind TargetDown", "80m": "Blind TargetDown"}
+    judge(tmp_path, given, times | {"92m": "TargetDown"})
+
+
+def test_an_overload_goes_on_while_kvwatch_is_out_of_sight(tmp_path: Path) -> None:
+    """Nothing says that it is over."""
+    judge(tmp_path, blind(25, up=[1.0] * 25 + [0.0] * 25), {"24m": PAGES, "36m": "Blind Down", "48m": "Blind Down"})
+
+
+def test_a_model_that_is_deleted_in_an_overload_is_soon_forgotten(tmp_path: Path) -> None:
+    """Nothing of it is left to be asked."""
+    judge(tmp_path, blind(30), {"24m": PAGES, "36m": "Blind", "39m": "Blind", "46m": "", "54m": ""})
+
+
+def test_a_scrape_that_fails_in_an_overload_is_no_second_page(tmp_path: Path) -> None:
+    """Nor is a restart of two minutes."""
+    load: list[float | None] = [1.2] * 25
+    load[15], load[20:22] = None, [None, None]
+    up = target_up(*(float(at is not None) for at in load))
+    judge(tmp_path, [*engine(load, [30.0] * 25), up], {"14m": PAGES, "16m": PAGES, "22m": PAGES, "24m": PAGES})
+
+
+def test_a_server_that_does_not_answer_makes_a_ticket_only(tmp_path: Path) -> None:
+    """Where no page was out, nothing says that users feel it."""
+    given = [*engine([0.5] * 10 + [None] * 25), target_up(*[1.0] * 10, *[0.0] * 25)]
+    judge(tmp_path, given, {"9m": "", "13m": "", "20m": "TargetDown", "34m": "TargetDown"})
+
+
 def test_one_large_request_pages_nobody(tmp_path: Path) -> None:
     """It fills half of the cache, δ is known from it for an hour, and half of what the engine can serve arrives."""
     own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}

@@ -19,7 +19,7 @@ import yaml
 from tests.alerts.test_rules import ALERT_RULES, COMPOSE
 from tests.e2e.stack import Part, Webhook, fetch, free_port, until
 
-pytestmark = pytest.mark.prometheus
+pytestmark = [pytest.mark.prometheus, pytest.mark.xdist_group("alertmanager")]
 ENGINE = (
     "KvwatchQueueGrowing",
     "KvwatchHotReplica",
@@ -55,6 +55,8 @@ CASES = {
     "overloaded": case(
         "SaturationApproaching", "Saturated", "Overloaded", "QueueGrowing", "HotReplica", page="Overloaded"
     ),
+    "blind": case("Blind", page="Blind"),
+    "blind-in-overload": case("Overloaded", "Saturated", "SaturationApproaching", "Blind", page="Overloaded"),
     "rollout": case("Rollout"),
     "rollout-into-overload": case("Rollout", "Overloaded", page="Overloaded"),
     "waves": case("CongestionCycle", "Overloaded", page="Overloaded", ticket="CongestionCycle"),

@@ -1,4 +1,8 @@
-"""On the recorded ramp of a real vLLM the page comes before the queue grows: it is empty afterwards still."""
+"""On the recorded ramp of a real vLLM the page comes before the queue fills for good.
+
+A few requests wait for moments earlier still, the first of them 9.5 s before the page; 27.5 s after it the queue fills,
+and is not empty again.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ RAMP_FROM = 150
 GROWN = 10
 
 
-def test_the_page_comes_before_the_queue_on_a_real_ramp(tmp_path: Path) -> None:
+def test_the_page_comes_before_the_queue_fills_for_good_on_a_real_ramp(tmp_path: Path) -> None:
     """Replayed, sampled every 15 seconds as by a Prometheus, and judged by promtool with the rules that ship."""
     scrapes = _scrapes()
     waiting = [float(scrape["queue_length"]) for scrape in scrapes]

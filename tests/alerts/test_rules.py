@@ -19,6 +19,7 @@ from kvwatch.export.catalog import BY_NAME, VALIDITY
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
 RULES = ALERTS / "kvwatch.rules.yaml"
+TESTS = sorted(ALERTS.glob("*.test.yaml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 COMPOSE = ROOT / "compose"
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
@@ -59,7 +60,7 @@ def _names(node: Any) -> Iterator[str]:
 
 def known(name: str) -> bool:
     """Whether kvwatch exports it, a rule records it, or Prometheus itself makes it."""
-    return name in BY_NAME or name in RECORDED or name == "up"
+    return name in BY_NAME or name in RECORDED or name in {"up", "ALERTS"}
 
 
 @needs_promtool
@@ -69,14 +70,15 @@ def test_promtool_finds_nothing_to_complain_about() -> None:
 
 
 @needs_promtool
-def test_every_alert_is_silent_before_fires_and_resolves_when_it_should() -> None:
+@pytest.mark.parametrize("file", TESTS, ids=lambda path: path.name)
+def test_every_alert_is_silent_before_fires_and_resolves_when_it_should(file: Path) -> None:
     """Promtool runs the rules over made-up series; the file says what is expected when, to the word."""
-    tool("promtool", "test", "rules", ALERTS / "kvwatch.test.yaml")
+    tool("promtool", "test", "rules", file)
 
 
 def test_every_alert_is_tested_silent_firing_and_silent_again() -> None:
     """In one and the same course of series."""
-    tests = yaml.safe_load((ALERTS / "kvwatch.test.yaml").read_text())["tests"]
+    tests = [test for file in TESTS for test in yaml.safe_load(file.read_text())["tests"]]
     full = set()
     for test in tests:
         for alert in ALERT_RULES:
@@ -89,7 +91,7 @@ def test_every_alert_is_tested_silent_firing_and_silent_again() -> None:
 
 def test_there_are_rule_and_test_files_only() -> None:
     """So that a Prometheus may load `alerts/*.rules.yaml`, and a tool the whole folder."""
-    assert sorted(p.name for p in ALERTS.iterdir()) == ["kvwatch.rules.yaml", "kvwatch.test.yaml"]
+    assert {p.name for p in ALERTS.iterdir()} == {RULES.name, *(p.name for p in TESTS)}
 
 
 def test_rules_name_only_metrics_that_exist() -> None:
@@ -122,6 +124,16 @@ def test_an_alert_says_what_to_do(alert: str) -> None:
     assert uid in uids
     asked = set(NAME.findall(annotations["description"]))
     assert [name for name in asked if not known(name)] == []
+
+
+@pytest.mark.parametrize(
+    "alert", [name for name, rule in ALERT_RULES.items() if "$labels.target" in rule["annotations"]["summary"]]
+)
+def test_an_alert_about_a_server_says_which_pod(alert: str) -> None:
+    """Every sidecar calls its server localhost: only the instance, and the pod where it is known, tell them apart."""
+    for text in ("summary", "description"):
+        words = ALERT_RULES[alert]["annotations"][text]
+        assert "{{ $labels.instance }}{{ with $labels.pod }} in {{ . }}{{ end }}" in words
 
 
 @pytest.mark.parametrize("alert", ["KvwatchSaturationApproaching", "KvwatchSaturated", "KvwatchOverloaded"])
