@@ -35,7 +35,9 @@ LABEL org.opencontainers.image.title="kvwatch" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /app /app
 COPY --from=build --chown=65532:65532 /state /var/lib/kvwatch
-ENV PATH=/app/bin:$PATH \
+# The user has no entry in /etc/passwd, and so no home but this; the client for Kubernetes asks for one.
+ENV HOME=/app \
+    PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPYCACHEPREFIX=/app/bytecode \

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 import kvwatch
 from tests.image.conftest import ENVIRONMENT, Container
@@ -19,6 +21,9 @@ from tests.image.conftest import ENVIRONMENT, Container
 pytestmark = pytest.mark.image
 
 MIB = 1024**2
+TESTS = Path(__file__).resolve().parents[1]
+GOLDEN = TESTS / "helm" / "golden"
+TLS = TESTS / "data" / "tls"
 
 
 def test_the_daemon_answers_with_a_read_only_root(container: Container) -> None:
@@ -78,6 +83,70 @@ def test_buildah_runs_it_and_it_answers(container: Container) -> None:
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
         daemon.wait(timeout=30)
+
+
+def chart_configurations() -> dict[str, str]:
+    """The configurations that the chart writes for its tests' values, by case."""
+    found = {}
+    for path in sorted(GOLDEN.glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if document and document["kind"] in ("ConfigMap", "Secret"):
+                content = document.get("data") or document.get("stringData") or {}
+                if "kvwatch.yaml" in content:
+                    found[path.stem] = content["kvwatch.yaml"]
+    return found
+
+
+def test_it_runs_every_configuration_that_the_chart_writes(container: Container) -> None:
+    """Discovery in Kubernetes, shards, logs, and traces over gRPC too: none needs what is not in the image.
+
+    There is no cluster, so that pods are asked for and not found; the daemon is up nevertheless. All in one process, as
+    the imports take most of the time of a start.
+    """
+    configurations = chart_configurations()
+    assert len(configurations) >= 9
+    in_kubernetes = sum("kubernetes:" in text for text in configurations.values())
+    assert in_kubernetes
+    configurations["grpc"] = (
+        "targets: [{url: http://localhost:9}]\ntraces: {enabled: true, grpc_listen: 127.0.0.1:4317}\n"
+    )
+    secrets = container.root / "etc" / "kvwatch-secrets"
+    secrets.mkdir()
+    (secrets / "token").write_text("secret")
+    (secrets / "ca.pem").write_bytes((TLS / "ca.crt").read_bytes())
+    for name, text in configurations.items():
+        (container.root / "etc" / f"{name}.yaml").write_text(text)
+    (container.root / "etc" / "starts.py").write_text(STARTS)
+    done = container.read_only(f"""
+        export KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=9
+        exec python3 /etc/starts.py {" ".join(configurations)}
+    """)
+    assert done.stdout.split() == [*configurations], done.stderr
+    assert "task_failed" not in done.stderr
+    assert done.stderr.count("Service token file does not exist") == in_kubernetes, done.stderr
+
+
+STARTS = """
+import asyncio, sys
+from pathlib import Path
+from kvwatch.app import Daemon
+from kvwatch.config import load_config
+from kvwatch.shell.logging import setup
+
+async def start(name):
+    daemon = Daemon(lambda: load_config(Path(f"/etc/{name}.yaml")))
+    stop, started = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(daemon.run(stop, lambda port: started.set()))
+    await asyncio.wait([running, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.sleep(0.1)  # what a source imports when it first looks is imported meanwhile
+    stop.set()
+    await running
+    print(name, flush=True)
+
+setup()
+for name in sys.argv[1:]:
+    asyncio.run(start(name))
+"""
 
 
 def test_it_holds_what_it_needs_and_no_more(container: Container) -> None:
