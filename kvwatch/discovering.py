@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import aiohttp
 
@@ -53,9 +55,16 @@ class _Running:
     """A source of the configuration, its task, and what it has found."""
 
     config: SourceConfig
+    source: Source
     task: asyncio.Task[None]
     found: dict[Found, TargetConfig]
+    delivered: bool = False
+    """Whether ``found`` is its own; until then it is what the configuration before had there."""
     failing: bool = False
+    left_out: int = 0
+    """How many more it lists than are read."""
+    refused: int = 0
+    """How many of those that are read cannot be targets."""
 
 
 class Discoverer:
@@ -67,29 +76,43 @@ class Discoverer:
         self._on_fault = on_fault
         self._running: dict[str, _Running] = {}
         self._left_out = 0
+        self._most = 0
+        """So many targets are read of each source."""
 
     def follow(self, config: DiscoveryConfig, session: aiohttp.ClientSession) -> None:
         """Run the sources of a configuration; those that stay the same go on.
+
+        One with other keys begins with what was found before, until it has looked itself.
 
         Raises:
             SourceError: a source needs what is not installed.
         """
         wanted = dict(_named_sources(config))
-        made = {
-            name: make_source(source, session)
-            for name, source in wanted.items()
-            if name not in self._running or self._running[name].config != source
+        most, before = config.max_targets * config.shard[1], self._running.copy()
+        same = {
+            name
+            for name, running in before.items()
+            if running.config == wanted.get(name) and not (running.left_out and most != self._most)
         }
+        made = {name: make_source(source, session) for name, source in wanted.items() if name not in same}
+        self._most = most
         for name in [name for name in self._running if name not in wanted or name in made]:
             self._running.pop(name).task.cancel()
             self._metrics.forget("kvwatch_discovery_failures_total", name)
             self._metrics.forget("kvwatch_discovered_targets", name)
             self.changed.set()
         for name, source in made.items():
+            predecessor = _predecessor(name, wanted[name], before)
+            found = _carried(wanted[name], predecessor) if predecessor else {}
+            if predecessor:
+                _resume(source, predecessor.source)
             self._metrics.count("kvwatch_discovery_failures_total", name, by=0.0)
+            if found:
+                self._metrics.put("kvwatch_discovered_targets", name, value=len(found))
             work = partial(source.run, partial(self._deliver, name), partial(self._failed, name))
             task = asyncio.create_task(run_forever(f"discover {name}", work, self._on_fault), name=f"discover {name}")
-            self._running[name] = _Running(wanted[name], task, {})
+            self._running[name] = _Running(wanted[name], source, task, found)
+        self._running = {name: self._running[name] for name in wanted}  # in which order they count
 
     async def stop(self) -> None:
         """End all sources."""
@@ -102,14 +125,18 @@ class Discoverer:
         """
         shard, most = config.discovery.shard, config.discovery.max_targets
         wanted = {target.name: target for target in config.targets if in_shard(target.name, shard)}
+        names = {target.name for target in config.targets}
         addresses = {(target.base_url, target.metrics_path) for target in config.targets}
         found: dict[str, TargetConfig] = {}
         for running in self._running.values():
             for target in running.found.values():
                 address = (target.base_url, target.metrics_path)
-                if target.name not in wanted and address not in addresses and in_shard(target.name, shard):
-                    addresses.add(address)
-                    found.setdefault(target.name, target)
+                if target.name in names or address in addresses:
+                    continue
+                names.add(target.name)  # of those of another shard too: it goes by the name that counts
+                addresses.add(address)
+                if in_shard(target.name, shard):
+                    found[target.name] = target
         left_out = max(len(found) - most, 0)
         if left_out:  # the same ones each time, so that none comes and goes
             found = {name: found[name] for name in sorted(found, key=stable_hash)[:most]}
@@ -118,26 +145,34 @@ class Discoverer:
         self._left_out = left_out
         return wanted | found
 
-    def _deliver(self, name: str, found: tuple[Found, ...]) -> None:
+    def _deliver(self, name: str, found: tuple[Found, ...], *, whole: bool = True, left_out: int = 0) -> None:
         running = self._running.get(name)
         if running is None:
             return
+        wanted = list(dict.fromkeys(found))
+        if len(wanted) > self._most:  # the same ones each time; each takes some time, in which nothing is scraped
+            left_out += len(wanted) - self._most
+            wanted = sorted(wanted, key=_rank)[: self._most]
+        if left_out and not running.left_out:
+            event(logging.WARNING, "discovery_over_limit", source=name, left_out=left_out, read=len(wanted))
+        known = running.found if running.delivered else {}
         template = running.config.target
         targets: dict[Found, TargetConfig] = {}
         refused = 0
-        for one in dict.fromkeys(found):
+        for one in wanted:
             try:
-                targets[one] = running.found.get(one) or target_config(one, template)
+                targets[one] = known.get(one) or target_config(one, template)
             except ValueError as error:
                 refused += 1
-                if refused == 1:
+                if refused == 1 and not running.refused:  # once, not at each delivery
                     event(
                         logging.WARNING, "discovered_target_refused", source=name, name=one.name[:100], why=str(error)
                     )
-        if running.failing:
+        if running.failing and whole:
             event(logging.INFO, "discovery_recovered", source=name, targets=len(targets))
-        running.failing = False
-        self._metrics.put("kvwatch_discovered_targets", name, value=len(targets))
+        running.failing, running.delivered = running.failing and not whole, True
+        running.left_out, running.refused = left_out, refused
+        self._metrics.put("kvwatch_discovered_targets", name, value=len(targets) + left_out)
         if refused:
             self._metrics.count("kvwatch_discovery_failures_total", name)
         if targets != running.found:
@@ -154,10 +189,46 @@ class Discoverer:
         running.failing = True
 
 
+def _rank(found: Found) -> int:
+    return crc32(found.name.encode("utf-8", "surrogatepass"))
+
+
 def _named_sources(config: DiscoveryConfig) -> Iterator[tuple[str, SourceConfig]]:
     for kind in ("dns", "files", "http", "kubernetes"):
         for index, source in enumerate(getattr(config, kind)):
             yield f"{kind}[{index}]", source
+
+
+def _predecessor(name: str, config: SourceConfig, before: Mapping[str, _Running]) -> _Running | None:
+    """What a source that begins goes on from: one that looked in the same place, else the one that was in its place."""
+    looked_there = (r for r in before.values() if r.delivered and _with_target(r.config, config.target) == config)
+    return next(looked_there, before.get(name))
+
+
+def _carried(config: SourceConfig, predecessor: _Running) -> dict[Found, TargetConfig]:
+    """What was found, for a source with another configuration.
+
+    New credentials and settings are for what is found in their own place, so only that is read with them.
+    """
+    if not predecessor.delivered or _with_target(predecessor.config, config.target) != config:
+        return dict(predecessor.found)
+    found = {}
+    for one in predecessor.found:
+        with contextlib.suppress(ValueError):  # the next delivery tells of it
+            found[one] = target_config(one, config.target)
+    return found
+
+
+def _resume(source: Source, before: Source) -> None:
+    match source, before:
+        case (FilesSource(), FilesSource()):
+            source.resume(before)
+        case (DnsSource(), DnsSource()):
+            source.resume(before)
+
+
+def _with_target(config: SourceConfig, target: FoundTarget) -> SourceConfig:
+    return replace(config, target=target)
 
 
 def make_source(config: SourceConfig, session: aiohttp.ClientSession) -> Source:

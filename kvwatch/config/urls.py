@@ -7,7 +7,9 @@ Messages about a URL that holds a password do not quote it.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -41,6 +43,9 @@ def parse_target_url(url: str) -> TargetUrl:
     host = (parts.hostname or "").lower()
     if not _HOST.fullmatch(host):
         raise ValueError(f'"{host}" is not a host name; write it like http://localhost:8000')
+    if ":" in host:  # one address, one name, however many zeros are written
+        with suppress(ValueError):
+            host = ip_address(host).compressed
     if port == 0:
         raise ValueError("port 0 cannot be reached; give the port that vLLM listens on")
     prefix = parts.path.rstrip("/").removesuffix(_METRICS_SUFFIX).rstrip("/")

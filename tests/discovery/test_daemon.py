@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvwatch.config import ValidatedConfig
-from kvwatch.config.model import BasicAuth, DiscoveryConfig, FilesConfig, FoundTarget, TargetTls
+from kvwatch.config.model import BasicAuth, DiscoveryConfig, FilesConfig, FoundTarget, HttpConfig, TargetTls
 from kvwatch.discovering import Discoverer, clean_name, target_config
 from kvwatch.shell.client import new_session
 from kvwatch.shell.discovery import Found, in_shard
@@ -121,6 +121,139 @@ async def test_bounds_names_and_addresses_are_kept() -> None:
         discoverer._deliver("files[0]", odd)
         assert set(discoverer.targets(wanted)) == {"x"}
         await discoverer.stop()
+
+
+async def test_two_names_of_one_server_are_one_target_in_all_shards_together() -> None:
+    """It goes by its first name, after a reload too; one that is left out for its name takes no address from others."""
+    shards = 4
+    first, second = HttpConfig("http://127.0.0.1:1/a"), HttpConfig("http://127.0.0.1:1/b")
+    discoverer = Discoverer(SelfMetrics(), lambda _name, _error: None)
+    async with new_session() as session:
+        discoverer.follow(DiscoveryConfig(http=(first, second)), session)
+        discovery = DiscoveryConfig(http=(replace(first, interval_seconds=9.0), second))
+        discoverer.follow(discovery, session)
+        plain = tuple(Found(f"10.0.0.{n}:8000", f"10.0.0.{n}:8000") for n in range(50))
+        named = tuple(Found(one.address, f"pod-{n}") for n, one in enumerate(plain))
+        discoverer._deliver("http[0]", (*plain, Found("a:1", "twice"), Found("b:1", "twice"), Found("b:1", "other")))
+        discoverer._deliver("http[1]", (*named, Found("c:1", "pod-c")))
+        watched: list[str] = []
+        for index in range(shards):
+            watched += discoverer.targets(replace(config(), discovery=replace(discovery, shard=(index, shards))))
+        assert sorted(watched) == sorted([*(one.name for one in plain), "twice", "other", "pod-c"])
+        await discoverer.stop()
+
+
+async def test_of_a_source_with_too_many_targets_the_same_ones_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Before any work on them; it is told once how many are left out, and they come where the limit is raised."""
+    metrics = SelfMetrics()
+    discoverer = Discoverer(metrics, lambda _name, _error: None)
+    source = HttpConfig("http://127.0.0.1:1/sd")
+    wanted = replace(config(), discovery=DiscoveryConfig(max_targets=20, http=(source,)))
+    every = tuple(Found(f"10.0.0.{n}:8000", f"pod-{n}") for n in range(200))
+    async with new_session() as session:
+        discoverer.follow(wanted.discovery, session)
+        discoverer._deliver("http[0]", every, left_out=1000)
+        assert len(discoverer._running["http[0]"].found) == 20
+        first = set(discoverer.targets(wanted))
+        discoverer._deliver("http[0]", tuple(reversed(every)), left_out=1000)
+        assert set(discoverer.targets(wanted)) == first
+        told = [record.__dict__ for record in caplog.records if "discovery_over_limit" in str(record.__dict__)]
+        assert len(told) == 1
+        assert "1180" in str(told[0])
+        assert metrics.samples()["kvwatch_discovered_targets"] == [(("http[0]",), 1200.0)]
+        task = discoverer._running["http[0]"].task
+        discoverer.follow(replace(wanted.discovery, max_targets=500), session)
+        assert discoverer._running["http[0]"].task is not task  # it looks again, for what was left out
+        discoverer._deliver("http[0]", every)
+        assert len(discoverer._running["http[0]"].found) == 200
+        await discoverer.stop()
+
+
+async def test_one_address_in_two_spellings_is_one_target() -> None:
+    """However an IPv6 address is written, its engine is watched once."""
+    discoverer = Discoverer(SelfMetrics(), lambda _name, _error: None)
+    wanted = replace(config(), discovery=DiscoveryConfig(http=(HttpConfig("http://127.0.0.1:1/sd"),)))
+    async with new_session() as session:
+        discoverer.follow(wanted.discovery, session)
+        spelled = ("[fd00::1]:8000", "[FD00:0:0::0001]:8000", "Host.Example:8000", "host.example:8000")
+        discoverer._deliver("http[0]", tuple(Found(address, address) for address in spelled))
+        assert list(discoverer.targets(wanted)) == ["[fd00::1]:8000", "host.example:8000"]
+        await discoverer.stop()
+
+
+async def test_what_cannot_be_a_target_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Not at each delivery, of which there may be many a minute; it is told again when it comes again."""
+    discoverer = Discoverer(SelfMetrics(), lambda _name, _error: None)
+    good, bad = Found("a:1", "a:1"), Found("a b:1", "a b:1")
+    async with new_session() as session:
+        discoverer.follow(DiscoveryConfig(http=(HttpConfig("http://127.0.0.1:1/sd"),)), session)
+        for found in ((good, bad), (good, bad), (good,), (bad, good)):
+            discoverer._deliver("http[0]", found)
+        assert [record.getMessage() for record in caplog.records] == ["discovered_target_refused"] * 2
+        await discoverer.stop()
+
+
+async def test_a_source_that_fails_in_part_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One of its names fails round after round: that is a warning, and no recovery until nothing fails."""
+    discoverer = Discoverer(SelfMetrics(), lambda _name, _error: None)
+    async with new_session() as session:
+        discoverer.follow(DiscoveryConfig(http=(HttpConfig("http://127.0.0.1:1/sd"),)), session)
+        caplog.set_level(logging.INFO)
+        for whole in (False, False, False, True, True):
+            if not whole:
+                discoverer._failed("http[0]", "no such name")
+            discoverer._deliver("http[0]", (Found("a:1", "a:1"),), whole=whole)
+        assert [record.getMessage() for record in caplog.records] == ["discovery_failed", "discovery_recovered"]
+        await discoverer.stop()
+
+
+async def test_a_source_with_other_keys_begins_with_what_was_found() -> None:
+    """Until it has looked itself; credentials are taken over for the same place, and never for what another found."""
+    discoverer = Discoverer(SelfMetrics(), lambda _name, _error: None)
+    first, second = HttpConfig("http://127.0.0.1:1/first"), HttpConfig("http://127.0.0.1:1/second")
+
+    async def followed(*sources: HttpConfig) -> dict[str, Path | None]:
+        wanted = replace(config(), discovery=DiscoveryConfig(http=sources))
+        discoverer.follow(wanted.discovery, session)
+        await asyncio.sleep(0)
+        return {name: target.bearer_token_file for name, target in discoverer.targets(wanted).items()}
+
+    async with new_session() as session:
+        assert await followed(first, second) == {}
+        discoverer._deliver("http[0]", (Found("a:1", "a:1"),))
+        discoverer._deliver("http[1]", (Found("b:1", "b:1"),))
+        slower = replace(second, interval_seconds=90.0)
+        assert await followed(first, slower) == {"a:1": None, "b:1": None}
+        discoverer._deliver("http[1]", (Found("b:1", "b:1"),))
+        with_token = replace(slower, target=FoundTarget(bearer_token_file=Path("/second")))
+        assert await followed(first, with_token) == {"a:1": None, "b:1": Path("/second")}
+        discoverer._deliver("http[1]", (Found("b:1", "b:1"),))
+        assert await followed(with_token) == {"b:1": Path("/second")}
+        elsewhere = replace(first, target=FoundTarget(bearer_token_file=Path("/first")))
+        assert await followed(elsewhere) == {"b:1": Path("/second")}
+        discoverer._deliver("http[0]", (Found("b:1", "b:1"), Found("a:1", "a:1")))
+        assert await followed(elsewhere) == {"a:1": Path("/first"), "b:1": Path("/first")}
+        assert await followed() == {}
+        await discoverer.stop()
+
+
+async def test_a_reload_of_a_source_does_not_end_the_watch_of_its_targets(tmp_path: Path) -> None:
+    """A scrape goes on, and nothing of what is known is given up, while the source looks for the first time."""
+    path = tmp_path / "targets.json"
+    async with vllm() as server:
+        listed(path, f"127.0.0.1:{server.port}")
+        wanted = [found_in(path)]
+        async with run(lambda: wanted[0]) as running:
+            await running.until(lambda answer: up(answer) == [True])
+            (watch,) = running.daemon._watches.values()
+            wanted[0] = replace(wanted[0], discovery=DiscoveryConfig(files=(FilesConfig((str(path),), 60.0),)))
+            running.daemon.reload()
+            assert list(running.daemon._watches.values()) == [watch]
+            path.write_text("[")
+            await asyncio.sleep(0.1)
+            running.daemon.reload()
+            assert list(running.daemon._watches.values()) == [watch]
+            assert watch.tasks[0] in asyncio.all_tasks()
 
 
 def test_what_a_source_says_of_a_target_is_checked() -> None:

@@ -137,6 +137,36 @@ async def test_refusals_keep_the_targets_and_a_rotated_token_is_read(
         await seen.until(lambda: len(names(seen)) == 2)
 
 
+async def test_a_quiet_namespace_that_is_reached_again_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No pod changes, and yet the source is told to be whole again, with the targets that it had."""
+    async with cluster(tmp_path, monkeypatch, pod("a")) as (api, seen):
+        await seen.until(lambda: bool(api.open))
+        api.status = 503
+        api.disconnect()
+        await seen.until(lambda: any("503" in failure for failure in seen.failures))
+        delivered = len(seen.found)
+        api.status = 200
+        await seen.until(lambda: len(seen.found) > delivered)
+        assert names(seen) == ["models/a:8000"]
+        assert seen.whole[-1]
+
+
+async def test_a_cut_connection_in_a_quiet_namespace_is_told_to_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch goes on from its version, so that nothing is listed; that it goes on is enough."""
+    async with cluster(tmp_path, monkeypatch, pod("a")) as (api, seen):
+        await seen.until(lambda: bool(api.open))
+        delivered = len(seen.found)
+        api.disconnect()
+        await seen.until(lambda: bool(seen.failures))
+        await seen.until(lambda: len(seen.found) > delivered)
+        assert api.lists == 1
+        assert seen.whole[-1]
+
+
 async def test_many_pods_come_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list longer than a page is read to its end before anything is told of it."""
     pods = [pod(f"p{n}", f"10.0.1.{n}") for n in range(7)]

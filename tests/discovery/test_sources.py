@@ -20,9 +20,9 @@ from aiohttp import web
 
 from kvwatch.shell.client import new_session
 from kvwatch.shell.credentials import Credentials
-from kvwatch.shell.discovery import DnsSource, FilesSource, Found, HttpSource, Source
+from kvwatch.shell.discovery import DnsSource, FilesSource, Found, HttpSource, Source, groups
 from kvwatch.shell.discovery.found import SourceError
-from kvwatch.shell.discovery.groups import read_json, read_yaml
+from kvwatch.shell.discovery.groups import MAX_YAML_BYTES, Listing, read_json, read_yaml
 
 
 @dataclass
@@ -30,11 +30,19 @@ class Seen:
     """What a source has told so far."""
 
     found: list[tuple[Found, ...]] = field(default_factory=list)
+    whole: list[bool] = field(default_factory=list)
+    left_out: int = 0
     failures: list[str] = field(default_factory=list)
 
     def addresses(self) -> list[str]:
         """The targets of the last delivery."""
         return [one.address for one in self.found[-1]] if self.found else []
+
+    def deliver(self, found: tuple[Found, ...], *, whole: bool = True, left_out: int = 0) -> None:
+        """Take a delivery."""
+        self.found.append(found)
+        self.whole.append(whole)
+        self.left_out = left_out
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until it is as described; fails after half a minute."""
@@ -47,7 +55,7 @@ class Seen:
 async def running(source: Source) -> AsyncIterator[Seen]:
     """A source that runs, and what it tells."""
     seen = Seen()
-    task = asyncio.create_task(source.run(seen.found.append, seen.failures.append))  # type: ignore[arg-type]
+    task = asyncio.create_task(source.run(seen.deliver, seen.failures.append))
     try:
         yield seen
     finally:
@@ -68,10 +76,11 @@ def test_json_and_yaml_say_the_same() -> None:
         Found("b:8000", "b:8000", (("__scheme__", "https"), ("role", "prefill"))),
         Found("[::1]:9000", "[::1]:9000"),
     ]
-    assert read_json(json.dumps(GROUPS).encode()) == expected
-    assert read_yaml(json.dumps(GROUPS).encode()) == expected
-    assert read_yaml(b"- targets:\n  - a:1\n  labels: {max_num_seqs: '64'}\n")[0].labels == (("max_num_seqs", "64"),)
-    assert read_yaml(b"# nothing yet\n") == []
+    assert read_json(json.dumps(GROUPS).encode()) == Listing(expected)
+    assert read_yaml(json.dumps(GROUPS).encode()) == Listing(expected)
+    (one,) = read_yaml(b"- targets:\n  - a:1\n  labels: {max_num_seqs: '64'}\n").found
+    assert one.labels == (("max_num_seqs", "64"),)
+    assert read_yaml(b"# nothing yet\n") == Listing([])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,47 @@ def test_yaml_that_grows_is_refused() -> None:
         read_yaml(b"- targets: &a [x:1]\n- targets: *a\n")
 
 
+def test_of_a_list_that_is_too_long_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And how many are left out is told; YAML, which is slow, may not be that long at all."""
+    monkeypatch.setattr(groups, "MOST_TARGETS", 4)
+    content = json.dumps([{"targets": ["a:1", "a:2", "a:3"]}, {"targets": ["b:1", "b:2", "b:3"]}, {"targets": ["c:1"]}])
+    listing = read_json(content.encode())
+    assert [one.address for one in listing.found] == ["a:1", "a:2", "a:3", "b:1"]
+    assert listing.left_out == 3
+    assert read_yaml(content.encode()) == listing
+    with pytest.raises(SourceError, match=r"write it as \.json"):
+        read_yaml(b"#" * (MAX_YAML_BYTES + 1))
+
+
+async def test_files_that_are_too_long_together_are_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source has a limit as one file has, and tells how many targets it does not read."""
+    monkeypatch.setattr(groups, "MOST_TARGETS", 4)
+    monkeypatch.setattr("kvwatch.shell.discovery.files.MOST_TARGETS", 5)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(json.dumps([{"targets": [f"{name}:{n}" for n in range(1, 7)]}]))
+    async with running(FilesSource([str(tmp_path / "*.json")], 0.02)) as seen:
+        await seen.until(lambda: seen.addresses() == ["a:1", "a:2", "a:3", "a:4", "b:1"])
+        assert seen.left_out == 7
+
+
+async def test_a_file_that_is_mended_is_told_of_though_its_targets_are_the_same(tmp_path: Path) -> None:
+    """So that the source counts as failing no longer; before that a delivery is not whole."""
+    path = tmp_path / "one.json"
+    good = '[{"targets": ["a:1"]}]'
+    path.write_text(good)
+    async with running(FilesSource([str(tmp_path / "*.json")], 0.02)) as seen:
+        await seen.until(lambda: seen.whole == [True])
+        path.write_text(good[:5])
+        await seen.until(lambda: bool(seen.failures))
+        (tmp_path / "two.json").write_text('[{"targets": ["b:1"]}]')
+        await seen.until(lambda: seen.whole == [True, False])
+        path.write_text(good)
+        await seen.until(lambda: seen.whole == [True, False, True])
+        assert seen.found[1] == seen.found[2]
+
+
 async def test_files_are_followed(tmp_path: Path) -> None:
     """Files that appear, change and go are seen; a broken one keeps its targets until it is mended."""
     first, second = tmp_path / "one.json", tmp_path / "two.yml"
@@ -119,6 +169,21 @@ async def test_files_are_followed(tmp_path: Path) -> None:
         await seen.until(lambda: seen.addresses() == ["b:1", "c:1"])
         second.write_text("- targets: [d:1]\n")
         await seen.until(lambda: seen.addresses() == ["d:1"])
+
+
+def test_a_file_that_is_being_written_is_read_when_it_rests(tmp_path: Path) -> None:
+    """Emptied or half-written YAML is a list too, and would end watches for nothing."""
+    path = tmp_path / "one.yml"
+    whole = "- targets: [a:1]\n- targets: [b:1]\n"
+    path.write_text(whole)
+    source = FilesSource([str(path)], 5.0)
+    assert source._look() == (True, [])
+    for content in ("", whole[:17], whole):
+        path.write_text(content)
+        assert source._look() == (False, [])
+    assert source._look() == (False, [])
+    path.write_text("")
+    assert [source._look() for _ in range(3)] == [(False, []), (True, []), (False, [])]
 
 
 async def test_a_file_behind_a_link_that_is_swapped_is_read_again(tmp_path: Path) -> None:
@@ -242,15 +307,20 @@ async def test_a_headless_service_is_followed(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_other_records_and_one_name_that_fails() -> None:
-    """SRV records bring their own port, AAAA records are put in brackets; one bad name does not hide the good one."""
+    """SRV records bring their own port, AAAA records are put in brackets; one bad name does not hide the good one.
+
+    An SRV record may say that there is no server, by "." or by port 0.
+    """
     async with name_server() as (server, resolver):
-        server.zone["_http._tcp.vllm.test.", "SRV"] = ["0 1 8001 b.test.", "0 1 8000 a.test."]
+        records = ["0 1 8001 b.test.", "0 1 8000 a.test.", "0 0 0 .", "0 1 0 no-port.test."]
+        server.zone["_http._tcp.vllm.test.", "SRV"] = records
         server.zone["vllm.test.", "AAAA"] = ["fd00::1"]
         async with running(DnsSource(["_http._tcp.vllm.test."], "SRV", 1, 60.0, resolver)) as seen:
             await seen.until(lambda: seen.addresses() == ["a.test:8000", "b.test:8001"])
         async with running(DnsSource(["no.test.", "vllm.test."], "AAAA", 8000, 60.0, resolver)) as seen:
             await seen.until(lambda: seen.addresses() == ["[fd00::1]:8000"])
             assert len(seen.failures) == 1
+            assert seen.whole == [False]
 
 
 async def test_records_are_looked_up_again_when_they_have_lived(monkeypatch: pytest.MonkeyPatch) -> None:

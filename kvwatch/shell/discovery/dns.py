@@ -35,20 +35,25 @@ class DnsSource:
         self._resolver = resolver
         self._found: dict[str, tuple[Found, ...]] = {}
 
+    def resume(self, before: DnsSource) -> None:
+        """Go on from what another has found: a name that cannot be looked up keeps the targets that it had there."""
+        self._found = {name: found for name, found in before._found.items() if name in self._names}
+
     async def run(self, deliver: Deliver, failed: Failed) -> None:
         """Look up for ever, as often as the records' time to live asks for."""
         while True:
             pause = self._interval_seconds
-            answered = False
+            answered, failures = False, 0
             for name in self._names:
                 try:
                     self._found[name], lives = await self._look_up(name)
                     pause = min(pause, max(lives, _SHORTEST_SECONDS))
                     answered = True
                 except (dns.exception.DNSException, OSError) as error:
+                    failures += 1
                     failed(f"{name}: {' '.join(str(error).split())[:200] or type(error).__name__}")
             if answered:
-                deliver(tuple(found for name in self._names for found in self._found.get(name, ())))
+                deliver(tuple(found for name in self._names for found in self._found.get(name, ())), whole=not failures)
             await sleep(pause)
 
     async def _look_up(self, name: str) -> tuple[tuple[Found, ...], float]:
@@ -63,6 +68,7 @@ class DnsSource:
             if self._kind == "SRV"
             else join(record.address, self._port)
             for record in answer
+            if self._kind != "SRV" or (record.port and str(record.target) != ".")  # "." is how SRV says: nowhere
         )
         ttl = float(answer.rrset.ttl) if answer.rrset is not None else self._interval_seconds
         return tuple(Found(address, address) for address in dict.fromkeys(addresses)), ttl

@@ -30,8 +30,15 @@ LABELS = (
 )
 """What a source may say of a target, spelled as Prometheus's service discovery spells labels."""
 
-Deliver = Callable[[tuple[Found, ...]], None]
 Failed = Callable[[str], None]
+
+
+class Deliver(Protocol):
+    """Takes what a source has found."""
+
+    def __call__(self, found: tuple[Found, ...], *, whole: bool = True, left_out: int = 0) -> None:
+        """Take all targets: ``whole`` where nothing failed, ``left_out`` how many more there are than are read."""
+        ...
 
 
 class SourceError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,7 +11,19 @@ import yaml
 from kvwatch.shell.discovery.found import LABELS, Found, SourceError
 
 MAX_BYTES = 16 * 1024**2
+MAX_YAML_BYTES = 1024**2
+"""YAML takes seconds for each of these, and a hundred times its size in memory while it is read."""
+MOST_TARGETS = 100_000
+"""Of one document, and of one source."""
 _MAX_LABEL_CHARACTERS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a document lists: the first :data:`MOST_TARGETS` targets, and how many come after them."""
+
+    found: list[Found]
+    left_out: int = 0
 
 
 class _Group(msgspec.Struct):
@@ -27,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_json(content: bytes) -> list[Found]:
+def read_json(content: bytes) -> Listing:
     """Targets of a JSON document.
 
     Raises:
@@ -39,12 +52,14 @@ def read_json(content: bytes) -> list[Found]:
         raise SourceError(f"not a list of target groups: {error}") from None
 
 
-def read_yaml(content: bytes) -> list[Found]:
+def read_yaml(content: bytes) -> Listing:
     """Targets of a YAML document; an empty one has none.
 
     Raises:
-        SourceError: it is none, or not a list of target groups.
+        SourceError: it is none, or not a list of target groups, or longer than YAML is read.
     """
+    if len(content) > MAX_YAML_BYTES:
+        raise SourceError(f"longer than {MAX_YAML_BYTES} bytes of YAML; write it as .json, which may have {MAX_BYTES}")
     try:
         document = yaml.load(content, _Loader)  # noqa: S506 - derived from the safe loader
         return _targets(msgspec.convert(document if document is not None else [], type=list[_Group]))
@@ -52,9 +67,10 @@ def read_yaml(content: bytes) -> list[Found]:
         raise SourceError(f"not a list of target groups: {' '.join(str(error).split())[:200]}") from None
 
 
-def _targets(groups: list[_Group]) -> list[Found]:
-    found = []
+def _targets(groups: list[_Group]) -> Listing:
+    found: list[Found] = []
     for group in groups:
         labels = tuple((k, group.labels[k][:_MAX_LABEL_CHARACTERS]) for k in LABELS if k in group.labels)
-        found += [Found(address, group.labels.get("instance", address), labels) for address in group.targets]
-    return found
+        addresses = group.targets[: MOST_TARGETS - len(found)]
+        found += [Found(address, group.labels.get("instance", address), labels) for address in addresses]
+    return Listing(found, sum(len(group.targets) for group in groups) - len(found))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from kvwatch.shell.client import Client, FetchError, SinkError, Target
 from kvwatch.shell.credentials import Credentials
-from kvwatch.shell.discovery.found import Deliver, Failed, Found, SourceError
-from kvwatch.shell.discovery.groups import MAX_BYTES, read_json
+from kvwatch.shell.discovery.found import Deliver, Failed, SourceError
+from kvwatch.shell.discovery.groups import MAX_BYTES, Listing, read_json
 from kvwatch.shell.tasks import ticks
 
 _TIMEOUT_SECONDS = 30.0
@@ -40,14 +41,14 @@ class HttpSource:
             body = bytearray()
             try:
                 answer = await self._client.get(self._path, body.extend, accept="application/json", headers=headers)
-                found = _read(bytes(body), answer.content_type)
+                listing = await asyncio.to_thread(_read, bytes(body), answer.content_type)
             except (FetchError, SinkError, SourceError) as error:
                 failed(str(error))
             else:
-                deliver(tuple(found))
+                deliver(tuple(listing.found), left_out=listing.left_out)
 
 
-def _read(body: bytes, content_type: str) -> list[Found]:
+def _read(body: bytes, content_type: str) -> Listing:
     if content_type != "application/json":
         raise SourceError(f"the answer is {content_type}, not application/json")
     return read_json(body)

@@ -7,7 +7,7 @@ answer makes no sense, is everything listed anew; until then what was found stan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,15 +90,22 @@ class KubernetesSource:
         """Follow the pods for ever."""
         namespaces = await self._own_namespaces(failed)
         states: dict[str, Pods | None] = dict.fromkeys(namespaces)
+        troubled: set[str] = set()
 
         def changed(namespace: str, pods: Pods) -> None:
             states[namespace] = pods
+            troubled.discard(namespace)
             if all(state is not None for state in states.values()):  # not half of what is there
-                deliver(tuple(found for state in states.values() if state is not None for found in state.found()))
+                found = tuple(found for state in states.values() if state is not None for found in state.found())
+                deliver(found, whole=not troubled)
+
+        def lost(namespace: str, why: str) -> None:
+            troubled.add(namespace)
+            failed(f"{namespace}: {why}"[:200])
 
         async with asyncio.TaskGroup() as group:
             for namespace in namespaces:
-                group.create_task(self._follow(namespace, changed, failed))
+                group.create_task(self._follow(namespace, changed, lost))
 
     async def _own_namespaces(self, failed: Failed) -> tuple[str, ...]:
         backoff = Backoff(self._first_pause_seconds)
@@ -110,10 +117,13 @@ class KubernetesSource:
             await sleep(backoff.next())
         return self._namespaces
 
-    async def _follow(self, namespace: str, changed: Any, failed: Failed) -> None:  # noqa: ANN401
+    async def _follow(
+        self, namespace: str, changed: Callable[[str, Pods], None], lost: Callable[[str, str], None]
+    ) -> None:
         pods = Pods(self._port, self._role_label)
         backoff = Backoff(self._first_pause_seconds)
         version: str | None = None
+        failing = False
         while True:
             try:
                 async with await self._client() as client:
@@ -122,21 +132,27 @@ class KubernetesSource:
                             listed, version = await self._list(client, namespace)
                             pods.replace(listed)
                             changed(namespace, pods)
-                        async for event in self._watch(client, namespace, version):
+                        watched = await self._watch(client, namespace, version)
+                        if failing:  # a quiet namespace has no event that would tell that it is known again
+                            changed(namespace, pods)
+                            failing = False
+                        async for event in _events(watched):
                             version = self._take(event, pods) or version
                             if event.type != "BOOKMARK":
                                 changed(namespace, pods)
                             backoff.reset()
+                        backoff.reset()
                         await sleep(self._first_pause_seconds)  # a server that ends each watch at once
             except _GoneError:
                 version = None
                 await sleep(min(backoff.next(), 5.0))
                 continue
             except (aiohttp.ClientError, TimeoutError) as error:  # the version is still good
-                failed(f"{namespace}: {type(error).__name__}: {error}"[:200])
+                lost(namespace, f"{type(error).__name__}: {error}")
             except (SourceError, OSError, ValueError, msgspec.MsgspecError) as error:
                 version = None
-                failed(f"{namespace}: {error}"[:200])
+                lost(namespace, str(error))
+            failing = True
             await sleep(backoff.next())
 
     def _take(self, event: _Event, pods: Pods) -> str | None:
@@ -171,10 +187,10 @@ class KubernetesSource:
             if not token:
                 return pods, page.metadata.resource_version
 
-    async def _watch(self, client: ApiClient, namespace: str, version: str) -> AsyncIterator[_Event]:
-        """The changes since a version, until the server ends the watch."""
+    async def _watch(self, client: ApiClient, namespace: str, version: str) -> aiohttp.ClientResponse:
+        """Ask for the changes since a version."""
         timeout = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        response = await self._get(
+        return await self._get(
             client,
             namespace,
             timeout,
@@ -183,17 +199,6 @@ class KubernetesSource:
             allow_watch_bookmarks=True,
             timeout_seconds=_WATCH_SECONDS,
         )
-        pending = bytearray()
-        async with response:
-            async for piece in response.content.iter_any():
-                pending += piece
-                *lines, rest = pending.split(b"\n")
-                pending = bytearray(rest)
-                if len(pending) > _MAX_EVENT_BYTES:
-                    raise SourceError(f"an event is longer than {_MAX_EVENT_BYTES} bytes")
-                for line in lines:
-                    if line.strip():
-                        yield msgspec.json.decode(line, type=_Event)
 
     async def _get(
         self,
@@ -245,6 +250,21 @@ class KubernetesSource:
         except config.ConfigException as error:
             raise SourceError(str(error)) from None
         return ApiClient(configuration)
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[_Event]:
+    """The changes, until the server ends the watch."""
+    pending = bytearray()
+    async with response:
+        async for piece in response.content.iter_any():
+            pending += piece
+            *lines, rest = pending.split(b"\n")
+            pending = bytearray(rest)
+            if len(pending) > _MAX_EVENT_BYTES:
+                raise SourceError(f"an event is longer than {_MAX_EVENT_BYTES} bytes")
+            for line in lines:
+                if line.strip():
+                    yield msgspec.json.decode(line, type=_Event)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
