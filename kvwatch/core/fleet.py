@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
@@ -93,6 +95,14 @@ class Fleet:
         """
         if target in self._targets:
             self._targets[target].restore(states)
+
+    def dump_models(self) -> dict[str, dict[str, list[float]]]:
+        """The same of what is known of whole models only."""
+        return self._model.dump()
+
+    def restore_models(self, dumped: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+        """Take up what was dumped of models, before the first view. Raises as :meth:`restore` does."""
+        self._model.restore(dumped)
 
     def view(self, now: float) -> FleetView:
         """Everything known at time ``now`` [unix s]."""

@@ -8,9 +8,9 @@ its own μ, and the model is as fast as the slower pool.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import hypot
+from math import hypot, isfinite
 
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool_arrivals import PoolArrivals, Serving
@@ -42,6 +42,8 @@ class FleetModel:
         self._options = options
         self._pools: dict[PoolKey, _Pool] = {}
         self._first_seen: dict[str, float] = {}
+        self._restored: dict[PoolKey, tuple[float, float]] = {}
+        """The last numbers before a restart, of pools of which no engine has been seen yet."""
 
     def update(self, now: float, targets: Sequence[TargetView]) -> tuple[ModelView, ...]:
         """The models as the targets' views show them at ``now`` [unix s], which never goes back."""
@@ -58,16 +60,35 @@ class FleetModel:
             for model_name in target.withheld:
                 stale[model_name, target.role] += 1
         keys = sorted(engines.keys() | stale.keys())
-        self._pools = {key: self._pools.get(key) or self._new_pool() for key in keys}
+        self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in keys}
         views = [self._view(now, key, engines[key], stale[key], unseen) for key in keys]
         return tuple(_with_roles(views))
 
-    def _new_pool(self) -> _Pool:
+    def dump(self) -> dict[str, dict[str, list[float]]]:
+        """The number of replicas of each pool, and when all was known last [unix s], by model name and role."""
+        found = self._restored | {key: last for key, pool in self._pools.items() if (last := pool.sizing.dump())}
+        dumped: dict[str, dict[str, list[float]]] = {}
+        for (model_name, role), last in found.items():
+            dumped.setdefault(model_name, {})[role] = list(last)
+        return dumped
+
+    def restore(self, dumped: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+        """Take up what was dumped, before the first view. Raises ValueError or TypeError for what cannot be any."""
+        restored = {}
+        for model_name, roles in dumped.items():
+            for role, (required, complete_at) in roles.items():
+                numbers = float(required), float(complete_at)
+                if not all(map(isfinite, numbers)) or not numbers[0].is_integer() or numbers[0] < 0:
+                    raise ValueError(f"{required} is no number of replicas, or {complete_at} no time")
+                restored[model_name, role] = numbers
+        self._restored = restored
+
+    def _new_pool(self, key: PoolKey, now: float) -> _Pool:
         longest = max(self._options.windows_seconds.values())
-        return _Pool(
-            PoolArrivals(self._options.windows_seconds),
-            Sizing(hold_seconds=max(self._options.scale_up_seconds, longest), calm_seconds=longest),
-        )
+        sizing = Sizing(hold_seconds=max(self._options.scale_up_seconds, longest), calm_seconds=longest)
+        if key in self._restored:
+            sizing.restore(*self._restored.pop(key), now)
+        return _Pool(PoolArrivals(self._options.windows_seconds), sizing)
 
     def _view(self, now: float, key: PoolKey, engines: list[EngineView], stale: int, unseen: bool) -> ModelView:
         pool = self._pools[key]

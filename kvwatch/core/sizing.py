@@ -51,6 +51,15 @@ class Sizing:
             return wanted
         return self._required if now - self._complete_at <= self._hold_seconds else None
 
+    def dump(self) -> tuple[float, float] | None:
+        """The last number and when all was known last [unix s], to be kept over a restart; ``None`` without one."""
+        return None if self._required is None else (self._required, self._complete_at)
+
+    def restore(self, required: float, complete_at: float, now: float) -> None:
+        """Go on from what was dumped, unless by ``now`` the hold is over: as if nothing had been known since then."""
+        if 0 <= now - complete_at <= self._hold_seconds:
+            self._required, self._complete_at = required, complete_at
+
     def _follow(self, now: float, need: Need) -> float:
         wanted = float(ceil(need.replicas - _ROUNDING))
         if self._required is None or wanted >= self._required:

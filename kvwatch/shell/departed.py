@@ -1,8 +1,9 @@
 """What is kept of targets that are not watched now, so that one that comes back does not begin anew.
 
 Bounded, because pods come and go for ever under new names: by the time since a target was last watched, by number and
-by size. What the state file held of targets that were watched when it was written is exempt for the first minutes,
-until discovery has found them again.
+by size. Exempt are as many as have been watched at once, for an hour: a fleet that is out of sight together, since a
+source of targets fails or all are rolled out anew, comes back together. What the state file held of targets that were
+watched when it was written is exempt for the first minutes, until discovery has found them again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ KEEP_SECONDS = 7 * 86400.0
 MOST_TARGETS = 1000
 MOST_BYTES = 8 << 20
 """Of what engines have learnt: some 300 engines."""
+OUTAGE_SECONDS = 3600.0
+"""For so long a whole fleet may be out of sight."""
 FIND_SECONDS = 900.0
 """Within this time of a start every target that is still there has been found."""
 
@@ -43,6 +46,8 @@ class DepartedTargets:
         self._started = float("inf")
         self._size = 0
         """Of what is in ``_kept`` [bytes]."""
+        self._most_watched = 0
+        """How many targets have been watched at once, in this process or the one before."""
 
     def load(
         self, engines: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Any], now: float
@@ -57,6 +62,7 @@ class DepartedTargets:
                 self._kept[name] = Departed(at, states, own)
             else:
                 self._expected[name] = Departed(now, states, own)
+        self._most_watched = len(self._expected)
         self._sort()
 
     def take(self, target: str) -> Departed | None:
@@ -65,9 +71,13 @@ class DepartedTargets:
         self._size -= len(left.engines) if left is not None else 0
         return self._expected.pop(target, None) or left
 
-    def put(self, target: str, left: Departed) -> list[str]:
-        """Keep what is known of a target that is watched no longer; which others had to go for it."""
+    def put(self, target: str, left: Departed, watched: int = 1) -> list[str]:
+        """Keep what is known of a target that is watched no longer; which others had to go for it.
+
+        ``watched``: how many targets were watched before, with this one.
+        """
         self.take(target)
+        self._most_watched = max(self._most_watched, watched)
         self._kept[target] = left
         self._size += len(left.engines)
         return self.expire(left.seen)
@@ -81,7 +91,9 @@ class DepartedTargets:
         gone = []
         while self._kept:
             name, left = next(iter(self._kept.items()))
-            if now - left.seen <= KEEP_SECONDS and len(self._kept) <= MOST_TARGETS and self._size <= MOST_BYTES:
+            fits = len(self._kept) <= MOST_TARGETS and self._size <= MOST_BYTES
+            together = now - left.seen <= OUTAGE_SECONDS and len(self._kept) <= self._most_watched
+            if now - left.seen <= KEEP_SECONDS and (fits or together):
                 break
             gone.append(name)
             self.take(name)

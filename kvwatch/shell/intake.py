@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
@@ -56,6 +56,14 @@ class FleetLike(Protocol):
 
     def restore(self, target: str, states: list[dict[str, object]]) -> None:
         """Take up what was dumped."""
+        ...
+
+    def dump_models(self) -> dict[str, dict[str, list[float]]]:
+        """What is worth keeping of whole models."""
+        ...
+
+    def restore_models(self, dumped: dict[str, Any]) -> None:
+        """Take up what was dumped of models."""
         ...
 
     def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
@@ -198,6 +206,21 @@ class Intake:
             event(logging.WARNING, "state_rejected", target=target, why=repr(error))
             return False
         return True
+
+    def dump_models(self) -> dict[str, dict[str, list[float]]]:
+        """What is worth keeping of whole models; nothing where the core fails. Never raises."""
+        try:
+            return self._fleet.dump_models()
+        except Exception as error:
+            self._fault("dump", error, "")
+            return {}
+
+    def restore_models(self, dumped: dict[str, Any]) -> None:
+        """Give the fleet what was saved of models; what cannot be any is logged. Never raises."""
+        try:
+            self._fleet.restore_models(dumped)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            event(logging.WARNING, "models_rejected", why=repr(error), effect="replicas required begin anew")
 
     def model_fault(self, target: str, error: Exception) -> None:
         """A run of the embedded engine has failed."""

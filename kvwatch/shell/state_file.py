@@ -42,6 +42,8 @@ class Checkpoint:
     """The newest spans of requests that have been counted."""
     seen: dict[str, Any] = field(default_factory=dict)
     """When a target was last watched [unix s], of those that were not when this was put together."""
+    models: dict[str, Any] = field(default_factory=dict)
+    """Of models: replicas required and when all was known last [unix s], by model name and role."""
 
 
 class StateFile:

@@ -65,6 +65,7 @@ class StateKeeper:
             self._spans.restore(saved.spans)
         except (ValueError, TypeError) as error:
             event(logging.WARNING, "spans_rejected", why=repr(error), effect="a span sent again counts twice")
+        self._intake.restore_models(saved.models)
         self._departed = DepartedTargets()
         parts = {
             "settings": saved.settings,
@@ -99,7 +100,7 @@ class StateKeeper:
         engines = self._intake.dump_target(target)
         if engines or parts:
             left = Departed(self._clock(), orjson.dumps(engines) if engines else b"", parts)
-            self._forget(self._departed.put(target, left))
+            self._forget(self._departed.put(target, left, len(self._intake.targets())))
 
     def _forget(self, targets: list[str]) -> None:
         for target in targets:
@@ -146,7 +147,7 @@ class StateKeeper:
             await asyncio.sleep(0)
         for target, found in self._intake.settings_from_logs().items():
             settings[target] = asdict(found)
-        return Checkpoint(engines, positions, counters, settings, self._spans.dump(), seen)
+        return Checkpoint(engines, positions, counters, settings, self._spans.dump(), seen, self._intake.dump_models())
 
     def _checkpoint(self) -> Checkpoint:
         self._forget(self._departed.expire(self._clock()))
@@ -160,6 +161,7 @@ class StateKeeper:
             },
             spans=self._spans.dump(),
             seen=self._departed.seen(),
+            models=self._intake.dump_models(),
         )
 
 

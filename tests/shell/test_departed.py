@@ -91,7 +91,7 @@ def test_a_target_that_is_gone_for_a_week_is_forgotten_over_restarts_too(tmp_pat
 
 
 def test_what_was_watched_at_the_end_waits_to_be_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More targets than are kept of the gone ones lose nothing in a restart, if they are found within minutes."""
+    """More targets than are kept of the gone ones lose nothing in a restart, if they are found within the hour."""
     monkeypatch.setattr(departed, "MOST_TARGETS", 3)
     states = {f"pod-{number}": [{"model_name": "m", "engine": "0"}] for number in range(10)}
     file = StateFile(tmp_path / "state.json")
@@ -100,7 +100,10 @@ def test_what_was_watched_at_the_end_waits_to_be_found_again(tmp_path: Path, mon
     life.now = departed.FIND_SECONDS - 1
     life.keeper.save()
     assert known(file) == set(states)
-    life.now = departed.FIND_SECONDS
+    life.now = departed.OUTAGE_SECONDS
+    life.keeper.save()
+    assert known(file) == set(states)
+    life.now += 1
     life.keeper.save()
     assert len(known(file)) == 3
 
@@ -172,3 +175,51 @@ def test_of_too_many_the_one_that_is_gone_longest_goes(monkeypatch: pytest.Monke
     gone = [targets.put(name, Departed(float(at), b"x")) for at, name in enumerate("abcade")]
     assert gone == [[], [], [], [], ["b"], ["c"]]
     assert targets.put("f", Departed(6.0, b"x" * 99)) == ["a", "d"]
+
+
+def leave_together(life: Life, monkeypatch: pytest.MonkeyPatch, count: int) -> list[dict[str, object]]:
+    """A fleet, each with what a real engine teaches, is out of sight at a stroke; what each has learnt."""
+    teacher = Life(life.file.path.with_name("other.json"))
+    teacher.come("pod", learns=True)
+    learnt: list[dict[str, object]] = orjson.loads(orjson.dumps(teacher.fleet.dump()["pod"]))
+    monkeypatch.setattr(life.intake, "dump_target", lambda _target: learnt)
+    for number in range(count):
+        life.intake.add(f"pod-{number:04d}", Settings())
+    for number in range(count):
+        life.go(f"pod-{number:04d}")
+    return learnt
+
+
+def test_a_thousand_engines_that_are_out_of_sight_together_come_back_with_all_that_they_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are more than is kept of single ones that come and go, and within the hour none is forgotten."""
+    life = Life(tmp_path / "state.json")
+    learnt = leave_together(life, monkeypatch, 1000)
+    assert len(orjson.dumps(learnt)) * 1000 > departed.MOST_BYTES * 1.2
+    life.now = departed.OUTAGE_SECONDS
+    life.keeper.save()
+    for number in range(1000):
+        life.intake.add(f"pod-{number:04d}", Settings())
+        life.keeper.restore(f"pod-{number:04d}")
+    found = life.fleet.dump()
+    assert all(orjson.loads(orjson.dumps(states)) == learnt for states in found.values())
+    assert len(found) == 1000
+
+
+def test_after_an_hour_a_fleet_that_has_left_is_single_engines_that_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the file is small again; and what comes and goes meanwhile adds nothing to as many as were watched at once."""
+    life = Life(tmp_path / "state.json")
+    leave_together(life, monkeypatch, 1000)
+    for number in range(100):
+        life.now += 10.0
+        life.intake.add(f"new-{number}", Settings())
+        life.go(f"new-{number}")
+    life.keeper.save()
+    assert len(known(life.file)) == 1000
+    life.now = departed.OUTAGE_SECONDS + 1
+    life.keeper.save()
+    assert life.file.path.stat().st_size < departed.MOST_BYTES * 1.05
+    assert {f"new-{number}" for number in range(100)} < known(life.file)

@@ -51,6 +51,32 @@ def test_a_saved_state_is_read_back_whole(tmp_path: Path) -> None:
     assert not list(path.parent.glob(".*"))
 
 
+def test_replicas_required_are_kept_over_a_restart(tmp_path: Path) -> None:
+    """Of a model with the time when all was known last, by both ways in which a checkpoint is put together."""
+    path = tmp_path / "state.json"
+    models = {"llama": {"": [3.0, 1000.0], "decode": [5.0, 900.0]}}
+    StateFile(path).save(Checkpoint(models=models))
+    fleet, kept = keeper(path)
+    assert fleet.dump_models() == models
+    kept.save()
+    assert StateFile(path).load().models == models
+    assert asyncio.run(kept._gathered()).models == models
+
+
+def test_numbers_of_models_that_cannot_be_any_cost_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has been learnt of engines is taken up all the same, and the log says so."""
+    path = tmp_path / "state.json"
+    before = learnt().dump()
+    StateFile(path).save(Checkpoint(before, models={"llama": {"": "three"}}))
+    fleet, kept = keeper(path)
+    kept.restore(NAME)
+    assert fleet.dump() == before
+    assert fleet.dump_models() == {}
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == ["models_rejected"]
+
+
 def test_spans_that_cannot_be_any_cost_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What has been learnt is taken up all the same."""
     path = tmp_path / "state.json"
