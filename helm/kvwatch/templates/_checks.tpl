@@ -46,8 +46,15 @@
 {{- if not (regexMatch "^(|0\\.0\\.0\\.0|\\[::\\]):[1-9][0-9]*$" $listen) -}}
 {{- fail (printf "config.server.listen %s cannot work: probes and Prometheus ask the pod's address at a known port; listen on every interface, such as \":9718\"" $listen) -}}
 {{- end -}}
-{{- if (default (dict) $v.config.server).tls -}}
-{{- fail "config.server.tls cannot work: the chart's probes, monitors and triggers speak HTTP; leave it out, and close the port with networkPolicy or put a proxy with TLS in extraContainers" -}}
+{{- if and (include "kvwatch.isTls" .) $v.monitor.enabled (not $v.monitor.tlsConfig) -}}
+{{- fail "monitor.tlsConfig is missing, with config.server.tls: how Prometheus checks the certificate, such as {ca: {secret: {name: …, key: ca.crt}}, serverName: …} or {insecureSkipVerify: true}" -}}
+{{- end -}}
+{{- $traces := include "kvwatch.tracesListen" . -}}
+{{- if and $traces (not (include "kvwatch.tracesPort" .)) (or (hasSuffix ":0" $traces) (eq $v.mode "fleet")) -}}
+{{- fail (printf "config.traces.grpc_listen %s cannot work: vLLM sends to the pod's address at a known port; listen on every interface, such as \":4317\"" $traces) -}}
+{{- end -}}
+{{- if and $traces (eq (splitList ":" $traces | last) (include "kvwatch.port" .)) -}}
+{{- fail (printf "config.traces.grpc_listen %s is the port of config.server.listen; take another, such as \":4317\"" $traces) -}}
 {{- end -}}
 {{- if regexMatch "(^| )--listen( |=|$)" (join " " $v.extraArgs) -}}
 {{- fail "extraArgs has --listen, which the chart's ports do not follow; set config.server.listen" -}}

@@ -55,6 +55,21 @@ discovery:
 {{- include "kvwatch.listen" . | splitList ":" | last -}}
 {{- end -}}
 
+{{/* Whether that speaks TLS. */}}
+{{- define "kvwatch.isTls" -}}
+{{- if (default (dict) .Values.config.server).tls }}true{{ end -}}
+{{- end -}}
+
+{{/* The port on which other pods can send traces over gRPC; empty where they cannot. */}}
+{{- define "kvwatch.tracesListen" -}}
+{{- $traces := default (dict) .Values.config.traces -}}
+{{- if $traces.enabled }}{{ default "" $traces.grpc_listen }}{{ end -}}
+{{- end -}}
+{{- define "kvwatch.tracesPort" -}}
+{{- $listen := include "kvwatch.tracesListen" . -}}
+{{- if regexMatch "^(|0\\.0\\.0\\.0|\\[::\\]):[1-9][0-9]*$" $listen }}{{ splitList ":" $listen | last }}{{ end -}}
+{{- end -}}
+
 {{- define "kvwatch.config" -}}
 {{- mergeOverwrite (include "kvwatch.modeConfig" . | fromYaml) (deepCopy .Values.config) | toYaml -}}
 {{- end -}}

@@ -32,18 +32,22 @@ envFrom:
 ports:
   - name: kvwatch
     containerPort: {{ include "kvwatch.port" . }}
+  {{- with include "kvwatch.tracesPort" . }}
+  - name: otlp-grpc
+    containerPort: {{ . }}
+  {{- end }}
 {{- with .Values.startupProbe }}
 startupProbe:
-  {{- toYaml . | nindent 2 }}
+  {{- include "kvwatch.probe" (list $ .) | nindent 2 }}
 {{- end }}
 {{- with .Values.livenessProbe }}
 livenessProbe:
-  {{- toYaml . | nindent 2 }}
+  {{- include "kvwatch.probe" (list $ .) | nindent 2 }}
 {{- end }}
 {{- if ne .Values.mode "sidecar" }}
 {{- with .Values.readinessProbe }}
 readinessProbe:
-  {{- toYaml . | nindent 2 }}
+  {{- include "kvwatch.probe" (list $ .) | nindent 2 }}
 {{- end }}
 {{- end }}
 resources:
@@ -71,6 +75,15 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{/* A probe asks as kvwatch's port speaks, unless it says itself how: (list $ probe). The kubelet checks no certificate. */}}
+{{- define "kvwatch.probe" -}}
+{{- $probe := deepCopy (last .) -}}
+{{- if and $probe.httpGet (include "kvwatch.isTls" (first .)) -}}
+{{- $probe = merge $probe (dict "httpGet" (dict "scheme" "HTTPS")) -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}
+
 {{- define "kvwatch.volumes" -}}
 - name: kvwatch-config
   configMap:
@@ -82,7 +95,7 @@ volumeMounts:
     claimName: {{ default (include "kvwatch.fullname" .) .Values.persistence.existingClaim }}
   {{- else }}
   emptyDir:
-    sizeLimit: 64Mi
+    sizeLimit: {{ eq .Values.mode "fleet" | ternary "512Mi" "64Mi" }}
   {{- end }}
 {{- end }}
 {{- if eq .Values.mode "node-agent" }}
