@@ -84,18 +84,18 @@ PAGES = "Overloaded Saturated SaturationApproaching"
 def test_an_overload_that_cannot_be_seen_any_more_goes_on_for_an_hour(tmp_path: Path) -> None:
     """At its height vLLM stops answering: there is a page at any time, but not for ever."""
     given = [*blind(75), target_up(*[1.0] * 25, *[0.0] * 75)]
-    times = {"24m": PAGES, "26m": PAGES, "28m": f"{PAGES} Blind", "36m": "Blind TargetDown", "80m": "Blind TargetDown"}
-    judge(tmp_path, given, times | {"92m": "TargetDown"})
+    times = {"24m": PAGES, "26m": PAGES, "28m": f"{PAGES} Blind", "37m": "Blind TargetDown", "80m": "Blind TargetDown"}
+    judge(tmp_path, given, times | {"97m": "TargetDown"})
 
 
 def test_an_overload_goes_on_while_kvwatch_is_out_of_sight(tmp_path: Path) -> None:
     """Nothing says that it is over."""
-    judge(tmp_path, blind(25, up=[1.0] * 25 + [0.0] * 25), {"24m": PAGES, "36m": "Blind Down", "48m": "Blind Down"})
+    judge(tmp_path, blind(25, up=[1.0] * 25 + [0.0] * 25), {"24m": PAGES, "37m": "Blind Down", "48m": "Blind Down"})
 
 
 def test_a_model_that_is_deleted_in_an_overload_is_soon_forgotten(tmp_path: Path) -> None:
     """Nothing of it is left to be asked."""
-    judge(tmp_path, blind(30), {"24m": PAGES, "36m": "Blind", "39m": "Blind", "46m": "", "54m": ""})
+    judge(tmp_path, blind(30), {"24m": PAGES, "37m": "Blind", "39m": "Blind", "51m": "", "54m": ""})
 
 
 def test_a_scrape_that_fails_in_an_overload_is_no_second_page(tmp_path: Path) -> None:

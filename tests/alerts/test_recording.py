@@ -1,7 +1,6 @@
 """On the recorded ramp of a real vLLM the page comes before the queue fills for good.
 
-A few requests wait for moments earlier still, the first of them 9.5 s before the page; 27.5 s after it the queue fills,
-and is not empty again.
+A few requests may have waited for seconds before it; at the page's time or later the queue is empty once more.
 """
 
 from __future__ import annotations
