@@ -19,7 +19,7 @@ OWN = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
 RIVALS = Path(__file__).with_name("rivals.rules.yaml")
 KVWATCH = "kvwatch"
 """Name under which kvwatch's critical alerts count: who is on call gets one page, whichever of them fires."""
-_PAGE_SEVERITY, _MUTE = "critical", "KvwatchRollout"
+_PAGE_SEVERITY = "critical"
 _SAME_PAGE_SECONDS = 300.0
 """A page that comes back within so long is the same one, as notifications are grouped."""
 _CONFIGURED = {"kvwatch_scale_up_seconds": 600.0, "kvwatch_target_utilization": 0.8}
@@ -50,13 +50,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A case: when its queue began to grow for good, its stable hours, and what each rule did."""
+    """A case: when its queue began to grow for good, its stable hours, and what each rule did.
+
+    ``dropped_hours`` are those that the load was stable but the queue stood: from its onset on they do not count.
+    """
 
     case: Case
     onset: float | None
     onset_load: float | None
     stable_hours: float
     verdicts: tuple[Verdict, ...]
+    dropped_hours: float = 0.0
 
     def of(self, rule: str) -> Verdict:
         """A rule's verdict."""
@@ -75,7 +79,6 @@ def pages(trace: Trace, files: Sequence[RuleFile]) -> dict[str, tuple[Array, Mas
         times = evaluation_times(trace, file.interval)
         database = Database(stored(trace))
         database.add(_configured(trace, database))
-        muted = np.zeros(len(times), dtype=bool)
         for rule in file.rules:
             if rule.is_alert and _name(rule.name, dict(rule.labels)) is not None:
                 found[str(_name(rule.name, dict(rule.labels)))] = (times, np.zeros(len(times), dtype=bool))
@@ -83,10 +86,6 @@ def pages(trace: Trace, files: Sequence[RuleFile]) -> dict[str, tuple[Array, Mas
             name = _name(element.alert.name, dict(element.alert.labels))
             if name is not None:
                 found[name] = (times, found[name][1] | element.firing)
-            elif element.alert.name == _MUTE:
-                muted |= element.firing
-        if KVWATCH in found and found[KVWATCH][0] is times:
-            found[KVWATCH] = (times, found[KVWATCH][1] & ~muted)
     return found
 
 
@@ -125,7 +124,8 @@ def spells(times: Array, out: Mask) -> list[tuple[float, float]]:
 def judge(case: Case, trace: Trace, files: Sequence[RuleFile]) -> Judged:
     """What each rule did in a case."""
     onset = truth.onset(trace)
-    stable = _stable(case, trace, onset)
+    meant = _stable(case, trace)
+    stable = [(start, min(end, inf if onset is None else onset)) for start, end in meant]
     verdicts = []
     for rule, (times, out) in sorted(pages(trace, files).items()):
         found = [
@@ -133,16 +133,22 @@ def judge(case: Case, trace: Trace, files: Sequence[RuleFile]) -> Judged:
         ]
         verdicts.append(_verdict(rule, found, case, onset, stable))
     at_onset = None if onset is None else float(truth.load(case, trace, np.array([onset]))[0])
-    hours = sum(end - start for start, end in stable) / 3600
-    return Judged(case, onset, at_onset, hours, tuple(verdicts))
+    return Judged(case, onset, at_onset, _hours(stable), tuple(verdicts), _hours(meant) - _hours(stable))
 
 
-def _stable(case: Case, trace: Trace, onset: float | None) -> list[tuple[float, float]]:
-    """Stretches of time at a ρ that counts as stable, before the load begins to rise towards overload."""
+def _hours(stretches: Sequence[tuple[float, float]]) -> float:
+    return sum(max(end - start, 0.0) for start, end in stretches) / 3600
+
+
+def _stable(case: Case, trace: Trace) -> list[tuple[float, float]]:
+    """Stretches of time at a ρ that counts as stable, before the load begins to rise towards overload.
+
+    They are what is meant: a queue that stands all the same ends them earlier.
+    """
     end = float(trace.at[-1])
     if case.kind == "bursts" or (case.kind == "stable" and not case.steady):
         return []
-    if case.steady and onset is None:
+    if case.steady:
         at = np.array([0.0, case.rise_at + case.rise_seconds, end])
         return [(0.0, end)] if truth.load(case, trace, at).max() <= 0.86 else [(0.0, case.rise_at)]
     return [(0.0, case.rise_at)] if case.rise_at else []

@@ -75,6 +75,10 @@ def markdown(cases: Sequence[Judged], *, cpu_seconds: float) -> str:
         *_others(cases),
         "## Runs that kvwatch missed, and those where it paged for nothing\n",
         _faults(cases),
+        "## Stable time that does not count\n",
+        "Where the load was steady and the queue stood for ten minutes all the same, hours and false pages count up to "
+        "the beginning of that.\n",
+        _dropped(cases),
     ]
     return "\n".join(parts)
 
@@ -160,6 +164,11 @@ def _faults(cases: Sequence[Judged]) -> str:
     return _table(("run", "what"), rows) if rows else "None.\n"
 
 
+def _dropped(cases: Sequence[Judged]) -> str:
+    rows = [(j.case.name, f"{j.stable_hours:.1f} h", f"{j.dropped_hours:.1f} h") for j in cases if j.dropped_hours > 0]
+    return _table(("run", "counts", "does not"), rows) if rows else "None.\n"
+
+
 def as_json(cases: Sequence[Judged]) -> list[dict[str, Any]]:
     """Every case with every rule's verdict."""
     return [
@@ -170,6 +179,7 @@ def as_json(cases: Sequence[Judged]) -> list[dict[str, Any]]:
             "onset": j.onset,
             "onset_load": j.onset_load,
             "stable_hours": j.stable_hours,
+            "dropped_hours": j.dropped_hours,
             "rules": {v.rule: {k: x for k, x in asdict(v).items() if k != "rule"} for v in j.verdicts},
         }
         for j in cases

@@ -2,6 +2,7 @@
 
 Rules are evaluated in the order of the file at common times, so that a rule sees those above it at the same instant.
 Prometheus spreads its groups over their interval; what another group recorded may be older there by up to one.
+There is no ``ALERTS`` here: only ``KvwatchBlind`` asks for it, and no server goes out of sight in a trace.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import yaml
 
 from bench.lead_time.promql import evaluate
-from bench.lead_time.series import NAME, Column, Database, Mask, Stored, without
+from bench.lead_time.series import NAME, Column, Database, Mask, Stored, merged, without
 from bench.lead_time.trace import Array, Labels, Trace
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -109,7 +110,9 @@ def firings(file: RuleFile, database: Database, times: Array) -> Iterator[Firing
         columns = value if isinstance(value, list) else [Column((), value, np.ones(len(times), dtype=bool))]
         if not rule.is_alert:
             own = dict(rule.labels)
-            database.add({_named(c.labels, rule.name, own): _as_stored(c, times) for c in columns})
+            # what had different names before, as after an `or`, is one series under the rule's
+            named = merged([Column(_named(c.labels, rule.name, own), c.values, c.there) for c in columns])
+            database.add({c.labels: _as_stored(c, times) for c in named})
             continue
         for c in columns:
             labels = without(c.labels, NAME)

@@ -123,13 +123,52 @@ def test_kvwatch_pages_before_the_queue_of_a_simulated_ramp_grows(ramp: Trace) -
 
 
 @pytest.mark.parametrize("phase", [1.0, 7.5, 14.0])
-def test_kvwatch_pages_on_the_recorded_ramp_of_a_real_vllm_while_nothing_waits(phase: float) -> None:
-    """Whenever within its interval Prometheus scrapes, though kvwatch has watched for three minutes only."""
+def test_kvwatch_pages_on_the_recorded_ramp_of_a_real_vllm_before_the_queue_fills_for_good(phase: float) -> None:
+    """Whenever within its interval Prometheus scrapes, though kvwatch has watched for three minutes only.
+
+    Requests have waited for five seconds before: the page comes 10 to 18 s after the first of them, and 19 to 28 s
+    before the queue fills and is not empty again.
+    """
     trace = recorded.trace(phase=phase)
     times, out = judge.pages(trace, judge.rule_files())[KVWATCH]
     waited_since = trace.waiting_at[trace.waiting[0] == 0][-1]
     ((start, _),) = judge.spells(times, out)
     assert 60.0 < start < waited_since
+
+
+def test_stable_time_counts_up_to_where_the_queue_stands(tmp_path: Path) -> None:
+    """A steady run whose queue stands for ten minutes in the end keeps its hours and false pages from before."""
+    case = Case("stable 0.8", "stable", 1, (Stretch(7200, 0.8, 0.8),))
+    trace = _trace([0] * 180 + [20] * 20 + [0] * 160 + [20] * 70 + [0] * 290)
+    labels = labels_of("vllm:num_requests_waiting", job="vllm", instance="v", model_name="m", engine="0")
+    judged = judge.judge(case, replace(trace, series={labels: trace.waiting[0]}), judge.rule_files())
+    assert judged.onset == 3600.0
+    assert (judged.stable_hours, judged.dropped_hours) == (1.0, pytest.approx(1.0, abs=0.01))
+    assert (judged.of("Waiting10For1m").false_pages, judged.of("Waiting10For1m").pages) == (1, 2)
+    assert "| stable 0.8 | 1.0 h | 1.0 h |" in report.markdown([judged], cpu_seconds=1.0)
+
+
+def test_a_rollout_mutes_what_the_rules_say_and_no_page_besides(tmp_path: Path) -> None:
+    """The exceptions are in the rules: whatever fires although engines start or leave reaches who is on call."""
+    rule = "{alert: %s, expr: waiting > 0, labels: {severity: %s}}"
+    rules = ", ".join(rule % pair for pair in (("KvwatchRollout", "none"), ("KvwatchOverloaded", "critical")))
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"groups: [{{name: a, interval: 15s, rules: [{rules}]}}]")
+    trace = _trace([0] * 60 + [1] * 60)
+    times, out = judge.pages(replace(trace, series={labels_of("waiting"): trace.waiting[0]}), [read(path)])[KVWATCH]
+    assert out.any()
+    assert times[out][0] >= 600.0
+
+
+def test_what_is_recorded_of_two_series_in_turn_is_one_series(tmp_path: Path) -> None:
+    """After an ``or`` elements have the names of either side; under the rule's name none of them is lost."""
+    rules = "{record: both, expr: one > 0 or other > 0}, {alert: Both, expr: both > 0}"
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"groups: [{{name: a, interval: 15s, rules: [{rules}]}}]")
+    trace = _trace([1] * 60 + [0] * 60)
+    series = {labels_of("one"): trace.waiting[0], labels_of("other"): 1 - trace.waiting[0]}
+    _, out = judge.pages(replace(trace, series=series), [read(path)])["Both"]
+    assert out.all()
 
 
 def test_every_rule_that_is_judged_pages_on_something() -> None:
