@@ -1,4 +1,4 @@
-"""An engine of its own for these tests: `python -m tests.e2e.engine PORT ramp|steady SPEED`, until a signal."""
+"""An engine for these tests alone: `python -m tests.e2e.engine PORT ramp|steady|overload SPEED`, until a signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ MODEL = "llama"
 SEATS, BUDGET = 64, 512
 STAGES = {
     "ramp": (Stage("const", 840, 0.4, 0.4), Stage("ramp", 600, 0.4, 1.2), Stage("const", 6000, 0.2, 0.2)),
-    "steady": (Stage("const", 36000, 0.5, 0.5),),
+    "steady": (Stage("const", 36000, 0.75, 0.75),),
+    "overload": (Stage("const", 36000, 1.2, 1.2),),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _RANGE = re.compile(r"(\[|offset )(\d+)([smh])")
-_SECONDS = re.compile(r"(?<![\w.:])(120|300|390|900|1800|3600|7200)(?![\w.])")
+_SECONDS = re.compile(r"(?<![\w.:])(60|90|120|300|390|900|1800|3600|7200)(?![\w.])")
 
 
 def duration(text: str, speed: float) -> str:

@@ -1,4 +1,4 @@
-"""The parts as processes on free ports, and a webhook that keeps what it is sent."""
+"""The parts as processes on free ports, and webhooks that keep what they are sent."""
 
 from __future__ import annotations
 
@@ -129,13 +129,15 @@ class Watched:
 
 
 class Stack:
-    """kvwatch, Prometheus, Alertmanager and a webhook, all times divided by ``speed``; and an engine, but for a server.
+    """kvwatch, Prometheus, Alertmanager and webhooks, all times divided by ``speed``; and an engine, but for a server.
+
+    ``webhook`` is sent the pages, ``tickets`` the tickets, whatever the hour.
 
     ``watched`` is that server, or the course of the load of an engine of its own.
     """
 
     def __init__(self, folder: Path, watched: str | Watched, speed: float) -> None:
-        self.webhook = Webhook()
+        self.webhook, self.tickets = Webhook(), Webhook()
         self.ports = {name: free_port() for name in ("engine", "kvwatch", "prometheus", "alertmanager")}
         self._write(folder, speed)
         url = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
@@ -150,6 +152,7 @@ class Stack:
         prometheus = (
             "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
+            f"--rules.alert.resend-delay={duration('1m', speed)}",
         )  # fmt: skip
         alertmanager = (
             "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml",
@@ -163,7 +166,7 @@ class Stack:
             for name, command in commands.items()
             if own or name != "engine"
         }
-        self._prometheus = url["prometheus"]
+        self._prometheus, self._alertmanager = url["prometheus"], url["alertmanager"]
 
     def _write(self, folder: Path, speed: float) -> None:
         rules = yaml.safe_load((ROOT / "alerts" / "kvwatch.rules.yaml").read_text())
@@ -180,8 +183,12 @@ class Stack:
         routes = yaml.safe_load((ROOT / "compose" / "alertmanager" / "alertmanager.yml").read_text())
         for key in ("group_wait", "group_interval"):
             routes["route"][key] = duration(routes["route"][key], speed)
-        page = next(r for r in routes["receivers"] if r["name"] == "page")
-        page["webhook_configs"] = [{"url": self.webhook.url}]
+        for route in routes["route"]["routes"]:
+            route.pop("mute_time_intervals", None)
+        hooks = {"page": self.webhook, "ticket": self.tickets}
+        for receiver in routes["receivers"]:
+            if hook := hooks.get(receiver["name"]):
+                receiver["webhook_configs"] = [{"url": hook.url}]
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(routes))
 
     def start(self) -> None:
@@ -194,6 +201,11 @@ class Stack:
         answer = fetch(f"{self._prometheus}/api/v1/query?query={quote(expression)}")
         return list(answer["data"]["result"]) if isinstance(answer, dict) else []
 
+    def told(self) -> set[str]:
+        """Names of the alerts that Alertmanager has now, silenced ones too."""
+        answer = fetch(f"{self._alertmanager}/api/v2/alerts")
+        return {alert["labels"]["alertname"] for alert in answer} if isinstance(answer, list) else set()
+
     def value(self, expression: str) -> float | None:
         """Its one value; None where there is none."""
         result = self.query(expression)
@@ -204,3 +216,4 @@ class Stack:
         for part in self.parts.values():
             part.stop()
         self.webhook.close()
+        self.tickets.close()

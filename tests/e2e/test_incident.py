@@ -1,4 +1,4 @@
-"""A ramp pages a webhook in time and in words; recovery resolves it; restarts page nobody."""
+"""A ramp pages a webhook in time and in words; recovery resolves it; restarts neither begin nor end a page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack, need_prometheus, until
+from tests.e2e.stack import Part, Stack, need_prometheus, until
 
 pytestmark = pytest.mark.prometheus
 SPEED = 30.0
 """So that a scrape a second is one every 30 s of the rules, the middle of what they are made for."""
+GROUP_SECONDS = 330 / SPEED
+"""After so long Alertmanager has told whatever it has to tell."""
+LOAD, BLIND = {f"Kvwatch{name}" for name in ("SaturationApproaching", "Saturated", "Overloaded")}, "KvwatchBlind"
+FRESH = "timestamp(model:kvwatch_utilization:ratio5m) > time() - 3"
+FULL = f"model:kvwatch_utilization:ratio5m > 1 and {FRESH}"
 
 
 def _stack(folder: Path, course: str) -> Iterator[Stack]:
@@ -34,8 +39,14 @@ def ramp(tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def steady(tmp_path: Path) -> Iterator[Stack]:
-    """An engine at half of what it can sustain."""
+    """An engine at three quarters of what it can sustain: any trend that a restart makes up would page."""
     yield from _stack(tmp_path, "steady")
+
+
+@pytest.fixture
+def overload(tmp_path: Path) -> Iterator[Stack]:
+    """An engine that gets a fifth more than it can sustain."""
+    yield from _stack(tmp_path, "overload")
 
 
 def test_a_ramp_pages_and_recovery_resolves(ramp: Stack) -> None:
@@ -57,12 +68,39 @@ def test_a_ramp_pages_and_recovery_resolves(ramp: Stack) -> None:
     until(lambda: ramp.webhook.notifications[-1]["status"] == "resolved", "the page to be resolved", 150)
 
 
-def test_a_restart_of_any_part_pages_nobody(steady: Stack) -> None:
-    """Each in turn, until ρ is known again and its trends could page."""
+def restart(part: Part, seconds: float = 1.0) -> None:
+    """Have a part gone for a scrape, or for longer."""
+    part.stop()
+    time.sleep(seconds)
+    part.start()
+
+
+def test_a_restart_of_any_part_tells_nobody(steady: Stack) -> None:
+    """Each in turn, until ρ is known again and its trends could page; an engine that stays away does make a ticket."""
     until(lambda: steady.value("model:kvwatch_utilization:ratio5m") is not None, "ρ", 120)
     for part in steady.parts.values():
-        part.stop()
-        time.sleep(1)  # gone for a scrape
-        part.start()
-        until(lambda: steady.value("timestamp(model:kvwatch_utilization:ratio5m) > time() - 3") is not None, "ρ", 120)
+        restart(part)
+        until(lambda: steady.value(FRESH) is not None, "ρ", 120)
     assert steady.webhook.notifications == []
+    assert steady.tickets.notifications == []
+    steady.parts["engine"].stop()
+    until(lambda: bool(steady.tickets.notifications), "a ticket", 120)
+    assert {a["labels"]["alertname"] for a in steady.tickets.alerts("firing")} == {"KvwatchTargetDown"}
+    assert steady.webhook.notifications == []
+
+
+def test_an_overload_is_one_page_whatever_restarts_and_while_nothing_can_be_seen(overload: Stack) -> None:
+    """Each part in turn, then the engine for longer than a page outlives its condition: never is it said to be over."""
+    page = overload.webhook
+    until(lambda: bool(page.alerts("firing")), "a page", 120)
+    for name, part in overload.parts.items():
+        restart(part)
+        until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), f"the page after {name}", 120)
+    overload.parts["engine"].stop()
+    until(lambda: overload.told() & {*LOAD, BLIND} == {BLIND}, "the page of what cannot be seen", 120)
+    until(lambda: BLIND in {a["labels"]["alertname"] for a in page.alerts("firing")}, "its notification")
+    overload.parts["engine"].start()
+    until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), "the overload again", 120)
+    time.sleep(GROUP_SECONDS)
+    assert {n["status"] for n in page.notifications} == {"firing"}
+    assert len({n["groupKey"] for n in page.notifications}) == 1

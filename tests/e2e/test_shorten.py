@@ -1,0 +1,27 @@
+"""The rules that the end-to-end tests run are those that ship, with all times shorter and nothing else changed."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import yaml
+
+from tests.e2e.shorten import shorten
+
+RULES = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
+NUMBER = re.compile(r"(?<![\w.:])\d+(?:\.\d+)?(?![\w.])")
+
+
+def test_every_number_of_seconds_is_divided() -> None:
+    """No rule compares or divides by another number of 60 or more, so each of those is a time."""
+    content = yaml.safe_load(RULES.read_text())
+    short = shorten(copy.deepcopy(content), 1000.0)
+    seen = 0
+    for before, after in zip(content["groups"], short["groups"], strict=True):
+        for rule, made in zip(before["rules"], after["rules"], strict=True):
+            large = [number for number in NUMBER.findall(rule["expr"]) if float(number) >= 60]
+            seen += len(large)
+            assert [number for number in NUMBER.findall(made["expr"]) if float(number) >= 60] == [], rule["expr"]
+    assert seen > 10
