@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import inf, isfinite
+from operator import sub
 
 from kvwatch.facts import EngineSample, Histogram
 from kvwatch.queueing.length_mix import BucketCounts, accumulate
@@ -59,6 +60,8 @@ def _restored(state: dict[str, list[float]] | None) -> BucketCounts | None:
 def _grown(shape: BucketCounts | None, before: Histogram | None, after: Histogram | None) -> BucketCounts | None:
     if after is None or before is None or before.edges != after.edges:
         return shape
-    rises = [b - a for a, b in zip(before.cumulative, after.cumulative, strict=True)]
-    counts = [max(r - left, 0.0) for left, r in zip([0.0, *rises], rises, strict=False)]
+    rises = list(map(sub, after.cumulative, before.cumulative))
+    counts = list(map(sub, rises, [0.0, *rises[:-1]]))
+    if counts and min(counts) < 0:
+        counts = [max(c, 0.0) for c in counts]
     return accumulate(shape, counts, after.edges, keep=max(1 - sum(counts) / _MEMORY_REQUESTS, 0.0))

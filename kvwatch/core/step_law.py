@@ -11,11 +11,10 @@ from kvwatch.core.step_rows import BusyRuns, PrefillRows, StepRow
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_regression import LawFit, StepRegression
 
-_FIT_EVERY, _FIT_SECONDS, _KNOWN_FIT_SECONDS = 10, 20.0, 60.0
-"""Rows, and seconds, between two fits; a law that rests on hundreds of intervals moves slowly."""
-_KNOWN_INTERVALS = 200.0
-_LEAST, _LONGEST_WAIT_SECONDS = 8, 60.0
-"""With rare scrapes the first fit makes do with fewer intervals once they span a minute."""
+_NEWS_RATIO, _FIT_SECONDS = 0.1, 60.0
+"""A law is fitted anew when so much of what it rests on is new, at the latest after so long: it moves ever slower."""
+_ENOUGH, _LEAST, _LONGEST_WAIT_SECONDS = 20, 8, 60.0
+"""Rows for a first fit; with rare scrapes it makes do with fewer once they span a minute."""
 _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
@@ -41,15 +40,14 @@ class StepLawMemory:
         self._regression = regression or StepRegression()
         self._full_load = (64.0, 64.0, 1e5)
         self._fit: LawFit | None = None
-        self._since_fit = 0
+        self._since_fit = self._rows = 0
         self._early: list[StepRow] = []
         self._early_since: float | None = None
         self._prefills = PrefillRows()
         self._runs = BusyRuns()
         self._misfits: deque[float] = deque(maxlen=60)
         self._fitted_at = float("-inf")
-        self._residuals: deque[float] = deque(maxlen=120)
-        self._prefill_residuals: deque[float] = deque(maxlen=120)
+        self._residuals, self._prefill_residuals = _Residuals(), _Residuals()
         self._change = ChangeDetector(1e-4)
         self._faded_at: float | None = None
 
@@ -88,7 +86,7 @@ class StepLawMemory:
                 prefill, prefill.intervals * (_SPARE_WEIGHT if enough else _PREFILL_WEIGHT), self._prefill_residuals
             )
         if row is not None or prefill is not None:
-            self._since_fit += 1
+            self._count_row()
         self._refit_in_time(interval.end)
 
     def learn(self, at: float, row: StepRow) -> None:
@@ -98,15 +96,16 @@ class StepLawMemory:
             self._collect(at, [row])
             return
         self._learn(row, row.intervals, self._residuals)
-        self._since_fit += 1
+        self._count_row()
         self._refit_in_time(at)
+
+    def _count_row(self) -> None:
+        self._since_fit += 1
+        self._rows += 1
 
     def _refit_in_time(self, at: float) -> None:
         """Fit anew if there are enough new rows, or some and it is time."""
-        known = self._fit is not None and self._fit.weight >= _KNOWN_INTERVALS
-        waited = at - self._fitted_at
-        due = waited >= _KNOWN_FIT_SECONDS if known else waited >= _FIT_SECONDS or self._since_fit >= _FIT_EVERY
-        if self._since_fit and due:
+        if self._since_fit and (self._since_fit >= _NEWS_RATIO * self._rows or at - self._fitted_at >= _FIT_SECONDS):
             self._fitted_at = at
             self.refit()
 
@@ -115,10 +114,10 @@ class StepLawMemory:
         self._early += rows
         self._early_since = at if self._early_since is None and rows else self._early_since
         lasted = at - self._early_since if self._early_since is not None else 0.0
-        if len(self._early) >= 2 * _FIT_EVERY or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
+        if len(self._early) >= _ENOUGH or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
             self._start()
 
-    def _learn(self, row: StepRow, weight: float, residuals: deque[float]) -> None:
+    def _learn(self, row: StepRow, weight: float, residuals: _Residuals) -> None:
         """Add a row, with less weight the less it resembles those seen at such a load.
 
         It is held against them and not against the law, which may fit there badly.
@@ -126,7 +125,7 @@ class StepLawMemory:
         if self._fit is not None and self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
             misfit = self._regression.misfit(row.composition, self._fit)
             residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
-            typical = _typical(residuals)
+            typical = residuals.typical
             residuals.append(residual)
             weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
@@ -139,6 +138,7 @@ class StepLawMemory:
             expected = max(seconds, row.seconds if row.composition[1] else seconds)
             weight = min(1.0, expected / row.seconds) ** 2 * min(row.intervals, 1.0)
             self._regression.update(row.composition, row.seconds, weight)
+        self._rows = len(self._early)
         self._early.clear()
         self.refit()
 
@@ -150,18 +150,19 @@ class StepLawMemory:
         self._misfits.append(misfit)
         # a single pause must not look like a change: what is fed is cut to what steps can do
         changed = self._change.update(min(max(misfit, -1.0), 1.0))
+        if len(self._misfits) < 2 * _RECENT or max(self._misfits) - min(self._misfits) <= _SHIFT:
+            return  # no two medians of them are a change apart
         recent, before = list(self._misfits)[-_RECENT:], list(self._misfits)[:-_RECENT]
-        if len(before) < _RECENT:
-            return
         usual = median(before)
         spread = max(median(abs(m - usual) for m in before), 0.02)
         shift = median(recent) - usual
         together = min(abs(m - usual) for m in recent) > 3 * spread
         if abs(shift) > _SHIFT and (changed or together):
             self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
-            self._residuals.clear()
+            self._residuals = _Residuals()
             self._misfits.clear()
             self._change = ChangeDetector(1e-4)
+            self._rows = 0
             self.refit()
 
     def _fade(self, at: float) -> None:
@@ -199,8 +200,21 @@ class StepLawMemory:
         self._faded_at = at
         self._early.clear()
         self.refit()
+        self._rows = round(self._fit.weight) if self._fit is not None else 0
 
 
-def _typical(residuals: deque[float]) -> float:
-    """Usual size of a residual."""
-    return max(median(abs(r) for r in residuals) * 1.5, 0.01) if len(residuals) >= _LEAST else 0.1
+class _Residuals:
+    """The last residuals, and their usual size, which is looked at anew now and then."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=120)
+        self._since = 0
+        self.typical = 0.1
+
+    def append(self, residual: float) -> None:
+        """Take one."""
+        self._last.append(abs(residual))
+        self._since += 1
+        if len(self._last) >= _LEAST and self._since * 8 >= len(self._last):
+            self._since = 0
+            self.typical = max(median(self._last) * 1.5, 0.01)

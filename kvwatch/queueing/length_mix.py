@@ -137,4 +137,4 @@ def accumulate(
     """Bucket counts with new observations added and the old ones' weight cut to ``keep``; other edges start anew."""
     if before is None or before.edges != tuple(edges):
         return BucketCounts(tuple(edges), tuple(rises))
-    return BucketCounts(before.edges, tuple(keep * b + r for b, r in zip(before.counts, rises, strict=True)))
+    return BucketCounts(before.edges, tuple([keep * b + r for b, r in zip(before.counts, rises, strict=True)]))

@@ -87,15 +87,15 @@ class LawFit:
         Steps without prompt tokens, too, take longer once their sequences need more arithmetic than reading the
         weights hides; as far as that has been seen it is in b1.
         """
-        n, _, _, share = composition
+        n, p, k, share = composition
         b0, b1, b2, b3 = self.coefficients
-        theta = (b0, self.prefill_base_seconds, b1, b2, b3)
-        seconds = float(np.dot(theta, self.regressors(composition)))
-        per_sequence = _OVERLAP_RATIO * b2
-        if not self.hidden_ratio or not per_sequence:
+        bp, hidden, per_sequence = self.prefill_base_seconds, self.hidden_ratio, _OVERLAP_RATIO * b2
+        # in plain numbers, as this is asked for at each scrape, and arrays of five are slow
+        seconds = b0 * (1 - share) + bp * share + b1 * n + b2 * p + hidden * per_sequence * n * share + b3 * k
+        if not hidden or not per_sequence:
             return seconds
-        hiding = max((b0 - self.prefill_base_seconds) / per_sequence, self.seen[0])
-        return seconds + (1 - share) * self.hidden_ratio * per_sequence * max(n - hiding, 0.0)
+        hiding = max((b0 - bp) / per_sequence, self.seen[0])
+        return seconds + (1 - share) * hidden * per_sequence * max(n - hiding, 0.0)
 
     def regressors(self, composition: Sequence[float]) -> Array:
         """What the five coefficients of :attr:`covariance` are multiplied with at (n, p, K, φ)."""
@@ -119,7 +119,7 @@ class _Cell:
 
     def add(self, z: Array, weight: float) -> None:
         self.weight += weight
-        self.sums += weight * np.outer(z, z)
+        self.sums += (weight * z)[:, None] * z
         if self.weight > _CELL_WEIGHT:
             self.sums *= _CELL_WEIGHT / self.weight
             self.weight = _CELL_WEIGHT
@@ -284,8 +284,10 @@ def _prior(base: float, full_load: Array) -> tuple[Array, Array]:
     sure = 1 / (_PRIOR_SPREAD * mean) ** 2
     precision[2:, 2:] = np.diag(sure)
     pull[2:] = sure * mean
-    ratio = np.array([-_PREFILL_BASE_RATIO, 1.0])
-    precision[:2, :2] = np.outer(ratio, ratio) / (_PREFILL_BASE_SPREAD * base) ** 2
+    sure_ratio = 1 / (_PREFILL_BASE_SPREAD * base) ** 2
+    precision[0, 0] = _PREFILL_BASE_RATIO**2 * sure_ratio
+    precision[0, 1] = precision[1, 0] = -_PREFILL_BASE_RATIO * sure_ratio
+    precision[1, 1] = sure_ratio
     return precision, pull
 
 
@@ -302,7 +304,12 @@ def _solve(lhs: Array, rhs: Array) -> Array:
 
 def _nnls(lhs: Array, rhs: Array) -> Array:
     """Argmin over x ≥ 0 of x'·lhs·x − 2·rhs'·x, scaled for conditioning."""
-    scale = 1 / np.sqrt(np.diag(lhs))
-    factor = np.linalg.cholesky(lhs * np.outer(scale, scale) + 1e-12 * np.eye(len(lhs)))
+    scale = 1 / np.sqrt(lhs.diagonal())
+    scaled = lhs * (scale[:, None] * scale)
+    scaled.flat[:: len(lhs) + 1] += 1e-12
+    free = np.linalg.solve(scaled, rhs * scale)
+    if free.min() >= 0:
+        return np.asarray(free * scale, dtype=float)  # the constraint does not bind, as is usual
+    factor = np.linalg.cholesky(scaled)
     solution, _ = nnls(factor.T, np.linalg.solve(factor, rhs * scale))
     return np.asarray(solution * scale, dtype=float)
