@@ -1,8 +1,9 @@
 """Keeps collections of cyclic garbage short, however much is known of however many engines.
 
 The interpreter looks through all that lives now and then, which for a thousand engines takes most of a second in which
-nothing is scraped. What the estimators hold has no cycles and goes with the last reference to it. So what has outlived
-a second is looked through once and then not again while there is much of it.
+nothing is scraped. What the estimators hold has no cycles and goes with the last reference to it. So what came in the
+last seconds and lives is looked through once and then not again while there is much of it: tens of milliseconds for a
+thousand engines, as long for a second's objects as for five seconds', since each scrape's take the place of the last.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import gc
 
 from kvwatch.shell.tasks import sleep
 
-PERIOD_SECONDS = 1.0
-FULL_EVERY = 600
+PERIOD_SECONDS = 5.0
+FULL_EVERY = 120
 """Periods from one collection of everything to the next."""
 FULL_OBJECTS = 200_000
 """Everything is looked through only while it is fewer objects than this, which takes some tens of milliseconds."""
