@@ -51,7 +51,14 @@ from kvwatch.shell.tail import LogTail, Positions
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.shell.view_turns import keep_viewing
 from kvwatch.views import FleetView
-from kvwatch.wiring import configured_settings, core_options, log_sources, scrape_target, server_tls, trace_receiver
+from kvwatch.wiring import (
+    configured_settings,
+    core_options,
+    log_sources,
+    scrape_target,
+    server_certificate,
+    trace_receiver,
+)
 
 _FOLLOW_SECONDS = 0.5
 """Least time between two rounds of following what discovery finds."""
@@ -97,7 +104,7 @@ class Daemon:
         self._retired: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
         self._serving = False
-        self._tls = server_tls(self.config.server)
+        self._certificate = server_certificate(self.config.server)
         refuse_missing_extra(self.config)
         self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans)
 
@@ -114,7 +121,8 @@ class Daemon:
         server_config = self.config.server
         exposition = Exposition(self.view, self._metrics.samples, ProcessCollector(registry=None))
         pages = Pages(exposition, self.view, lambda: self._serving)
-        listen = Listen(server_config.host, server_config.port, self._tls)
+        certificate = self._certificate
+        listen = Listen(server_config.host, server_config.port, certificate.context if certificate else None)
         server = HttpServer(pages, listen, more=self._traces.routes() if self._traces else ())
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()
         async with new_session() as session, receiving:
@@ -128,10 +136,12 @@ class Daemon:
                 self._forever("views", lambda: keep_viewing(self._intake, self._clock)),
                 self._forever("state", self._state.keep_saving),
             ]
+            if certificate is not None:
+                own.append(self._forever("certificate", certificate.keep_current))
             if self._traces is not None:
                 own.append(self._forever("traces", self._traces.keep_looking_up))
             self._serving = True
-            event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=self._tls is not None)
+            event(logging.INFO, "started", port=server.port, targets=len(self._watches), tls=certificate is not None)
             on_started(server.port)
             try:
                 await stop.wait()
@@ -151,9 +161,8 @@ class Daemon:
         try:
             config = self._load()
             sources = log_sources(config)
-            if self._tls is not None and config.server.tls is not None:
-                server_tls(config.server)  # tried on a context of its own: a failed load leaves one half changed
-                self._tls.load_cert_chain(config.server.tls.cert_file, config.server.tls.key_file)
+            if self._certificate is not None and config.server.tls is not None:
+                self._certificate.load(config.server.tls.cert_file, config.server.tls.key_file)
         except (ConfigError, OSError) as error:
             faults = error.faults if isinstance(error, ConfigError) else (Fault("server.tls", str(error)),)
             for fault in faults:

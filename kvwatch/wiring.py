@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 
 from kvwatch.config import (
@@ -20,6 +19,7 @@ from kvwatch.facts import Settings
 from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.parse.otlp import AttributeKeys
 from kvwatch.parse.tenant import TenantName, tenant_namer
+from kvwatch.shell.certificate import OwnCertificate
 from kvwatch.shell.client import Target
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
@@ -135,17 +135,15 @@ def trace_receiver(
         raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
 
 
-def server_tls(server: ServerConfig) -> ssl.SSLContext | None:
-    """The context that kvwatch's own port is served with; ``None`` without TLS.
+def server_certificate(server: ServerConfig) -> OwnCertificate | None:
+    """What kvwatch's own port is served with; ``None`` without TLS.
 
     Raises:
         ConfigError: the certificate or its key cannot be used.
     """
     if server.tls is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(server.tls.cert_file, server.tls.key_file)
-    except (OSError, ssl.SSLError) as error:
+        return OwnCertificate(server.tls.cert_file, server.tls.key_file)
+    except OSError as error:
         raise ConfigError([Fault("server.tls", f"cannot use the files: {error.strerror or error}")]) from None
-    return context

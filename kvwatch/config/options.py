@@ -8,7 +8,8 @@ from kvwatch.config.options_targets import DISCOVERY, TARGETS
 
 SERVER_TLS = Section(
     "tls",
-    "Serve HTTPS instead of HTTP. The files are read again when the configuration is reloaded.",
+    "Serve HTTPS instead of HTTP. The files are read again within a minute of a change; the port of "
+    "`traces.grpc_listen` keeps what it read at the start.",
     table(
         Option("cert_file", reader.file_path, "path", "PEM file with the certificate chain.", required=True),
         Option("key_file", reader.file_path, "path", "PEM file with the private key.", required=True),

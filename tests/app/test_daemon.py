@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,15 @@ from tests.app.conftest import Running, config, models, run, up, vllm
 from tests.shell.conftest import TLS, serve_raw
 
 GONE = TargetConfig("gone", "http://127.0.0.1:1")
+
+
+def der_of(path: Path) -> list[bytes]:
+    """The certificates in a PEM file."""
+    begin = "-----BEGIN CERTIFICATE-----"
+    return [
+        ssl.PEM_cert_to_DER_cert(begin + part.split("-----END")[0] + "-----END CERTIFICATE-----\n")
+        for part in path.read_text(encoding="utf-8").split(begin)[1:]
+    ]
 
 
 async def test_a_server_s_estimates_are_served() -> None:
@@ -158,6 +168,33 @@ async def test_https_is_served_and_its_certificate_is_read_again() -> None:
         assert 'kvwatch_config_reloads_total{result="success"} 1.0' in await reload_and_ask()
         current = replace(current, server=replace(current.server, tls=replace(tls, key_file=TLS / "client.key")))
         assert 'kvwatch_config_reloads_total{result="failure"} 1.0' in await reload_and_ask()
+
+
+async def test_a_certificate_that_rotates_is_served_without_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While only one of its two files is the new one kvwatch serves what it had."""
+    monkeypatch.setattr("kvwatch.shell.certificate.CHECK_SECONDS", 0.01)
+    files = cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    for file, name in zip(files, ("server.crt", "server.key"), strict=True):
+        shutil.copy(TLS / name, file)
+    current = replace(config(GONE), server=ServerConfig("127.0.0.1", 0, ServerTls(*files)))
+    async with run(lambda: current) as kvwatch:
+
+        async def served() -> str:
+            return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", kvwatch.port))
+
+        first = await served()
+        shutil.copy(TLS / "client.crt", cert)
+        async with asyncio.timeout(30):
+            while "certificate_rejected" not in caplog.messages:  # noqa: ASYNC110 - a log has no event to wait for
+                await asyncio.sleep(0.01)
+        assert await served() == first
+        shutil.copy(TLS / "client.key", key)
+        async with asyncio.timeout(30):
+            while await served() == first:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        assert ssl.PEM_cert_to_DER_cert(await served()) in der_of(TLS / "client.crt")
 
 
 async def test_a_certificate_that_cannot_be_used_is_a_fault_of_the_configuration() -> None:
