@@ -102,13 +102,25 @@ def test_a_fleet_is_scaled_by_its_own_number_and_sidecars_by_the_recorded_one(he
 
 @pytest.mark.prometheus
 @pytest.mark.parametrize(
-    ("replicas", "recorded", "value"),
-    [(0, None, 0.0), (2, None, None), (2, 2.0, 2.0), (2, 0.0, 0.0), (None, None, None)],
+    ("replicas", "recorded", "plain", "value"),
+    [
+        (0, None, None, 0.0),
+        (2, None, None, None),
+        (2, 2.0, 4.0, 2.0),
+        (2, 0.0, None, 0.0),
+        (None, None, 3.0, None),
+        (1, None, 3.0, 3.0),
+        (3, None, 3.0, None),
+        (3, None, 1.0, None),
+    ],
 )
-def test_only_a_model_that_is_scaled_to_zero_needs_nothing_by_default(
-    helm4: Helm, tmp_path: Path, replicas: int | None, recorded: float | None, value: float | None
+def test_only_a_model_that_is_scaled_to_zero_needs_nothing_by_default(  # noqa: PLR0917 - a table's columns
+    helm4: Helm, tmp_path: Path, replicas: int | None, recorded: float | None, plain: float | None, value: float | None
 ) -> None:
-    """KEDA's query is 0 without engines only where the workload has no replicas; else missing data stays missing."""
+    """KEDA's query is 0 without engines only where the workload has no replicas; else missing data stays missing.
+
+    While there is no number to go on from, the plain one counts where it asks for more replicas than there are.
+    """
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not on the PATH")
@@ -119,6 +131,8 @@ def test_only_a_model_that_is_scaled_to_zero_needs_nothing_by_default(
         ('kube_deployment_spec_replicas{namespace="serving",deployment="other"}', 0),
         ('model:kvwatch_replicas_required:hold5m{namespace="serving",model_name="llama-3-8b"}', recorded),
         ('model:kvwatch_replicas_required:hold5m{namespace="other",model_name="llama-3-8b"}', 7),
+        ('model:kvwatch_replicas_required:ceil5m{namespace="serving",model_name="llama-3-8b"}', plain),
+        ('model:kvwatch_replicas_required:ceil5m{namespace="other",model_name="llama-3-8b"}', 9),
     ):
         if number is not None:
             series.append({"series": name, "values": f"{number}+0x5"})

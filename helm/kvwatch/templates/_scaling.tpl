@@ -26,8 +26,12 @@ kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (join "_" . | lower) "
 {{- if eq .Values.mode "sidecar" -}}
 {{- $more = printf ",namespace=%q" (include "kvwatch.scaledNamespace" .) -}}
 {{- end -}}
-max({{ include "kvwatch.replicasSeries" (dict "root" . "model" $a.modelName "role" $a.role "more" $more) }})
-{{- if $a.keda.kubeStateMetrics }} or max({{ include "kvwatch.targetReplicas" . }}) == 0{{ end -}}
+{{- $series := include "kvwatch.replicasSeries" (dict "root" . "model" $a.modelName "role" $a.role "more" $more) -}}
+max({{ $series }})
+{{- if $a.keda.kubeStateMetrics }} or max({{ include "kvwatch.targetReplicas" . }}) == 0
+{{- /* A model that has just woken has no number to go on from for some minutes; what asks for more than there is is safe. */ -}}
+{{- if contains ":hold5m" $series }} or max({{ replace ":hold5m" ":ceil5m" $series }}) > max({{ include "kvwatch.targetReplicas" . }}){{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* kube-state-metrics' number of replicas of the target; empty for kinds of which it has none. */}}
