@@ -19,7 +19,7 @@ import yaml
 from tests.alerts.test_rules import ALERT_RULES, COMPOSE
 from tests.e2e.stack import Part, Webhook, fetch, free_port, until
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.xdist_group("alertmanager")]
+pytestmark = pytest.mark.prometheus
 ENGINE = (
     "KvwatchQueueGrowing",
     "KvwatchHotReplica",

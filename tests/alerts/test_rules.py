@@ -79,7 +79,7 @@ def test_every_alert_is_silent_before_fires_and_resolves_when_it_should(
 ) -> None:
     """Promtool runs the rules over made-up series; the file says what is expected when, to the word.
 
-    Each of its cases by itself, so that they are spread over the processes that run tests.
+    Each of its cases by itself, so that the one that fails has a name.
     """
     content = yaml.safe_load(file.read_text()) | {"rule_files": [str(RULES)], "tests": [case]}
     (tmp_path / file.name).write_text(yaml.safe_dump(content, width=10**6))

@@ -25,7 +25,7 @@ from bench.lead_time.rules import firings, read
 from bench.lead_time.series import NAME, Database, Stored
 from bench.lead_time.trace import Labels, labels_of
 
-pytestmark = [pytest.mark.prometheus, pytest.mark.xdist_group("evaluator")]
+pytestmark = pytest.mark.prometheus
 if shutil.which("prometheus") is None or shutil.which("promtool") is None:
     pytest.fail("prometheus and promtool must be on the PATH: make setup-prometheus", pytrace=False)
 

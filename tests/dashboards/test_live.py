@@ -12,7 +12,6 @@ from tests.dashboards.live import Stored, stored
 
 pytestmark = [
     pytest.mark.prometheus,
-    pytest.mark.xdist_group("live"),
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not on the PATH"),
 ]
 

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -25,6 +26,10 @@ from tests.e2e.engine import BUDGET, SEATS
 from tests.e2e.shorten import duration, shorten
 
 ROOT = Path(__file__).parents[2]
+SPEED = 30.0
+"""So that a scrape a second is one every 30 s of the rules, the middle of what they are made for."""
+FRESH = "timestamp(model:kvwatch_utilization:ratio5m) > time() - 3"
+"""ρ is known now; a Prometheus that has just restarted shows what is older too."""
 
 
 def free_port() -> int:
@@ -89,6 +94,15 @@ class Part:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+
+def restart(part: Part) -> float:
+    """Have a part gone for a scrape; how long it was, seconds, which a busy machine makes more."""
+    began = time.monotonic()
+    part.stop()
+    time.sleep(1)
+    part.start()
+    return time.monotonic() - began
 
 
 def need_prometheus() -> None:
@@ -217,3 +231,15 @@ class Stack:
             part.stop()
         self.webhook.close()
         self.tickets.close()
+
+
+@contextmanager
+def stack(folder: Path, course: str) -> Iterator[Stack]:
+    """All parts with an engine of their own, at :data:`SPEED`."""
+    need_prometheus()
+    parts = Stack(folder, course, SPEED)
+    try:
+        parts.start()
+        yield parts
+    finally:
+        parts.stop()
