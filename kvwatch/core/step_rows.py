@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp, sqrt
 
 from kvwatch.core.interval import Interval
 from kvwatch.queueing.full_load import prefill_share
@@ -12,8 +13,9 @@ Composition = tuple[float, float, float, float]
 
 _IDLE_FACTOR = 1.08
 """A cadence this much above the inter-token latency means idle time, or steps that made no output."""
-_CONTENTION_RATIO = 0.5
-"""Share of the token budget from which prompts compete for it: a prefill then takes more steps than it has chunks."""
+_CONTENTION_RATIO, _LEAST_CONTENTION_RATIO = 0.25, 0.1
+"""Share of the budget's room beside a chunk, and of the chunk itself, from which the tokens of others compete with it:
+a prefill then takes more steps than it has chunks."""
 _LONGEST_PREFILL_SECONDS = 600.0
 _RATE_MEMORY = 0.05
 _PREFILLS_LONG, _LONGEST_RUN_SECONDS = 10.0, 20.0
@@ -143,13 +145,15 @@ class PrefillRows:
     While the engine is far from full these are the only long steps, and a mean over an interval with idle time
     does not show them. A prefill of s tokens takes ⌈s/C⌉ steps as long as prompts do not compete for the budget C,
     each with s/⌈s/C⌉ tokens of its own and those of the prompts that arrived during the step before. How many those
-    are is known in the mean of a Poisson stream only: where requests come in clumps, prefills are as long as all
-    prompts of a clump together, and a row says the less the more of them there are.
+    are is known in the mean of a Poisson stream only (:func:`window_seconds`): where requests come in clumps, prefills
+    are as long as all prompts of a clump together, and a row says the less the more of them there are.
     """
 
     def __init__(self) -> None:
         self._prompt_rate: float | None = None
         self._clumps = _Clumps()
+        self._latency: float | None = None
+        self._mean_count: float | None = None
         self.mean_seconds: float | None = None
         """Time from the first scheduling of a request to its first token, in the recent mean [s]."""
 
@@ -161,6 +165,8 @@ class PrefillRows:
         self._prompt_rate = before + _RATE_MEMORY * (rate - before)
         resident, count = _resident(interval, kv_tokens), interval.lengths_count
         self._clumps.add(interval.first_tokens)
+        if interval.inter_tokens and interval.inter_token_seconds is not None:
+            self._latency = interval.inter_token_seconds / interval.inter_tokens
         if (
             resident is None
             or not count
@@ -175,16 +181,24 @@ class PrefillRows:
             took if self.mean_seconds is None else self.mean_seconds + _RATE_MEMORY * (took - self.mean_seconds)
         )
         prompt = max(uncached_prompt_tokens(interval) / count, 1.0)
-        pieces = chunks(prompt, budget_tokens)
-        seconds = took / pieces
+        decoding = max(sum(r or 0.0 for r in interval.running) / 2 - 1, 0.0)
+        room = max(budget_tokens - decoding, 1.0)  # decoding sequences have their tokens of the budget first
+        pieces = chunks(prompt, room)
         # judged by means: to pass over the rows that were long themselves would make steps look short
-        others = self._prompt_rate * self.mean_seconds / pieces
-        if others > _CONTENTION_RATIO * budget_tokens:
+        chunk, chunk_seconds = prompt / pieces, self.mean_seconds / pieces
+        window = window_seconds(interval, computed / chunk, chunk_seconds, self._latency or chunk_seconds)
+        others = self._prompt_rate * window + self._clumps.companions(window, interval.seconds) * chunk
+        if others > max(_CONTENTION_RATIO * (room - chunk), _LEAST_CONTENTION_RATIO * chunk):
             return None
-        tokens = min(prompt / pieces + others, float(budget_tokens))
-        running = sum(r or 0.0 for r in interval.running) / 2
+        if prompt > room:
+            # who finds another prompt in its first step gets what that one leaves, and needs half a step more
+            pieces += 0.5 * (1 - exp(-others / chunk))
+        tokens, seconds = min(prompt / pieces + others, room), took / pieces
         alone = 1 / (1 + self._clumps.excess) ** 2
-        return StepRow((max(running - 1, 0.0), tokens, resident, 1.0), seconds, alone)
+        # the mean over requests is wanted: where those that began together end together, many have waited for many
+        usual = count if self._mean_count is None else self._mean_count
+        self._mean_count = usual + _RATE_MEMORY * (count - usual)
+        return StepRow((decoding, tokens, resident, 1.0), seconds, alone * count / max(usual, 1.0))
 
 
 @dataclass(slots=True)
@@ -209,6 +223,32 @@ class _Clumps:
         """Others in the same interval as the mean request, beyond those of a Poisson stream; at least 0."""
         return max(self.variances / self.requests - 1, 0.0) if self.requests else 0.0
 
+    def companions(self, window_seconds: float, interval_seconds: float) -> float:
+        """How many of those others come within a window that is shorter than the interval.
+
+        All of them where a clump comes at once, the window's share of them where it is the rate that moves slowly:
+        what is between the two is not known, so the mean of both in logarithms.
+        """
+        return self.excess * sqrt(min(window_seconds / interval_seconds, 1.0))
+
+
+def window_seconds(interval: Interval, chunks_computed: float, chunk_seconds: float, latency: float) -> float:
+    """How long, in the mean, the requests have gathered that a request finds itself scheduled with [s].
+
+    Whoever arrives waits for the end of the step under way, with all that arrived since it began: Σd²/t over the
+    steps d of a time t (a step is met the more likely the longer it is; renewal theory), and nothing while the engine
+    idles. ``chunk_seconds`` is how long steps with prompt tokens take; the other ones follow from the number of steps,
+    and are no longer than the latency between tokens.
+    """
+    steps = interval.steps
+    if not steps:
+        return min(latency, chunk_seconds)
+    share = 1 - exp(-chunks_computed / steps)
+    other = max(interval.seconds / steps - share * chunk_seconds, 0.0) / (1 - share) if share < 1 else 0.0
+    other = min(other, latency)
+    squares = share * chunk_seconds**2 + (1 - share) * other**2
+    return min(steps * squares / interval.seconds, max(chunk_seconds, other))
+
 
 def computed_tokens(interval: Interval) -> float:
     """Prompt tokens computed in the interval; all of them where vLLM does not tell the cached ones."""
@@ -223,7 +263,7 @@ def uncached_prompt_tokens(interval: Interval) -> float:
     return interval.lengths_prompt_tokens * (1 - min(max(cached, 0.0), 1.0))
 
 
-def chunks(prompt_tokens: float, budget_tokens: int) -> float:
+def chunks(prompt_tokens: float, budget_tokens: float) -> float:
     """Steps that a prompt of such a mean length takes: of many prompts the last chunk is half full in the mean."""
     return 1.0 if prompt_tokens <= budget_tokens else prompt_tokens / budget_tokens + 0.5
 
