@@ -6,6 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from kvwatch.core.interval import Interval
+from kvwatch.facts import EngineSample, Settings
+
+_FULL_RATIO = 0.9
+"""Of seats, memory or budget in use, to be full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,18 @@ class Backlog:
         """End the spell."""
         self._since = None
         self._intervals.clear()
+
+    def is_full(self, sample: EngineSample, settings: Settings, budget_tokens: int) -> bool:
+        """Whether one of the limits is all but used up: memory, seats, or the tokens of a step in the spell so far.
+
+        What waits beside an engine with room for it waits for something else: a LoRA slot, a grammar, a KV transfer.
+        """
+        seats = settings.max_num_seqs
+        seated = seats is not None and (sample.running or 0.0) >= _FULL_RATIO * seats
+        steps = sum(i.steps or 0.0 for i in self._intervals)
+        tokens = sum((i.prompt_tokens_computed or 0.0) + (i.generation_tokens or 0.0) for i in self._intervals)
+        loaded = bool(steps) and tokens >= _FULL_RATIO * budget_tokens * steps
+        return seated or loaded or (sample.kv_usage_ratio or 0.0) >= _FULL_RATIO
 
     def get(self, settle_seconds: float) -> ObservedRate | None:
         """Observed μ; ``None`` unless the spell is long enough and enough requests finished in it."""

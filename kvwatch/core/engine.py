@@ -43,7 +43,6 @@ PRESCRIBE_REQUESTS = 100
 _PREEMPTIONS_WORTH_IT = 0.02
 """With fewer evictions for each request at full load there is nothing to gain."""
 _LONG_BACKLOG_LIFETIMES = 4.0
-_FULL_RATIO = 0.9
 _AHEAD_SECONDS = 60.0
 """Log lines farther in the future come from a clock that is not this one."""
 _TURNED_AWAY_SECONDS = 1.0
@@ -144,6 +143,8 @@ class EngineEstimator:
             self._congestion.clear()
         if reset or self._sample is None:
             self._since = at
+        if reset:
+            self._law.doubt()
         if reset or aborted:  # what a log told before the first scrape, or before a restart of ours, stays
             self._log.clear(at)
         if interval is not None and not aborted:
@@ -172,7 +173,7 @@ class EngineEstimator:
     def _learn_from_backlog(self, at: float, seconds: float) -> None:
         observed = self._observed() if self._backlog.active else None
         full = self._full_engine(at) if observed is not None else None
-        if observed is None or full is None or self._refresh.correction is None:
+        if observed is None or full is None or self._refresh.correction is None or not self._is_full:
             return
         load = full.closed_form().get(self._refresh.correction.limit)
         if load is not None:
@@ -295,16 +296,17 @@ class EngineEstimator:
         spans = self._lengths.spans()
         finished = sum(s.count for s in spans)
         lifetime = sum(s.output_tokens for s in spans) / finished * step.trimmed_mean if finished else 0.0
-        # the batch of a short backlog is not yet that of a full engine, unless memory or seats show that it is
-        return self._backlog.get(lifetime if self._is_full() else _LONG_BACKLOG_LIFETIMES * lifetime)
+        # the batch of a short backlog is not yet that of a full engine, unless a limit shows that it is
+        if self._is_full:
+            return self._backlog.get(lifetime)
+        told = self._sample is not None and self._sample.waiting_capacity is not None
+        # without the server's word for it, beside room in all limits, requests wait for something else than capacity
+        believed = told or self._settings.max_num_seqs is None
+        return self._backlog.get(_LONG_BACKLOG_LIFETIMES * lifetime) if believed else None
 
+    @property
     def _is_full(self) -> bool:
-        """Whether memory or seats are all but used up."""
-        sample, seats = self._sample, self._settings.max_num_seqs
-        if sample is None:
-            return False
-        seated = seats is not None and (sample.running or 0.0) >= _FULL_RATIO * seats
-        return seated or (sample.kv_usage_ratio or 0.0) >= _FULL_RATIO
+        return self._sample is not None and self._backlog.is_full(self._sample, self._settings, self._chunk_tokens)
 
     def estimates(self) -> Estimates | None:
         """Estimates up to the newest sample; ``None`` before the first."""

@@ -17,7 +17,7 @@ from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import EngineSample
 from kvwatch.queueing.demand import block_demand
 from kvwatch.queueing.length_mix import LengthLaws, bucket_variance, synthesize
-from kvwatch.stats.change import ChangeDetector
+from kvwatch.stats.change import ChangeDetector, change_point
 from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
@@ -29,6 +29,8 @@ _BUCKETS_COARSE = 1.25
 _MOST_CORRELATED = 0.9
 _TELLING_RATIO = 0.05
 """Sharing that would save less of the memory held cannot be told from noise; a prefix in the cache is then shared."""
+_REMEMBERED_INTERVALS = 400
+"""Intervals in which requests ended, among which the place of a change is sought."""
 _TARGET_REQUESTS = 1000
 """Requests after which a mean of g is sure to about 3%; more would only make it slower."""
 
@@ -69,7 +71,7 @@ class LengthMix:
         self._window = LengthWindow(window_seconds, min_requests=_TARGET_REQUESTS)
         self._shape = LengthShape()
         self._watch = (ChangeDetector(), ChangeDetector())
-        self._ends: deque[float] = deque(maxlen=4096)
+        self._means: deque[tuple[float, float, float]] = deque(maxlen=_REMEMBERED_INTERVALS)
         self._made: tuple[tuple[float, ...], Array, Array, Array] | None = None
         self.cut_at = float("-inf")
         """When the mix last changed [unix s]."""
@@ -80,20 +82,29 @@ class LengthMix:
         """Take an interval and the sample that ends it."""
         self._shape.update(sample, reset=False)
         self._window.update(interval, step_seconds, kv_tokens)
-        if interval.lengths_count:
-            self._ends.append(interval.end)
-            totals = (interval.lengths_prompt_tokens, interval.lengths_output_tokens)
-            changed = [w.update(t / interval.lengths_count) for w, t in zip(self._watch, totals, strict=True)]
-            if any(changed):
-                self._cut()
+        totals = (interval.lengths_prompt_tokens, interval.lengths_output_tokens)
+        changed = self._watch_lengths(interval.end, interval.lengths_count, totals)
+        if changed:
+            self._cut(changed)
 
-    def _cut(self) -> None:
-        """Keep only the intervals that the detector still takes for one population."""
-        kept = min(w.kept for w in self._watch)
-        if kept < len(self._ends):
-            self.cut_at = self._ends[len(self._ends) - kept]
+    def _watch_lengths(self, end: float, count: float, totals: tuple[float, float]) -> list[int]:
+        """Which of the mean lengths, prompts' (0) and outputs' (1), have changed with these requests."""
+        if not count:
+            return []
+        means = (totals[0] / count, totals[1] / count)
+        self._means.append((end, *means))
+        changed = [watch.update(mean) for watch, mean in zip(self._watch, means, strict=True)]
+        return [which for which, found in enumerate(changed) if found]
+
+    def _cut(self, changed: list[int]) -> None:
+        """Forget the intervals before the change."""
+        first = max(change_point([means[1 + which] for means in self._means]) for which in changed)
+        if first:
+            self.cut_at = self._means[first][0]
             self._window.cut(self.cut_at)
             self._shape.clear()
+            for _ in range(first):
+                self._means.popleft()
 
     def clear(self, sample: EngineSample, *, keep: bool = False) -> None:
         """The counters were reset, or requests were aborted in a mass: start anew from this sample.
@@ -117,6 +128,9 @@ class LengthMix:
             raise TypeError("the mix must be an object")
         self._window.restore(state["spans"])
         self._shape.restore(state["shape"])
+        # a mix that changed meanwhile is found by holding the first intervals against what was restored
+        for span in self._window.spans():
+            self._watch_lengths(span.end, span.count, (span.prompt_tokens, span.output_tokens))
 
     def demand(self, block_tokens: int, chunk_tokens: int) -> DemandEstimates:
         """What the metrics alone say of the demand over the stationary window."""

@@ -50,6 +50,7 @@ class StepLawMemory:
         self._residuals, self._prefill_residuals = _Residuals(), _Residuals()
         self._change = ChangeDetector(1e-4)
         self._faded_at: float | None = None
+        self._doubted = 0
 
     def update(
         self,
@@ -144,7 +145,11 @@ class StepLawMemory:
 
     def _watch(self, row: StepRow) -> None:
         """Rescale the law when steps take another time than the law says, and did not before, for good."""
-        if self._fit is None or self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
+        if self._fit is None:
+            return
+        if self._doubted:
+            self._doubted -= 1
+        elif self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
             return  # at a load not seen before it is the law that may be wrong
         misfit = log(row.seconds / self._fit.seconds(row.composition))
         self._misfits.append(misfit)
@@ -161,9 +166,19 @@ class StepLawMemory:
             self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
             self._residuals = _Residuals()
             self._misfits.clear()
+            self._doubted = 0
             self._change = ChangeDetector(1e-4)
             self._rows = 0
             self.refit()
+
+    def doubt(self) -> None:
+        """The server is a new process, or what is known comes from a file: its hardware may be another one.
+
+        The first rows are then held against the law as if it had been right until now, whatever the load.
+        """
+        self._doubted = 2 * _RECENT
+        self._misfits.clear()
+        self._misfits.extend([0.0] * 2 * _RECENT)
 
     def _fade(self, at: float) -> None:
         """Forget slowly what is not seen again, the time without a server or a watcher included."""
@@ -200,6 +215,7 @@ class StepLawMemory:
         self._faded_at = at
         self._early.clear()
         self.refit()
+        self.doubt()
         self._rows = round(self._fit.weight) if self._fit is not None else 0
 
 

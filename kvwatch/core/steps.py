@@ -12,6 +12,7 @@ _IDLE_FACTOR = 1.15
 """A cadence this much above the inter-token latency means that the engine was idle in between."""
 _PARALLEL_FACTOR = 1.5
 """A cadence this much below it, without preemptions, means micro-batches (pipeline) or steps counted twice."""
+_PARALLEL_MEMORY, _JUDGED_ENOUGH = 0.02, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class StepTimes:
         self._trim = trim
         self._kept: deque[tuple[float, float, float]] = deque(maxlen=max_intervals)
         self._parallel = 0.0
+        self._judged = 0
 
     def update(self, interval: Interval) -> float | None:
         """Take an interval; its mean step time [s], or ``None`` if the engine was not seen to step in it."""
@@ -58,8 +60,12 @@ class StepTimes:
         if latency is None:
             return cadence if busy else None
         if busy and not interval.preemptions:
-            self._parallel = 0.98 * self._parallel + 0.02 * (latency > _PARALLEL_FACTOR * cadence)
-        if not busy or cadence > _IDLE_FACTOR * latency or self._parallel > 0.5:
+            self._judged += 1
+            # the first ones count alike: before the law is first fitted it must be known what a step is
+            memory = max(_PARALLEL_MEMORY, 1 / self._judged)
+            self._parallel += memory * ((latency > _PARALLEL_FACTOR * cadence) - self._parallel)
+        parallel = self._judged >= _JUDGED_ENOUGH and self._parallel > 0.5
+        if not busy or cadence > _IDLE_FACTOR * latency or parallel:
             return latency
         return cadence
 

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from river.drift import ADWIN
+
+_LEAST_AFTER = 3
+
+
+def change_point(values: Sequence[float]) -> int:
+    """Index of the first value after the likeliest single change of the mean: the largest CUSUM (Page, 1954).
+
+    ADWIN finds soon that there was a change, but not where: it drops its oldest values until it can no longer be sure.
+    """
+    x = np.asarray(values, dtype=float)
+    if len(x) <= _LEAST_AFTER:
+        return 0
+    before = np.arange(1, len(x) - _LEAST_AFTER + 1)
+    sums = np.cumsum(x)[: len(before)]
+    apart = np.abs(sums / before - x.mean()) * np.sqrt(before * len(x) / (len(x) - before))
+    return int(np.argmax(apart)) + 1
 
 
 class ChangeDetector:
@@ -15,8 +34,3 @@ class ChangeDetector:
         """Take a value; whether a change was found with it."""
         self._adwin.update(value)  # type: ignore[no-untyped-call]
         return bool(self._adwin.drift_detected)
-
-    @property
-    def kept(self) -> int:
-        """How many of the newest values are of one mean."""
-        return int(self._adwin.width)

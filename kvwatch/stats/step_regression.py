@@ -30,6 +30,7 @@ _SIZE = 7
 _CELL_WEIGHT = 120.0
 """Intervals that a cell remembers."""
 _LEAST_CELL_WEIGHT = 0.01
+_HIGHEST_LEVEL = 64
 _PLAIN_ROUNDS, _ROUNDS = 3, 6
 """Fits, each weighted by the one before; the last ones distrust cells that do not fit in with the others."""
 _SETTLED_RATIO = 1e-4
@@ -64,7 +65,7 @@ class LawFit:
     """Coefficients (b0 [s], b1 [s], b2 [s/token], b3 [s/token]), and bp [s], the base of steps with prompt tokens.
 
     ``covariance`` is of (b0, bp, b1, b2, b3), ``residual_ratio`` the residual's relative sd, ``largest`` the longest
-    step time that the fit has seen [s], ``weight`` its intervals, ``seen`` the largest n, p and K of load levels seen
+    mean step time of such levels [s], ``weight`` its intervals, ``seen`` the largest n, p and K of load levels seen
     more than in passing.
     """
 
@@ -139,14 +140,12 @@ class StepRegression:
 
     def __init__(self) -> None:
         self._cells: dict[tuple[int, int], _Cell] = {}
-        self._largest = 0.0
 
     def update(self, composition: Sequence[float], seconds: float, weight: float = 1.0) -> None:
         """Take an interval's mean (n, p, K, φ) and its mean step time [s]."""
         n, p, k, share = composition
         cell = self._cells.setdefault(_cell_of(composition), _Cell())
         cell.add(np.array([1.0, share, n, p, n * share, k, seconds]), weight)
-        self._largest = max(self._largest, seconds)
 
     def known_weight(self, composition: Sequence[float]) -> float:
         """Intervals remembered at a load like this one."""
@@ -167,7 +166,6 @@ class StepRegression:
             cell.scale_time(factor)
             cell.sums *= keep_ratio
             cell.weight *= keep_ratio
-        self._largest *= factor
 
     def fade(self, ratio: float) -> None:
         """Keep this share of every cell's weight, and drop cells of which next to nothing is left."""
@@ -180,7 +178,6 @@ class StepRegression:
     def clear(self) -> None:
         """Forget everything."""
         self._cells.clear()
-        self._largest = 0.0
 
     def fit(self, full_load: Sequence[float]) -> LawFit | None:
         """The law, with the prior stated at the composition ``full_load``; ``None`` with under 5 intervals."""
@@ -210,19 +207,18 @@ class StepRegression:
             shape = _regressors(_hidden(base, float(theta[1])))
         covariance = np.linalg.inv(gram / (noise * _CORRELATION) + precision)
         b0, bp, b1, b2, b3 = (float(c) for c in theta)
-        seen = _seen(means, weights)
-        return LawFit((b0, b1, b2, b3), bp, covariance, sqrt(noise), self._largest, weight, seen)
+        seen, largest = _seen(means, weights)
+        return LawFit((b0, b1, b2, b3), bp, covariance, sqrt(noise), largest, weight, seen)
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers and lists."""
         cells = [[*key, cell.weight, cell.sums[np.triu_indices(_SIZE)].tolist()] for key, cell in self._cells.items()]
-        return {"largest": self._largest, "cells": cells}
+        return {"cells": cells}
 
     @classmethod
     def load(cls, state: dict[str, object]) -> StepRegression:
         """The inverse of :meth:`dump`. Raises ValueError, KeyError or TypeError for a state that cannot be one."""
         self = cls()
-        self._largest = _finite(state["largest"])
         cells = state["cells"]
         if not isinstance(cells, list) or len(cells) > 2000:
             raise ValueError("cells must be a list of at most 2000")
@@ -232,7 +228,9 @@ class StepRegression:
             upper = np.zeros((_SIZE, _SIZE))
             upper[np.triu_indices(_SIZE)] = [_finite(v) for v in flat]
             cell.sums = upper + upper.T - np.diag(np.diag(upper))
-            self._cells[int(n), int(p)] = cell
+            if not all(isinstance(level, int) and 0 <= level <= _HIGHEST_LEVEL for level in (n, p)):
+                raise ValueError(f"({n}, {p}) is no load level")
+            self._cells[n, p] = cell
         return self
 
 
@@ -243,10 +241,11 @@ def _finite(value: object) -> float:
     return number
 
 
-def _seen(means: Array, weights: Array) -> tuple[float, float, float]:
+def _seen(means: Array, weights: Array) -> tuple[tuple[float, float, float], float]:
+    """The largest n, p and K, and the longest mean step, of load levels seen more than in passing."""
     common = means[weights >= min(_COMMON_INTERVALS, float(weights.max()))]
-    n, p, _, k = common[:, 2:6].max(axis=0)
-    return float(n), float(p), float(k)
+    n, p, _, k, seconds = (float(largest) for largest in common[:, 2:7].max(axis=0))
+    return (n, p, k), seconds
 
 
 def _trust(misfits: Array, weights: Array) -> Array:
