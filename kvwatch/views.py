@@ -105,6 +105,8 @@ class TargetView:
     """``prefill`` or ``decode`` where these are apart."""
     withheld: tuple[str, ...] = ()
     """Model names of the engines whose estimates are withheld because they are stale."""
+    unviewed: tuple[str, ...] = ()
+    """Model names of the fresh engines whose first estimates have not had their turn to be made."""
     estimates_age_seconds: float | None = None
     """Time since the engines' estimates were put together; with many targets that is done in turn."""
 

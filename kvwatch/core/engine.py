@@ -20,6 +20,7 @@ from kvwatch.core.mix import LengthMix, Mix
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pauses import Pauses
 from kvwatch.core.prescription import ModelResult, ModelRun, Prescriber, Prescription
+from kvwatch.core.progress import Progress
 from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_log import RequestLog
@@ -31,11 +32,9 @@ from kvwatch.core.tenants import TenantUses
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
 from kvwatch.stats.trend import Trend
 
-_STEP_WINDOW_SECONDS = 60.0
-_QUEUE_WINDOW_SECONDS = 120.0
-_BACKLOG_WINDOW_SECONDS = 60.0
+_STEP_WINDOW_SECONDS, _BACKLOG_WINDOW_SECONDS = 60.0, 60.0
+_QUEUE_WINDOW_SECONDS, _WAVE_WINDOW_SECONDS = 120.0, 300.0
 _LEARN_EVERY_SECONDS = 10.0
-_WAVE_WINDOW_SECONDS = 300.0
 _PRESCRIBE_SECONDS = 60.0
 """A search costs a second or more of CPU."""
 PRESCRIBE_REQUESTS = 100
@@ -110,6 +109,7 @@ class EngineEstimator:
         )
         self._prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._largest = LargestRequest()
+        self.progress = Progress()
         self._queue = QueueTrend(options.span_seconds(_QUEUE_WINDOW_SECONDS, 12))
         self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, 4))
         self._capacity: KvCapacity | None = None
@@ -132,6 +132,7 @@ class EngineEstimator:
         interval, reset = self._reader.read(at, sample)
         aborted = self._arrivals.update(at, sample, interval, reset)
         self._largest.update(at, sample, interval)
+        self.progress.update(at, sample)
         if sample.running is not None and sample.waiting is not None:
             self._pauses.update(at, sample.running + sample.waiting)
         if reset or aborted or self._sample is None:

@@ -23,6 +23,8 @@ _DISAGGREGATED = ("prefill", "decode")
 _SURE_DEVIATIONS = 3.0
 _MOST_GROWTH = 2.0
 """A trend is followed to no more than this times the arrival rate now."""
+_LEAST_NEED = 0.01
+"""Replicas needed for requests that are inside while none arrives: more than 0, so one."""
 _INTERVAL_DEVIATIONS = 3.29
 """Width of a 90% interval in standard deviations."""
 
@@ -54,14 +56,17 @@ class FleetModel:
         )
         engines: dict[PoolKey, list[EngineView]] = defaultdict(list)
         stale: dict[PoolKey, int] = defaultdict(int)
+        unviewed: dict[PoolKey, int] = defaultdict(int)
         for target in targets:
             for engine in target.engines:
                 engines[engine.model_name, target.role].append(engine)
             for model_name in target.withheld:
                 stale[model_name, target.role] += 1
-        keys = sorted(engines.keys() | stale.keys())
+            for model_name in target.unviewed:
+                unviewed[model_name, target.role] += 1
+        keys = sorted(engines.keys() | stale.keys() | unviewed.keys())
         self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in keys}
-        views = [self._view(now, key, engines[key], stale[key], unseen) for key in keys]
+        views = [self._view(now, key, engines[key], (stale[key], unviewed[key]), unseen) for key in keys]
         return tuple(_with_roles(views))
 
     def dump(self) -> dict[str, dict[str, list[float]]]:
@@ -90,21 +95,31 @@ class FleetModel:
             sizing.restore(*self._restored.pop(key), now)
         return _Pool(PoolArrivals(self._options.windows_seconds), sizing)
 
-    def _view(self, now: float, key: PoolKey, engines: list[EngineView], stale: int, unseen: bool) -> ModelView:
-        pool = self._pools[key]
+    def _view(
+        self, now: float, key: PoolKey, engines: list[EngineView], hidden: tuple[int, int], unseen: bool
+    ) -> ModelView:
+        """One pool; ``hidden`` are the numbers of its engines that are stale, and that have not been viewed yet."""
+        pool, (stale, unviewed) = self._pools[key], hidden
         serving = [e for e in engines if e.arrival_rate]
         starting = [e for e in engines if not e.arrival_rate and self._is_young(e)]
         flow = pool.arrivals.update(now, [_serving(e) for e in serving])
         rates = [e.service_rate for e in engines if e.service_rate]
         mean = sum(rates) / len(rates) if rates else None
+        waiting = sum(e.queue_length or 0.0 for e in engines)
+        inside = waiting + sum(e.running_requests or 0.0 for e in engines)
         utilization, hottest = _utilization(engines)
         need = None
         if flow is not None and (mean is not None or flow.rate == 0):
             planned = self._planned(flow.rate, serving) if flow.settled else flow.rate
             per_replica = len(engines) / len({e.target for e in engines}) if engines else 1.0
             capacity = (mean or 1.0) * per_replica * self._options.target_utilization
-            need = Need(planned / capacity, flow.deviation / flow.rate if flow.rate else 0.0)
-        complete = not (stale or starting or unseen) and need is not None
+            replicas = max(planned / capacity, _LEAST_NEED if inside else 0.0)
+            if waiting >= max(inside - waiting, 1.0):
+                # what waits is no smaller a need for having arrived before the window
+                replicas = max(replicas, pool.sizing.required or 0.0)
+            need = Need(replicas, flow.deviation / flow.rate if flow.rate else 0.0)
+        silent = any(_is_silent(e) for e in engines)
+        complete = not (stale or unviewed or starting or unseen or silent) and need is not None
         return ModelView(
             model_name=key[0],
             role=key[1],
@@ -116,7 +131,7 @@ class FleetModel:
             model_imbalance_ratio=hottest / utilization if utilization and hottest is not None else None,
             model_engines={
                 "serving": float(len(engines) - len(starting)),
-                "starting": float(len(starting)),
+                "starting": float(len(starting) + unviewed),
                 "stale": float(stale),
             },
         )
@@ -139,6 +154,13 @@ class FleetModel:
         # a mean over a window is what λ was half a window ago
         ahead = max(self._options.windows_seconds.values()) / 2 + self._options.scale_up_seconds
         return min(rate + slope * ahead, _MOST_GROWTH * rate)
+
+
+def _is_silent(engine: EngineView) -> bool:
+    """Whether it has traffic that cannot be counted just now, as after requests have vanished in a mass."""
+    return not engine.arrival_rate and any(
+        not v.valid and v.reason == "aborts" for name, v in engine.estimate_valid.items() if "arrival_rate" in name
+    )
 
 
 def _serving(engine: EngineView) -> Serving:

@@ -31,25 +31,36 @@ class Sizing:
         self._calm_seconds = calm_seconds
         self._required: float | None = None
         self._complete_at = float("-inf")
+        self._asked_at = float("inf")
         self._enough: tuple[float, float] | None = None
         """(since when a smaller number has been enough, the largest of those)."""
 
     def update(self, now: float, need: Need | None, *, complete: bool) -> float | None:
         """The number at ``now``; ``complete`` where every engine that may have traffic is known.
 
-        While it is not, the number may rise and does not fall; after the hold it is ``None`` where it would.
+        While it is not, the number may rise and does not fall; after the hold it is ``None`` where it would, and the
+        first number is what those need that are known.
         """
         wanted = float(ceil(need.replicas - _ROUNDING)) if need is not None else None
         if complete and need is not None:
             self._complete_at = now
             return self._follow(now, need)
         self._enough = None
+        self._asked_at = min(self._asked_at, now)
+        if self._required is None and wanted is not None and now - self._asked_at > self._hold_seconds:
+            # one replica that never gets ready must not keep the number away from all others
+            self._required, self._complete_at = wanted, now
         if self._required is None:
             return None
         if wanted is not None and wanted >= self._required:
             self._required = wanted
             return wanted
         return self._required if now - self._complete_at <= self._hold_seconds else None
+
+    @property
+    def required(self) -> float | None:
+        """The last number."""
+        return self._required
 
     def dump(self) -> tuple[float, float] | None:
         """The last number and when all was known last [unix s], to be kept over a restart; ``None`` without one."""

@@ -162,18 +162,25 @@ class Target:
         """
         last = self._last_good
         made_at = self._kept_at if kept else now
+        engines = tuple(self._kept_views(now) if kept else self._made_views(now))
         return TargetView(
             target=self.name,
             up=last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds,
             scrape_age_seconds=now - last.at if last is not None else None,
             scrape_duration_seconds=last.duration_seconds if last is not None else None,
-            engines=tuple(self._kept_views(now) if kept else self._made_views(now)),
+            engines=engines,
             problem=self._problem(now),
             log_lines_unattributed=self.unattributed,
             role=self.role,
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_withheld(engine, now)),
+            unviewed=self._unviewed(now) if kept else (),
             estimates_age_seconds=now - made_at if made_at > 0 else None,
         )
+
+    def _unviewed(self, now: float) -> tuple[str, ...]:
+        viewed = {(view.model_name, view.engine) for view in self._kept}
+        fresh = (key for key, engine in self._engines.items() if not self._is_stale(engine, now))
+        return tuple(key.model_name for key in fresh if (key.model_name, key.engine) not in viewed)
 
     def keep_views(self, now: float) -> bool:
         """Make the engines' views now, for :meth:`view` to take.
@@ -201,7 +208,7 @@ class Target:
         return views
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
-        return now - engine.last_at > self._options.stale_after_seconds
+        return now - engine.last_at > self._options.stale_after_seconds or engine.progress.stalled
 
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
@@ -214,4 +221,7 @@ class Target:
             return "not scraped yet"
         if now - self._last_good.at > self._options.stale_after_seconds:
             return "stale"
+        stalled = [key.engine for key, engine in self._engines.items() if engine.progress.stalled]
+        if stalled:
+            return f"engine {', '.join(stalled)} has requests inside, but no counter has moved for a minute"
         return "" if self._last_good.engines else "the server exports no vllm metrics"

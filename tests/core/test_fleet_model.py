@@ -17,6 +17,7 @@ from kvwatch.core.sizing import Need, Sizing
 from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
 from kvwatch.views import EngineView, ModelView, TargetView
+from tests.core.synthetic import SEATS_KNOWN, START, SyntheticEngine, poisson
 
 OPTIONS = CoreOptions(scale_up_seconds=240)
 
@@ -332,6 +333,28 @@ def test_a_view_is_made_once_for_each_scrape_and_none_before_the_first() -> None
         for target in range(5, 50):
             fleet.observe(str(target), Scrape(now, (sample,)))
         assert sum(fleet.keep_views(now) for _ in range(200)) == due
+
+
+def test_until_every_engine_has_been_viewed_once_there_is_no_number_of_replicas() -> None:
+    """With many targets views come one by one: those without their turn are starting, not absent from the traffic."""
+    fleet, watches = Fleet(OPTIONS), []
+    for target in range(20):
+        watches.append(SyntheticEngine(poisson(3, 200, seed=target)))
+        fleet.add(str(target), SEATS_KNOWN)
+    for second in range(1, 181):
+        for target, engine in enumerate(watches):
+            engine.advance(START + second)
+            fleet.observe(str(target), Scrape(START + second, (engine.sample(),)))
+    now = START + 180.5
+    for turn in range(1, 20):
+        assert fleet.keep_views(now)
+        (model,) = fleet.view(now).models
+        assert model.replicas_required is None
+        assert model.model_engines == {"serving": float(turn), "starting": 20.0 - turn, "stale": 0.0}
+    assert fleet.keep_views(now)
+    (model,) = fleet.view(now).models
+    assert model.replicas_required is not None
+    assert model.model_engines["serving"] == 20
 
 
 def test_of_many_targets_a_few_are_looked_at_for_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

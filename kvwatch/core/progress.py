@@ -1,0 +1,41 @@
+"""Does an engine with requests inside still get on? A hung one answers its metrics for ever, with no arrivals."""
+
+from __future__ import annotations
+
+from kvwatch.facts import EngineSample
+
+_LONGEST_STILL_SECONDS, _STILL_SCRAPES = 60.0, 3
+"""No step takes a minute; with rare scrapes it takes some that all say the same."""
+
+
+class Progress:
+    """Watches whether any of the counters that work moves has moved."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float | None, ...] | None = None
+        self._since = float("-inf")
+        self._scrapes = 0
+        self._at = float("-inf")
+
+    def update(self, at: float, sample: EngineSample) -> None:
+        """Take a sample of an engine at ``at`` [unix s]."""
+        counters = (
+            sample.steps,
+            sample.generation_tokens,
+            sample.prompt_tokens,
+            sample.finished,
+            sample.preemptions,
+            sample.inter_token_count,
+        )
+        waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
+        inside = (sample.running or 0.0) + (waiting or 0.0)
+        self._at = at
+        if not inside or counters != self._last or all(c is None for c in counters):
+            self._last, self._since, self._scrapes = counters, at, 0
+        else:
+            self._scrapes += 1
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing has moved for a minute while requests were inside."""
+        return self._scrapes >= _STILL_SCRAPES and self._at - self._since >= _LONGEST_STILL_SECONDS
