@@ -100,6 +100,19 @@ def test_a_fleet_is_scaled_by_its_own_number_and_sidecars_by_the_recorded_one(he
     assert own.startswith("max(kvwatch_replicas_required{")
 
 
+def test_a_fallback_is_there_only_where_keda_must_know_it(helm: Helm) -> None:
+    """KEDA before 2.17 drops its behaviour and scales to one: from one replica on there is none, and zero says so."""
+    for name in ("fleet-keda", "fleet-shards", "sidecar-keda"):
+        assert "fallback" not in one(helm.template(named(name)), "ScaledObject")["spec"]
+    values = yaml.safe_load(named("sidecar-zero").read_text(encoding="utf-8"))
+    kept = {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+    assert one(helm.template(values), "ScaledObject")["spec"]["fallback"] == kept
+    assert "KEDA 2.17 or later" in helm.try_template(values).stdout
+    own = {"failureThreshold": 5, "replicas": 4}
+    values["autoscaling"]["keda"]["fallback"] = own
+    assert one(helm.template(values), "ScaledObject")["spec"]["fallback"] == own
+
+
 @pytest.mark.prometheus
 @pytest.mark.parametrize(
     ("replicas", "recorded", "plain", "value"),

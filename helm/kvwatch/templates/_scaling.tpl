@@ -55,6 +55,13 @@ models.#(model_name=={{ quote .modelName }}).replicas_required
 {{- end -}}
 {{- end -}}
 
+{{/* What KEDA does while the metric is missing, as JSON. From one replica on nothing is best: its HPA then has no value, and
+leaves the replicas as they are. To zero KEDA scales by itself, and a trigger that fails must not. */}}
+{{- define "kvwatch.fallback" -}}
+{{- $keep := dict "failureThreshold" 3 "replicas" 1 "behavior" "currentReplicasIfHigher" -}}
+{{- default (lt (int .Values.autoscaling.minReplicas) 1 | ternary $keep dict) .Values.autoscaling.keda.fallback | toJson -}}
+{{- end -}}
+
 {{/* How fast to scale. The number of replicas falls only when less has been enough for a while; a second wait of that length
 costs GPUs and saves no request. */}}
 {{- define "kvwatch.behavior" -}}
