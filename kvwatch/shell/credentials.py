@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
 MAX_SECRET_BYTES = 64 * 1024
+_KEPT_CONTEXTS = 64
 T = TypeVar("T")
 
 
@@ -54,7 +56,6 @@ class Authenticator:
         self._credentials = credentials
         self._https = https
         self._header: _Cached[str] = _Cached()
-        self._tls: _Cached[ssl.SSLContext] = _Cached()
 
     def headers(self) -> dict[str, str]:
         """The Authorization header, or nothing.
@@ -81,9 +82,7 @@ class Authenticator:
         if not self._https or not (c.ca_file or c.cert_file or c.insecure_skip_verify):
             return True
         files = [path for path in (c.ca_file, c.cert_file, c.key_file) if path is not None]
-        stamp = [_stamp(path) for path in files]
-        context = self._tls.get(stamp)
-        return context if context is not None else self._tls.put(stamp, self._make_context())
+        return _context(c.ca_file, c.cert_file, c.key_file, c.insecure_skip_verify, tuple(map(_stamp, files)))
 
     def _make_header(self, secret: str) -> str:
         if self._credentials.bearer_token_file:
@@ -91,19 +90,23 @@ class Authenticator:
         pair = f"{self._credentials.username}:{secret}".encode()
         return "Basic " + base64.b64encode(pair).decode("ascii")
 
-    def _make_context(self) -> ssl.SSLContext:
-        c = self._credentials
-        try:
-            context = ssl.create_default_context(cafile=c.ca_file)
-            if c.cert_file:
-                context.load_cert_chain(c.cert_file, c.key_file)
-        except (OSError, ssl.SSLError) as error:
-            names = ", ".join(str(path) for path in (c.ca_file, c.cert_file, c.key_file) if path)
-            raise CredentialsError(f"cannot use {names}: {error.strerror or error}") from None
-        if c.insecure_skip_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+
+@lru_cache(maxsize=_KEPT_CONTEXTS)
+def _context(
+    ca_file: Path | None, cert_file: Path | None, key_file: Path | None, insecure_skip_verify: bool, _stamps: object
+) -> ssl.SSLContext:
+    """The TLS settings of all targets with these files as they are now: to make them takes tens of milliseconds."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if cert_file:
+            context.load_cert_chain(cert_file, key_file)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(str(path) for path in (ca_file, cert_file, key_file) if path)
+        raise CredentialsError(f"cannot use {names}: {error.strerror or error}") from None
+    if insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _stamp(path: Path) -> tuple[str, int, int, int]:

@@ -87,3 +87,10 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path) -> None:
     token.write_text("hunter3")
     os.utime(token, ns=(1, 1))
     assert authenticator.headers() == {"Authorization": "Bearer hunter3"}
+
+
+def test_targets_with_the_same_certificates_share_their_settings() -> None:
+    """To make them takes tens of milliseconds of the event loop, and most of a megabyte, for each of a thousand."""
+    one, other = (Authenticator(Credentials(insecure_skip_verify=True), https=True).tls() for _ in range(2))
+    assert one is other
+    assert Authenticator(Credentials(), https=True).tls() is True
