@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,53 @@ def test_the_number_does_not_fall_because_something_is_not_known(tmp_path: Path,
             else:
                 scrapes[place] |= {f'up{{job="kvwatch", instance="{lost}"}}': 0.0}
     check(tmp_path, scrapes, [held(at, 4.0) for at in range(600, 1800, STEP_SECONDS)])
+
+
+def test_engines_that_are_up_and_not_counted_yet_keep_the_number_up(tmp_path: Path) -> None:
+    """Six of eight answer, and for twelve minutes have no numbers: theirs is most of the traffic."""
+    courses = [replica(f"pod-{n}", lambda _: 5.0) for n in range(8)]
+    scrapes = scrapes_of(courses, 2400)
+    for place in range(900 // STEP_SECONDS, 1620 // STEP_SECONDS):
+        for number in range(6):
+            mute = TargetView(f"pod-{number}", True, 0.5, 0.01)
+            own = f'instance="pod-{number}"'
+            scrapes[place] = {k: v for k, v in scrapes[place].items() if own not in k} | sidecar_samples(mute)
+    check(tmp_path, scrapes, [held(at, 7.0) for at in range(600, 2400, STEP_SECONDS)])
+
+
+def laden(course: Course, begin: float, running: float, waiting: float) -> Course:
+    """The same server, in which from ``begin`` [s] on so many requests run and wait."""
+
+    def at(now: float) -> TargetView | None:
+        view = course(now)
+        if view is None or now < begin:
+            return view
+        (inside,) = view.engines
+        return replace(view, engines=(replace(inside, running_requests=running, queue_length=waiting),))
+
+    return at
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "needed"),
+    [(16.0, 500.0, 2.0), (0.0, 1.0, 1.0), (9.0, 0.0, 1.0), (0.0, 0.0, 0.0)],
+    ids=["a backlog", "one that waits", "long generations", "nothing"],
+)
+def test_what_is_inside_is_need(tmp_path: Path, running: float, waiting: float, needed: float) -> None:
+    """Nothing arrives after 900 s. What waits is worked off in five minutes, and no work is left without a server.
+
+    2000 requests in 300 s are 6.7 requests/s, which one server at 8 × 0.8 does not do. Zero is no negative zero.
+    """
+    courses = [
+        laden(replica(f"pod-{n}", lambda now: 7.0 if now < 900 else 0.0), 900, running, waiting) for n in range(4)
+    ]
+    expected = [held(at, 5.0) for at in range(600, 900, 60)]
+    expected += [held(at, needed) for at in range(1800, 2700, 60)]
+    if needed == 0:
+        expected.append(
+            expectation("1 / model:kvwatch_replicas_required:hold5m > 0", 2400, ('{model_name="llama"}', math.inf))
+        )
+    check(tmp_path, scrapes_of(courses, 2700), expected)
 
 
 def together(*views: TargetView) -> dict[str, float]:
