@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerts.courses import engine, judge, series
+from tests.alerts.courses import Course, engine, judge, series
 
 pytestmark = pytest.mark.prometheus
 
@@ -104,6 +104,49 @@ def test_a_scrape_that_fails_in_an_overload_is_no_second_page(tmp_path: Path) ->
     load[15], load[20:22] = None, [None, None]
     up = target_up(*(float(at is not None) for at in load))
     judge(tmp_path, [*engine(load, [30.0] * 25), up], {"14m": PAGES, "16m": PAGES, "22m": PAGES, "24m": PAGES})
+
+
+def seen(target: str, load: Course, **labels: str) -> list[dict[str, str]]:
+    """An engine, and whether its server answers; it does not where the load is None."""
+    up = [float(at is not None) for at in load]
+    return [
+        *engine(load, target=target, **labels),
+        series("kvwatch_target_up", {"instance": "k", "job": "kvwatch", "target": target}, up),
+    ]
+
+
+def test_an_engine_that_crashes_for_ever_does_not_keep_a_page_alive(tmp_path: Path) -> None:
+    """One of three, three minutes up and three down; the model is close to its limit for a while, and then has room."""
+    load = [0.5] * 30 + [0.5 + 0.6 * i / 45 for i in range(35)] + [0.5] * 175
+    loop = [at if i % 6 < 3 else None for i, at in enumerate(load)]
+    given = [*seen("a", load), *seen("b", load), *seen("c", loop, reason="restart")]
+    over = dict.fromkeys(["100m", "110m", "2h", "2h30m", "3h", "3h25m"], "Rollout RolloutLasts")
+    judge(tmp_path, given, {"65m": "Blind Rollout RolloutLasts SaturationApproaching"} | over)
+
+
+@pytest.mark.parametrize("rest", ["bcdefghij", "bc"])
+def test_who_was_gone_before_a_page_is_no_part_of_it(tmp_path: Path, rest: str) -> None:
+    """One crashes and stays away; later the others come close to their limit, and then have room again."""
+    load = [0.6] * 20 + [0.6 + 0.35 * i / 25 for i in range(25)] + [0.5] * 30
+    given = [s for target in rest for s in seen(target, load)] + seen("a", load[:20] + [None] * 55)
+    ticket = dict.fromkeys(["35m", "56m", "1h", "1h10m"], "TargetDown")
+    judge(tmp_path, given, {"40m": "TargetDown SaturationApproaching"} | ticket)
+
+
+@pytest.mark.parametrize(("gone", "word"), [("j", ""), ("ij", " Blind")])
+def test_a_tenth_that_goes_out_of_sight_is_a_ticket_and_a_fifth_a_page(tmp_path: Path, gone: str, word: str) -> None:
+    """The rest of the model says how it is."""
+    load = [1.2] * 40 + [0.5] * 20
+    given = [s for at in "abcdefghij" for s in seen(at, load[:35] + [None] * 25 if at in gone else load)]
+    judge(tmp_path, given, {"56m": f"TargetDown{word}"})
+
+
+def test_a_model_that_goes_on_under_another_name_is_in_sight(tmp_path: Path) -> None:
+    """Its server is restarted in an overload and answers for a new name: that is one page, the new one."""
+    old, new = [1.2] * 20 + [None] * 40, [None] * 22 + [1.2] * 38
+    up = target_up(*(float(i not in (20, 21)) for i in range(60)))
+    given = [*engine(old, [30.0] * 60), *engine(new, [0.0] * 22 + [30.0] * 38, model_name="n"), up]
+    judge(tmp_path, given, {"19m": PAGES, "24m": PAGES, "34m": PAGES, "45m": PAGES})
 
 
 def test_a_server_that_does_not_answer_makes_a_ticket_only(tmp_path: Path) -> None:

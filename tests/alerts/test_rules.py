@@ -29,7 +29,7 @@ ALERT_RULES = {rule["alert"]: rule for rule in ALL if "alert" in rule}
 RECORDED = {rule["record"] for rule in ALL if "record" in rule}
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 QUERIES = re.compile(r"```promql\n(.*?)```", re.DOTALL)
-NAME = re.compile(r"\b((?:(?:model|fleet):)?kvwatch_[a-z0-9_]+(?::[a-z0-9_]+)?)")
+NAME = re.compile(r"\b((?:(?:engine|model|fleet):)?kvwatch_[a-z0-9_]+(?::[a-z0-9_]+)?)")
 
 needs_promtool = pytest.mark.prometheus
 
@@ -114,7 +114,7 @@ def test_what_is_recorded_is_named_by_level_metric_and_operation() -> None:
     text = (ROOT / "docs" / "alerts.md").read_text()
     for name in RECORDED:
         level, metric, operation = name.split(":")
-        assert level in {"model", "fleet"}
+        assert level in {"engine", "model", "fleet"}
         assert metric in BY_NAME or metric == "kvwatch_engines", name
         assert operation
         assert f"`{name}`" in text, f"{name} is not in docs/alerts.md"
