@@ -165,7 +165,7 @@ class Target:
         engines = tuple(self._kept_views(now) if kept else self._made_views(now))
         return TargetView(
             target=self.name,
-            up=last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds,
+            up=self._is_up(now),
             scrape_age_seconds=now - last.at if last is not None else None,
             scrape_duration_seconds=last.duration_seconds if last is not None else None,
             engines=engines,
@@ -176,6 +176,12 @@ class Target:
             unviewed=self._unviewed(now) if kept else (),
             estimates_age_seconds=now - made_at if made_at > 0 else None,
         )
+
+    def _is_up(self, now: float) -> bool:
+        """Whether it answers, and not only with engines that are hung."""
+        last = self._last_good
+        fresh = last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds
+        return fresh and not (self._engines and all(e.progress.stalled for e in self._engines.values()))
 
     def _unviewed(self, now: float) -> tuple[str, ...]:
         viewed = {(view.model_name, view.engine) for view in self._kept}

@@ -334,7 +334,12 @@ VALIDITY = Metric(
 )
 
 TARGET_METRICS: tuple[Metric, ...] = (
-    Metric("kvwatch_target_up", _T, "1", "1 while the target's last scrape succeeded and is fresh, else 0."),
+    Metric(
+        "kvwatch_target_up",
+        _T,
+        "1",
+        "1 while the target's last scrape succeeded and is fresh, and its engines are not all hung, else 0.",
+    ),
     Metric("kvwatch_scrape_age_seconds", _T, "s", "Time since the last successful scrape of the target."),
     Metric(
         "kvwatch_log_lines_unattributed_total",

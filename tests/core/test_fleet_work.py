@@ -78,6 +78,7 @@ def test_an_engine_on_which_nothing_moves_is_withheld() -> None:
         pass
     (target,) = watch.fleet.view(watch.at).targets
     assert target.engines == ()
+    assert not target.up
     assert target.withheld == ("m",)
     assert "no counter has moved" in target.problem
     watch.show = lambda sample: sample
