@@ -113,6 +113,56 @@ def test_a_fallback_is_there_only_where_keda_must_know_it(helm: Helm) -> None:
     assert one(helm.template(values), "ScaledObject")["spec"]["fallback"] == own
 
 
+def test_two_releases_with_one_model_are_told_apart(helm: Helm) -> None:
+    """Where the chart's monitor says by which labels, KEDA and the adapter ask for this release's numbers alone."""
+    for name, labels in (
+        ("fleet", {"namespace": "monitoring", "job": "kvwatch"}),
+        ("fleet-shards", {"namespace": "monitoring"}),
+    ):
+        values = yaml.safe_load(named(name).read_text(encoding="utf-8"))
+        values["autoscaling"]["hpa"] = {"enabled": False}
+        values["autoscaling"]["keda"] = {"enabled": True, "serverAddress": "http://prometheus:9090"}
+        values["prometheusAdapter"] = {"enabled": True, "namespace": "adapter"}
+        for own in ({}, {"job": "renamed", "cluster": "a"}):
+            values["autoscaling"]["seriesLabels"] = own
+            objects = helm.template(values)
+            (adapter,) = (item for item in objects if "config.yaml" in item.get("data", {}))
+            assert adapter["metadata"]["namespace"] == "adapter"
+            (rule,) = yaml.safe_load(adapter["data"]["config.yaml"])["externalRules"]
+            trigger = one(objects, "ScaledObject")["spec"]["triggers"][0]["metadata"]
+            for query in (rule["seriesQuery"], rule["metricsQuery"], trigger["query"]):
+                for label, value in (labels | own).items():
+                    assert f',{label}="{value}"' in query
+    values = yaml.safe_load(named("fleet").read_text(encoding="utf-8")) | {"monitor": {"enabled": False}}
+    (text,) = (i["data"]["config.yaml"] for i in helm.template(values) if "config.yaml" in i.get("data", {}))
+    assert "job=" not in text
+
+
+@pytest.mark.parametrize("name", ["fleet", "fleet-shards", "sidecar"])
+def test_windows_that_the_queries_do_not_find_are_refused(helm: Helm, name: str) -> None:
+    """The rules name the windows 1m and 5m; without one of them nothing would ever be scaled."""
+    values = yaml.safe_load(named(name).read_text(encoding="utf-8"))
+    values["prometheusRule"] = {"enabled": True}
+    for windows in (["1m"], ["60s", "5m"]):
+        values.setdefault("config", {})["estimates"] = {"windows": windows}
+        refused = helm.try_template(values)
+        assert refused.returncode != 0
+        assert "config.estimates.windows" in refused.stderr
+        assert "5m" in refused.stderr
+    values["config"]["estimates"]["windows"] = ["1m", "5m", "15m"]
+    helm.template(values)
+
+
+def test_models_of_which_the_adapter_would_make_one_metric_are_refused(helm: Helm) -> None:
+    """Names differ by what a metric's name cannot hold, or by a role: the message says which two."""
+    values = yaml.safe_load(named("fleet").read_text(encoding="utf-8"))
+    for models, roles in ((["Qwen/Qwen3-8B", "qwen-qwen3.8b"], []), (["a", "a-prefill"], ["prefill"])):
+        values["prometheusAdapter"] = {"enabled": True, "models": models, "roles": roles}
+        refused = helm.try_template(values)
+        assert refused.returncode != 0
+        assert f"{models[0]} and {models[1]} would both be the metric" in refused.stderr
+
+
 @pytest.mark.prometheus
 @pytest.mark.parametrize(
     ("replicas", "recorded", "plain", "value"),
@@ -171,7 +221,8 @@ def test_a_pool_is_scaled_by_its_own_number(helm4: Helm) -> None:
         (config,) = (yaml.safe_load(i["data"]["config.yaml"]) for i in objects if "config.yaml" in i.get("data", {}))
         (rule,) = (rule for rule in config["externalRules"] if rule["name"]["as"] == name)
         assert f'role="{role}"' in rule["seriesQuery"]
-        assert f'role="{role}",<<.LabelMatchers>>' in rule["metricsQuery"]
+        assert f'role="{role}",' in rule["metricsQuery"]
+        assert ",<<.LabelMatchers>>})" in rule["metricsQuery"]
     values["prometheusAdapter"]["roles"] = ["prefill", "decode"]
     (config,) = (
         yaml.safe_load(i["data"]["config.yaml"]) for i in helm4.template(values) if "config.yaml" in i.get("data", {})

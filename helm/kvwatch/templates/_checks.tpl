@@ -81,6 +81,23 @@
 {{- fail "autoscaling.modelName is missing: the label model_name of the model that the target serves" -}}
 {{- end -}}
 {{- end -}}
+{{- $recorded := and (not (include "kvwatch.knowsModels" .)) (or $a.hpa.enabled $a.keda.enabled $v.prometheusAdapter.enabled) -}}
+{{- $windows := dig "estimates" "windows" (list "1m" "5m") $v.config -}}
+{{- if and (or $recorded $v.prometheusRule.enabled) (not (and (has "1m" $windows) (has "5m" $windows))) -}}
+{{- fail (printf "config.estimates.windows %s lacks \"1m\" or \"5m\", for which the rules and the autoscalers ask by these names; add them" (toJson $windows)) -}}
+{{- end -}}
+{{- if $v.prometheusAdapter.enabled -}}
+{{- $named := dict -}}
+{{- range $model := concat $v.prometheusAdapter.models (compact (list $a.modelName)) | uniq -}}
+{{- range $role := concat (list $a.role) $v.prometheusAdapter.roles | uniq -}}
+{{- $metric := include "kvwatch.replicasMetric" (list $model $role) -}}
+{{- if hasKey $named $metric -}}
+{{- fail (printf "prometheusAdapter.models: %s and %s would both be the metric %s; rename one of them by vLLM's --served-model-name" (get $named $metric) $model $metric) -}}
+{{- end -}}
+{{- $_ := set $named $metric $model -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $a.hpa.enabled (lt (int $a.minReplicas) 1) -}}
 {{- fail "autoscaling.minReplicas must be 1 or more with an HPA; KEDA can go to 0" -}}
 {{- end -}}

@@ -14,6 +14,21 @@ has been enough for a while. */}}
 {{ $own | ternary "kvwatch_replicas_required" "model:kvwatch_replicas_required:hold5m" }}{model_name={{ quote .model }},role={{ quote .role }}{{ .more }}}
 {{- end -}}
 
+{{/* Further matchers of that series, which tell this release from another that has the same model under the same Prometheus:
+those that the chart's own monitor leads to, under autoscaling.seriesLabels. The numbers of one process have its job too. */}}
+{{- define "kvwatch.releaseMatchers" -}}
+{{- $labels := dict -}}
+{{- if and (ne .Values.mode "sidecar") .Values.monitor.enabled -}}
+{{- $labels = dict "namespace" .Release.Namespace -}}
+{{- if include "kvwatch.knowsModels" . -}}
+{{- $_ := set $labels "job" (include "kvwatch.serviceName" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $value := mergeOverwrite $labels (deepCopy .Values.autoscaling.seriesLabels) -}}
+,{{ $name }}={{ quote $value }}
+{{- end -}}
+{{- end -}}
+
 {{/* The external metric of a model, by its model_name, and its role if it has one: (list model role). */}}
 {{- define "kvwatch.replicasMetric" -}}
 kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (join "_" . | lower) "_" | trimAll "_" }}
@@ -22,9 +37,9 @@ kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (join "_" . | lower) "
 {{/* What KEDA asks Prometheus. */}}
 {{- define "kvwatch.replicasQuery" -}}
 {{- $a := .Values.autoscaling -}}
-{{- $more := "" -}}
-{{- if eq .Values.mode "sidecar" -}}
-{{- $more = printf ",namespace=%q" (include "kvwatch.scaledNamespace" .) -}}
+{{- $more := include "kvwatch.releaseMatchers" . -}}
+{{- if and (eq .Values.mode "sidecar") (not (hasKey $a.seriesLabels "namespace")) -}}
+{{- $more = printf ",namespace=%q%s" (include "kvwatch.scaledNamespace" .) $more -}}
 {{- end -}}
 {{- $series := include "kvwatch.replicasSeries" (dict "root" . "model" $a.modelName "role" $a.role "more" $more) -}}
 max({{ $series }})
