@@ -17,6 +17,8 @@ NOT_IN_SIGHT = 1_000_000_000
 SOON = 1
 """Stands for a limit that is close while only a bound of it is known, seconds."""
 DAY_SECONDS = 86_400
+LOWEST_LIMIT = 0.85
+"""A single large request must not bring the limit down to a load that is served without a queue; as in the alerts."""
 SMOOTHING = "3m"
 """Long against what a trend's significance flickers by, short against the time that a new replica takes."""
 
@@ -38,10 +40,11 @@ class Engines:
 
     @property
     def limit(self) -> str:
-        """1 − δ where the largest request is known; where only a bound of it is, 1, as the alerts have it."""
+        """1 − δ where the largest request is known, but at least 0.85; where only a bound is, 1: as in the alerts."""
         sure = self.metric("kvwatch_estimate_valid", 'estimate="stable_limit"')
         limit = self.metric("kvwatch_stable_limit")
-        return f"({limit} * 1 and ignoring (estimate, reason) {sure} == 1 or {self.known} >= bool 0)"
+        known = f"{limit} and ignoring (estimate, reason) {sure} == 1"
+        return f"(clamp_min({known}, {LOWEST_LIMIT}) or {self.known} >= bool 0)"
 
     @property
     def load(self) -> str:
