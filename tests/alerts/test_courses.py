@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.queries import Engines
 from tests.alerts.courses import Course, engine, judge, series
 
 pytestmark = pytest.mark.prometheus
@@ -164,3 +165,19 @@ def test_one_large_request_pages_nobody(tmp_path: Path) -> None:
         series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | own, [1.0] * 30),
     ]
     judge(tmp_path, given, {"14m": "", "17m": "", "20m": "", "29m": ""})
+
+
+def test_one_large_request_turns_no_dashboard_red(tmp_path: Path) -> None:
+    """The limit of the dashboards has the floor that the rules' has, and where no request is known both are 1."""
+    own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}
+    given = [
+        *engine([0.5] * 30),
+        series("kvwatch_running_requests", own, [10.0] * 30),
+        series("kvwatch_stable_limit", own, [0.95] * 10 + [0.47] * 20),
+        series("kvwatch_stability_margin", own, [0.45] * 10 + [-0.03] * 20),
+        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | own, [1.0] * 20 + [0.0] * 10),
+    ]
+    limit = Engines('model_name="m"').limit
+    same = f"({limit}) == on (model_name) model:kvwatch_stable_limit:avg"
+    known = {"9m": f"{same} == 0.95", "19m": f"{same} == 0.85", "29m": f"{same} == 1"}
+    judge(tmp_path, given, dict.fromkeys(known, ""), known)

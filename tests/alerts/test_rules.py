@@ -152,7 +152,7 @@ def test_a_page_about_load_carries_the_numbers(alert: str) -> None:
     for name in (
         "model:kvwatch_utilization:ratio5m", "model:kvwatch_stable_limit:avg", "model:kvwatch_arrival_rate:sum5m",
         "model:kvwatch_service_rate:sum", "kvwatch_binding_limit", "model:kvwatch_time_to_saturation_seconds:min",
-        "model:kvwatch_replicas_required:ceil5m",
+        "model:kvwatch_replicas_required:ahead1m",
     ):  # fmt: skip
         assert name in description
 

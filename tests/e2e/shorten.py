@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_RANGE = re.compile(r"(\[|offset )(\d+)([smh])")
+_RANGE = re.compile(r"(\[|offset |(?<=[smh]):)(\d+)([smh])")
 _SECONDS = re.compile(r"(?<![\w.:])(60|90|120|300|390|900|1800|3600|7200)(?![\w.])")
 
 
