@@ -58,6 +58,8 @@ class KubeApi:
     watched_from: list[str] = field(default_factory=list)
     queries: list[dict[str, str]] = field(default_factory=list)
     status: int = 200
+    forbidden: set[str] = field(default_factory=set)
+    """Namespaces of which nothing is told."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     open: dict[int, web.Request] = field(default_factory=dict)
 
@@ -93,6 +95,8 @@ class KubeApi:
         self.queries.append(dict(request.query))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"kind": "Status", "code": 401}, status=401)
+        if request.match_info["namespace"] in self.forbidden:
+            return web.json_response({"kind": "Status", "code": 403}, status=403)
         if self.status != 200:
             return web.json_response({"kind": "Status", "code": self.status}, status=self.status)
         return await self._watch(request) if request.query.get("watch") in ("true", "True") else self._list(request)

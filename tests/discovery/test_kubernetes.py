@@ -16,11 +16,19 @@ from tests.discovery.test_sources import Seen, running
 
 @asynccontextmanager
 async def cluster(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *pods: dict[str, object], port: str = "8000", page: int = 500
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *pods: dict[str, object],
+    port: str = "8000",
+    page: int = 500,
+    namespaces: tuple[str, ...] = (),
+    forbidden: tuple[str, ...] = (),
+    patience: float = 30.0,
 ) -> AsyncIterator[tuple[KubeApi, Seen]]:
     """A source that runs as a pod does, and the API that it asks."""
     async with kube_api() as (api, number):
         api.page = page
+        api.forbidden = set(forbidden)
         for one in pods:
             await api.change("ADDED", one)
         shutil.copy(TLS / "ca.crt", folder / "ca.crt")
@@ -28,7 +36,7 @@ async def cluster(
         (folder / "namespace").write_text("models")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(number))
-        settings = KubernetesSettings((), "app=vllm", port, "llm-d.ai/role", None, folder, 0.02)
+        settings = KubernetesSettings(namespaces, "app=vllm", port, "llm-d.ai/role", None, folder, 0.02, patience)
         async with running(KubernetesSource(settings)) as seen:
             yield api, seen
 
@@ -174,3 +182,33 @@ async def test_many_pods_come_in_pages(tmp_path: Path, monkeypatch: pytest.Monke
         await seen.until(lambda: bool(seen.found))
         assert len(seen.found[0]) == 7
         assert api.lists == 3
+
+
+async def test_a_forbidden_namespace_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a while all are waited for; then what is known is told, as a part; what is allowed later makes it whole."""
+    both = ("models", "team-b")
+    async with cluster(tmp_path, monkeypatch, pod("a"), namespaces=both, forbidden=("team-b",), patience=0.2) as (
+        api,
+        seen,
+    ):
+        await seen.until(lambda: names(seen) == ["models/a:8000"])
+        assert not seen.whole[-1]
+        assert any("team-b" in failure for failure in seen.failures)
+        await api.change("ADDED", pod("b"))
+        await seen.until(lambda: len(names(seen)) == 2)
+        assert not seen.whole[-1]
+        api.forbidden.clear()
+        await seen.until(lambda: seen.whole[-1])
+
+
+async def test_nothing_is_told_while_all_namespaces_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then half of what is there is not taken for all, and where nothing can be read nothing is told at all."""
+    both = ("models", "team-b")
+    async with cluster(tmp_path, monkeypatch, pod("a"), namespaces=both, forbidden=("team-b",)) as (_api, seen):
+        await seen.until(lambda: len(seen.failures) > 2)
+        assert not seen.found
+    async with cluster(tmp_path, monkeypatch, pod("a"), namespaces=both, forbidden=both, patience=0.0) as (_api, seen):
+        await seen.until(lambda: len(seen.failures) > 4)
+        assert not seen.found

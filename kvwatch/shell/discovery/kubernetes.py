@@ -67,6 +67,8 @@ class KubernetesSettings:
     kubeconfig: Path | None = None
     service_account: Path = SERVICE_ACCOUNT
     first_pause_seconds: float = 1.0
+    patience_seconds: float = 30.0
+    """So long all namespaces are waited for at the start; then those that cannot be read are left out."""
 
 
 class KubernetesSource:
@@ -85,27 +87,44 @@ class KubernetesSource:
         self._kubeconfig = settings.kubeconfig
         self._service_account = settings.service_account
         self._first_pause_seconds = settings.first_pause_seconds
+        self._patience_seconds = settings.patience_seconds
 
     async def run(self, deliver: Deliver, failed: Failed) -> None:
         """Follow the pods for ever."""
         namespaces = await self._own_namespaces(failed)
         states: dict[str, Pods | None] = dict.fromkeys(namespaces)
         troubled: set[str] = set()
+        patient = True
+
+        def tell() -> None:
+            known = [state for state in states.values() if state is not None]
+            missing = {namespace for namespace, state in states.items() if state is None}
+            if known and not (missing if patient else missing - troubled):  # not half of what is there
+                deliver(tuple(found for state in known for found in state.found()), whole=not troubled)
 
         def changed(namespace: str, pods: Pods) -> None:
             states[namespace] = pods
             troubled.discard(namespace)
-            if all(state is not None for state in states.values()):  # not half of what is there
-                found = tuple(found for state in states.values() if state is not None for found in state.found())
-                deliver(found, whole=not troubled)
+            tell()
 
         def lost(namespace: str, why: str) -> None:
+            first = namespace not in troubled
             troubled.add(namespace)
             failed(f"{namespace}: {why}"[:200])
+            if first and states[namespace] is None:
+                tell()
+
+        async def lose_patience() -> None:
+            nonlocal patient
+            await sleep(self._patience_seconds)
+            patient = False
+            tell()
 
         async with asyncio.TaskGroup() as group:
             for namespace in namespaces:
                 group.create_task(self._follow(namespace, changed, lost))
+            if len(namespaces) > 1:
+                group.create_task(lose_patience())
 
     async def _own_namespaces(self, failed: Failed) -> tuple[str, ...]:
         backoff = Backoff(self._first_pause_seconds)
