@@ -68,6 +68,29 @@ def test_an_engine_that_crashes_for_ever_does_not_turn_the_early_page_off(tmp_pa
     judge(tmp_path, given, {"29m": "Rollout", "68m": "Rollout RolloutLasts SaturationApproaching"})
 
 
+RISES = [0.5] * 30 + [0.5 + 0.6 * i / 45 for i in range(36)]
+
+
+@pytest.mark.parametrize("down", [4, 8])
+@pytest.mark.parametrize(("load", "page"), [(RISES, "SaturationApproaching"), ([0.8] * 66, "")])
+def test_an_engine_that_is_away_for_minutes_again_and_again_hides_no_trend_and_makes_none(
+    tmp_path: Path, load: list[float], page: str, down: int
+) -> None:
+    """One of six, three minutes up; the load rises in 45 minutes from 0.5 to 1.1, or stays at 0.8."""
+    loop = [at if i % (3 + down) < 3 else None for i, at in enumerate(load)]
+    given = [s for target in "abcde" for s in engine(load, target=target)]
+    judge(tmp_path, [*given, *engine(loop, reason="restart", target="f")], {"29m": "", "62m": page, "65m": page})
+
+
+@pytest.mark.parametrize("away", [4, 8])
+def test_an_engine_that_was_away_for_minutes_makes_no_trend_when_it_is_back(tmp_path: Path, away: int) -> None:
+    """One of six, at 0.8, and nobody else gets its requests meanwhile."""
+    load = [0.8] * 90
+    once = [None if 30 <= i < 30 + away else at for i, at in enumerate(load)]
+    given = [*(s for target in "abcde" for s in engine(load, target=target)), *engine(once, target="f")]
+    judge(tmp_path, given, dict.fromkeys([f"{m}m" for m in range(29, 90)], ""))
+
+
 def test_one_failed_scrape_does_not_end_the_long_trends(tmp_path: Path) -> None:
     """Of one of four engines, in the middle of a slow ramp."""
     ramp = [0.6] * 30 + [0.6 + 0.3 * i / 30 for i in range(31)]
