@@ -63,7 +63,8 @@ layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not node and not helm and not image' $(ARGS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'prometheus and not helm' $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'prometheus and not helm' --ignore tests/e2e $(ARGS)
+	$(PYTEST) -m prometheus tests/e2e $(ARGS)
 test-dashboards: $(VENV)/.dev ## The dashboards against Grafana's TypeScript types (26 MB once)
 	$(PYTEST) -m node $(ARGS)
 test-helm: $(VENV)/.dev setup-prometheus setup-helm ## The chart, rendered by Helm 3 and Helm 4

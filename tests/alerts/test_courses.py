@@ -158,11 +158,11 @@ def test_an_engine_that_crashes_for_ever_does_not_keep_a_page_alive(tmp_path: Pa
 
 @pytest.mark.parametrize("rest", ["bcdefghij", "bc"])
 def test_who_was_gone_before_a_page_is_no_part_of_it(tmp_path: Path, rest: str) -> None:
-    """One crashes and stays away; the others come close to their limit (long trends begin anew), and have room again."""
-    load = [0.6] * 20 + [0.6 + 0.35 * i / 25 for i in range(25)] + [0.5] * 30
-    given = [s for target in rest for s in seen(target, load)] + seen("a", load[:20] + [None] * 55)
-    ticket = dict.fromkeys(["35m", "56m", "1h", "1h10m"], "TargetDown")
-    judge(tmp_path, given, {"44m": "TargetDown SaturationApproaching"} | ticket)
+    """One crashes and stays away; the others come close to their limit, long trends anew, and then have room again."""
+    load = [0.6] * 20 + [0.6 + 0.35 * i / 35 for i in range(36)] + [0.5] * 30
+    given = [s for target in rest for s in seen(target, load)] + seen("a", load[:20] + [None] * 66)
+    ticket = dict.fromkeys(["35m", "1h7m", "1h10m", "1h20m"], "TargetDown")
+    judge(tmp_path, given, {"54m": "TargetDown SaturationApproaching"} | ticket)
 
 
 @pytest.mark.parametrize(("gone", "word"), [("j", ""), ("ij", " Blind")])

@@ -112,7 +112,7 @@ def need_prometheus() -> None:
             pytest.fail(f"{needed} must be on the PATH: make setup-prometheus")
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(holds: Callable[[], bool], what: str, seconds: float = 300) -> None:
     """Wait for a condition; fails after ``seconds``."""
     end = time.monotonic() + seconds
     while not holds():

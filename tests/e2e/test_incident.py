@@ -22,7 +22,7 @@ def ramp(tmp_path: Path) -> Iterator[Stack]:
 
 def test_a_ramp_pages_and_recovery_resolves(ramp: Stack) -> None:
     """From the engine's counters to the webhook, by the rules and routes that ship."""
-    until(lambda: bool(ramp.webhook.alerts("firing")), "a page", 120)
+    until(lambda: bool(ramp.webhook.alerts("firing")), "a page")
     page = ramp.webhook.alerts("firing")[0]
     assert page["labels"]["alertname"] == "KvwatchSaturationApproaching"
     assert page["labels"]["severity"] == "critical"

@@ -27,15 +27,15 @@ def overload(tmp_path: Path) -> Iterator[Stack]:
 def test_an_overload_is_one_page_whatever_restarts_and_while_nothing_can_be_seen(overload: Stack) -> None:
     """Each part in turn, then the engine for longer than a page outlives its condition: never is it said to be over."""
     page = overload.webhook
-    until(lambda: bool(page.alerts("firing")), "a page", 120)
+    until(lambda: bool(page.alerts("firing")), "a page")
     for name, part in overload.parts.items():
         restart(part)
-        until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), f"the page after {name}", 120)
+        until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), f"the page after {name}")
     overload.parts["engine"].stop()
-    until(lambda: overload.told() & {*LOAD, BLIND} == {BLIND}, "the page of what cannot be seen", 120)
+    until(lambda: overload.told() & {*LOAD, BLIND} == {BLIND}, "the page of what cannot be seen")
     until(lambda: BLIND in {a["labels"]["alertname"] for a in page.alerts("firing")}, "its notification")
     overload.parts["engine"].start()
-    until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), "the overload again", 120)
+    until(lambda: overload.value(FULL) is not None and bool(overload.told() & LOAD), "the overload again")
     time.sleep(GROUP_SECONDS)
     assert {n["status"] for n in page.notifications} == {"firing"}
     assert len({n["groupKey"] for n in page.notifications}) == 1

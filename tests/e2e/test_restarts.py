@@ -27,14 +27,14 @@ def steady(tmp_path: Path) -> Iterator[Stack]:
 
 def test_a_restart_of_any_part_tells_nobody(steady: Stack) -> None:
     """Each in turn, until ρ is known again and its trends could page; an engine that stays away does make a ticket."""
-    until(lambda: steady.value("model:kvwatch_utilization:ratio5m") is not None, "ρ", 120)
+    until(lambda: steady.value("model:kvwatch_utilization:ratio5m") is not None, "ρ")
     away = 0.0
     for part in steady.parts.values():
         away = max(away, restart(part))
-        until(lambda: steady.value(FRESH) is not None, "ρ", 120)
+        until(lambda: steady.value(FRESH) is not None, "ρ")
     assert steady.webhook.notifications == []
     # what is away for five minutes is rightly told of
     assert tickets(steady) <= (LONG_AWAY if away * SPEED > 200 else set())
     steady.parts["engine"].stop()
-    until(lambda: "KvwatchTargetDown" in tickets(steady), "a ticket", 120)
+    until(lambda: "KvwatchTargetDown" in tickets(steady), "a ticket")
     assert steady.webhook.notifications == []
