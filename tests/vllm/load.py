@@ -81,16 +81,19 @@ def uniform_pool(low: int, high: int, size: int, seed: int) -> list[tuple[int, i
 
 @dataclass(slots=True)
 class PoissonLoad:
-    """Poisson arrivals at one server."""
+    """Poisson arrivals at one server; every prompt begins with the same ``shared_tokens`` words."""
 
     url: str
     model: str
     lengths: Iterator[tuple[int, int]]
     ledger: Ledger
     seed: int = 0
+    shared_tokens: int = 0
 
-    async def run(self, *phases: tuple[float, float]) -> None:
+    async def run(self, *phases: tuple[float, float], drain_seconds: float = 0.0) -> None:
         """Offer each (rate in requests/s, seconds) in turn without a pause, then drop whatever is unanswered.
+
+        With ``drain_seconds`` only what is unanswered after so long is dropped.
 
         Requests that are dropped, or that the server fails, stay in the ledger with their status.
         """
@@ -104,6 +107,8 @@ class PoissonLoad:
                     prompt, output = next(self.lengths)
                     tasks.add(asyncio.create_task(self._send(session, prompt, output)))
                     tasks.difference_update([task for task in tasks if task.done()])
+                if drain_seconds and tasks:
+                    await asyncio.wait(tasks, timeout=drain_seconds)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -136,10 +141,11 @@ class PoissonLoad:
     async def _send(self, session: aiohttp.ClientSession, prompt: int, output: int) -> None:
         entry = Request(time.time(), 0.0, prompt, output, FAILED)
         self.ledger.requests.append(entry)
-        words = random.Random(len(self.ledger.requests))
+        words, shared = random.Random(len(self.ledger.requests)), random.Random(-1)
+        first = [shared.randrange(FIRST_WORD, VOCABULARY) for _ in range(min(self.shared_tokens, prompt))]
         body = {
             "model": self.model,
-            "prompt": [words.randrange(FIRST_WORD, VOCABULARY) for _ in range(prompt)],
+            "prompt": first + [words.randrange(FIRST_WORD, VOCABULARY) for _ in range(prompt - len(first))],
             "max_tokens": output,
             "ignore_eos": True,
             "temperature": 0,

@@ -25,6 +25,10 @@ class Shape:
     hidden: int
     heads: int
     kv_heads: int
+    experts: int = 0
+    """In a mixture of experts: how many each layer has; 0 is a dense model."""
+    experts_per_token: int = 0
+    expert_hidden: int = 0
 
 
 TINY = Shape(layers=4, width=256, hidden=512, heads=4, kv_heads=2)
@@ -32,6 +36,9 @@ TINY = Shape(layers=4, width=256, hidden=512, heads=4, kv_heads=2)
 
 SMALL = Shape(layers=8, width=768, hidden=2048, heads=12, kv_heads=4)
 """Tens of milliseconds a step and about one more a running sequence: for capacity."""
+
+MOE = Shape(layers=6, width=512, hidden=1024, heads=8, kv_heads=4, experts=64, experts_per_token=2, expert_hidden=384)
+"""A mixture of experts: the more sequences decode, the more experts a step reads, until all are read."""
 
 
 def write_model(folder: Path, shape: Shape) -> Path:
@@ -41,8 +48,7 @@ def write_model(folder: Path, shape: Shape) -> Path:
     words = {f"word{i}": i for i in range(FIRST_WORD, VOCABULARY)}
     files = {
         "config.json": {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+            **_architecture(shape),
             "num_hidden_layers": shape.layers,
             "hidden_size": shape.width,
             "intermediate_size": shape.hidden,
@@ -81,3 +87,20 @@ def write_model(folder: Path, shape: Shape) -> Path:
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return folder
+
+
+def _architecture(shape: Shape) -> dict[str, object]:
+    if not shape.experts:
+        return {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    return {
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "model_type": "qwen3_moe",
+        "num_experts": shape.experts,
+        "num_experts_per_tok": shape.experts_per_token,
+        "moe_intermediate_size": shape.expert_hidden,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "norm_topk_prob": True,
+        "output_router_logits": False,
+        "attention_bias": False,
+    }
