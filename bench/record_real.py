@@ -1,4 +1,4 @@
-"""Records a real vLLM under known load, as the recordings of the tests were made: saturated, 0.25, 0.5, 0.75, saturated.
+"""Records a real vLLM under known load: saturated, then 0.25, 0.5 and 0.75 of that, then saturated again.
 
     python -m bench.record_real moe-decode --output tests/data/recordings/moe-decode     # nine minutes, a quiet machine
 
@@ -88,7 +88,8 @@ async def record(server: VllmServer, scenario: Scenario, folder: Path, seed: int
             phase: dict[str, Any] = {"kind": "const" if fraction else "sat", "frac": fraction, "start": time.time()}
             sending = asyncio.create_task(load.run((rate, seconds), drain_seconds=DRAIN_SECONDS if fraction else 0.0))
             await asyncio.sleep(seconds)
-            phase |= {"end": time.time()}
+            # the load ends on time; this task may be woken late, when its clients have already left
+            phase["end"] = phase["start"] + seconds
             phase["offered"] = ledger.arrivals(phase["start"], phase["end"]) / (phase["end"] - phase["start"])
             await sending
             if not fraction:
