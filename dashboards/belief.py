@@ -8,14 +8,14 @@ from grafana_foundation_sdk.models import common
 from dashboards import panels as p
 from dashboards.queries import Engines
 from dashboards.style import CALM, DEMAND, PLAIN, RATIO, WORRY
-from kvwatch.core.reasons import WORDS
+from kvwatch.estimate import Reason
 
 _DROPPED = ("Time", "__name__", "instance", "job", "model_name", "target", "engine")
 
 
 def reasons() -> dict[str, tuple[str, str | None]]:
     """Each reason of kvwatch in words."""
-    return {reason: (text or "it stands", None) for reason, text in WORDS.items()}
+    return {reason.value: (reason.words or "it stands", None) for reason in Reason}
 
 
 def estimates(engine: Engines) -> table.Panel:

@@ -1,8 +1,8 @@
 """What the core says: frozen snapshots, ready to be exported.
 
-A field of :class:`EngineView` is named as its metric is, without the ``kvwatch_`` prefix. A number, or a
-mapping from the value of the metric's one extra label to a number. ``None``, or a missing key, means
-unknown and is never exported.
+A field of :class:`EngineView` is named as its metric is, without the ``kvwatch_`` prefix. It is an estimate with its
+interval and verdict, a number, or a mapping from the value of the metric's one extra label to a number. ``None``, or a
+missing key, means unknown and is never exported.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Keyed = Mapping[str, float]
-_NONE: Keyed = {}
+from kvwatch.estimate import UNKNOWN, UNKNOWN_BY_KEY, Estimate, Keyed, KeyedEstimate, Validity, validities
 
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """Whether an estimate may be believed: a reason of a closed list, and the same in words."""
-
-    valid: bool
-    reason: str = "ok"
-    words: str = ""
+JUDGED: Mapping[str, str] = {
+    "arrival_rate": "arrival_rate",
+    "step_seconds": "step_seconds",
+    "kv_capacity_tokens": "kv_capacity_tokens",
+    "request_demand_token_steps": "request_demand_token_steps",
+    "service_rate": "service_rate",
+    "utilization": "utilization",
+    "stable_limit": "stable_limit",
+    "congestion": "congestion_growth_ratio",
+    "recommendation": "recommended_max_num_seqs",
+    "queue_slope": "queue_slope",
+}
+"""The values of the label ``estimate`` of ``kvwatch_estimate_valid``, each with the field whose verdict it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +34,17 @@ class EngineView:
     target: str
     model_name: str
     engine: str
-    arrival_rate: Keyed = field(default_factory=dict)
-    arrival_rate_lower: Keyed = field(default_factory=dict)
-    arrival_rate_upper: Keyed = field(default_factory=dict)
-    arrival_rate_slope: float | None = None
-    arrival_rate_slope_lower: float | None = None
-    arrival_rate_slope_upper: float | None = None
-    service_rate: float | None = None
-    service_rate_lower: float | None = None
-    service_rate_upper: float | None = None
+    arrival_rate: KeyedEstimate = UNKNOWN_BY_KEY
+    arrival_rate_slope: Estimate = UNKNOWN
+    service_rate: Estimate = UNKNOWN
     service_rate_plain: float | None = None
     service_rate_limit: Keyed = field(default_factory=dict)
     binding_limit: Keyed = field(default_factory=dict)
-    utilization: Keyed = field(default_factory=dict)
-    utilization_lower: Keyed = field(default_factory=dict)
-    utilization_upper: Keyed = field(default_factory=dict)
-    stable_limit: float | None = None
+    utilization: KeyedEstimate = UNKNOWN_BY_KEY
+    stable_limit: Estimate = UNKNOWN
     stability_margin: float | None = None
-    step_seconds: Keyed = field(default_factory=dict)
-    request_demand_token_steps: Keyed = field(default_factory=dict)
+    step_seconds: KeyedEstimate = UNKNOWN_BY_KEY
+    request_demand_token_steps: KeyedEstimate = UNKNOWN_BY_KEY
     demand_selected: Keyed = field(default_factory=dict)
     joint_moments_ratio: float | None = None
     arrival_selected: Keyed = field(default_factory=dict)
@@ -57,36 +53,39 @@ class EngineView:
     tenant_arrival_rate: Keyed = field(default_factory=dict)
     tenant_request_demand_token_steps: Keyed = field(default_factory=dict)
     tenant_service_rate: Keyed = field(default_factory=dict)
-    kv_capacity_tokens: float | None = None
+    kv_capacity_tokens: Estimate = UNKNOWN
     kv_usage_ratio: float | None = None
     running_requests: float | None = None
     queue_length: float | None = None
-    queue_slope: float | None = None
-    queue_slope_lower: float | None = None
-    queue_slope_upper: float | None = None
+    queue_slope: Estimate = UNKNOWN
     time_to_saturation_seconds: float | None = None
     observed_service_rate: float | None = None
     model_gap_ratio: float | None = None
     occupancy_residual_ratio: float | None = None
     congestion_spectral_radius: float | None = None
-    congestion_growth_ratio: float | None = None
-    congestion_growth_ratio_lower: float | None = None
-    congestion_growth_ratio_upper: float | None = None
+    congestion_growth_ratio: Estimate = UNKNOWN
     congestion_loss_ratio: float | None = None
     congestion_period_steps: float | None = None
     congestion_synchronisation_ratio: float | None = None
     preemptions_per_request: float | None = None
     recomputed_tokens_per_request: float | None = None
-    recommended_max_num_seqs: float | None = None
-    recommended_gain_ratio: float | None = None
-    recommended_gain_ratio_lower: float | None = None
+    recommended_max_num_seqs: Estimate = UNKNOWN
+    recommended_gain_ratio: Estimate = UNKNOWN
     advice: tuple[str, ...] = ()
     """What evictions cost and what to set, in sentences; only in JSON and on the page."""
     replicas_required: float | None = None
     scale_up_seconds: float | None = None
     target_utilization: float | None = None
     engine_age_seconds: float | None = None
-    estimate_valid: Mapping[str, Validity] = field(default_factory=dict)
+
+    @property
+    def estimate_valid(self) -> dict[str, Validity]:
+        """Which of the estimates may be believed, by the names in :data:`JUDGED`."""
+        return {
+            entry: validity
+            for name, answer in JUDGED.items()
+            for entry, validity in validities(name, getattr(self, answer)).items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from kvwatch.export.catalog import BY_NAME
+from kvwatch.export.metric import PREFIX
+from kvwatch.export.series import number
 from kvwatch.shell.replay import Recording, replay
 from kvwatch.views import EngineView
 
@@ -71,7 +74,7 @@ def draw(views: list[tuple[float, EngineView]]) -> str:
 
 def _lines(views: list[tuple[float, EngineView]]) -> list[tuple[str, Points, float, str]]:
     """Name, points, top of the scale and look of each line."""
-    plain = [(t, v.arrival_rate["1m"] / v.service_rate_plain) for t, v in views if _has_plain(v)]
+    plain = [(t, v.arrival_rate.value["1m"] / v.service_rate_plain) for t, v in views if _has_plain(v)]
     return [
         ("rho", _series(views, "utilization", "1m"), MAX_RATIO, 'stroke="#c4162a" stroke-width="3"'),
         ("plain", plain, MAX_RATIO, 'stroke="#8a8a8a" stroke-width="1.5" stroke-dasharray="5 4"'),
@@ -82,7 +85,7 @@ def _lines(views: list[tuple[float, EngineView]]) -> list[tuple[str, Points, flo
 
 
 def _has_plain(view: EngineView) -> bool:
-    return view.service_rate_plain is not None and "1m" in view.arrival_rate
+    return view.service_rate_plain is not None and "1m" in view.arrival_rate.value
 
 
 def _band(views: list[tuple[float, EngineView]]) -> Points:
@@ -91,10 +94,12 @@ def _band(views: list[tuple[float, EngineView]]) -> Points:
 
 
 def _series(views: list[tuple[float, EngineView]], of: str, window: str | None = None) -> Points:
-    """Times and values of one field, where it is known."""
+    """Times and values of one metric, where it is known."""
     points: Points = []
     for t, view in views:
-        value = getattr(view, of) if window is None else getattr(view, of).get(window)
+        value = number(BY_NAME[f"{PREFIX}{of}"], view)
+        if isinstance(value, dict):
+            value = value.get(window or "")
         if value is not None:
             points.append((t, value))
     return points

@@ -121,7 +121,7 @@ def _phase(engine: TrueEngine, full: FullEngine, drive: Drive, load: float, span
     phase = composition(shapes, settings.block_size_tokens, settings.max_num_batched_tokens)
     pool, limit = engine.composition, full.limits[0]
     truth = full.rate * pool.of(limit) / phase.of(limit)
-    effects = _effects(engine, full, drive.model, view.service_rate, truth)
+    effects = _effects(engine, full, drive.model, view.service_rate.value, truth)
     return Outcome(
         engine=engine.index,
         name=engine.name,
@@ -138,14 +138,14 @@ def _phase(engine: TrueEngine, full: FullEngine, drive: Drive, load: float, span
         true_limits=full.limits,
         kept_waiting=full.kept_waiting,
         true_preemptions=full.preemptions_per_finished,
-        rate=view.service_rate,
-        lower=view.service_rate_lower,
-        upper=view.service_rate_upper,
+        rate=view.service_rate.value,
+        lower=view.service_rate.lower,
+        upper=view.service_rate.upper,
         plain=view.service_rate_plain,
         limit=next(iter(view.binding_limit), None),
         reason=view.estimate_valid["service_rate"].reason,
-        utilization_lower=dict(view.utilization_lower),
-        highest_utilization_lower=max((v for _, w in views for v in w.utilization_lower.values()), default=0.0),
+        utilization_lower=dict(view.utilization.lower),
+        highest_utilization_lower=max((v for _, w in views for v in w.utilization.lower.values()), default=0.0),
         demand_errors=_demand_errors(engine, view, phase),
         correction=drive.model.correction.factor if drive.model and drive.model.correction else None,
         law_effect=effects[0],
@@ -160,7 +160,7 @@ def _demand_errors(engine: TrueEngine, view: EngineView, phase: Composition) -> 
     """Errors of E[g] by method against the phase's requests; none where prefixes are shared."""
     if engine.workload.prefixes:
         return {}
-    return {method: g / phase.memory_token_steps - 1 for method, g in view.request_demand_token_steps.items()}
+    return {method: g / phase.memory_token_steps - 1 for method, g in view.request_demand_token_steps.value.items()}
 
 
 def _effects(

@@ -125,10 +125,10 @@ def _restart(engine: TrueEngine, rate: float, settle: float, load: float) -> Res
         name=engine.name,
         load=load,
         truth=rate,
-        rate=views[0].service_rate,
-        lower=views[0].service_rate_lower,
-        upper=views[0].service_rate_upper,
-        rate_unsaved=views[1].service_rate,
+        rate=views[0].service_rate.value,
+        lower=views[0].service_rate.lower,
+        upper=views[0].service_rate.upper,
+        rate_unsaved=views[1].service_rate.value,
     )
 
 
@@ -201,10 +201,10 @@ def _observe(drive: Drive, what: str, truths: dict[str, tuple[float, float]], *,
     steps = [120 / (marks[b] - marks[a]) for a, b in ((change - 120, change), (end - 120, end))]
     rate = truths["λ 1m"][0]
     said: dict[str, list[tuple[float, float | None]]] = {
-        "μ": [(at, v.service_rate) for at, v in series],
+        "μ": [(at, v.service_rate.value) for at, v in series],
         "λ 1m": [(at, _against_arrived(drive, at, v) * rate) for at, v in series],
-        "E[g]": [(at, v.request_demand_token_steps.get("moments")) for at, v in series],
-        "b̄": [(at, v.step_seconds.get("trimmed_mean")) for at, v in series],
+        "E[g]": [(at, v.request_demand_token_steps.value.get("moments")) for at, v in series],
+        "b̄": [(at, v.step_seconds.value.get("trimmed_mean")) for at, v in series],
     }
     truths = truths | {"b̄": (steps[0], steps[1])}
     courses = tuple(_course(name, truths[name], values, change) for name, values in said.items())
@@ -214,7 +214,7 @@ def _observe(drive: Drive, what: str, truths: dict[str, tuple[float, float]], *,
 def _against_arrived(drive: Drive, at: float, view: EngineView) -> float:
     """λ over the last minute against the requests that did arrive in it."""
     arrived = len(drive.arrived(at - 60, at))
-    return view.arrival_rate.get("1m", 0.0) * 60 / arrived if arrived else 1.0
+    return view.arrival_rate.value.get("1m", 0.0) * 60 / arrived if arrived else 1.0
 
 
 def _course(name: str, truth: tuple[float, float], said: list[tuple[float, float | None]], change: float) -> Course:

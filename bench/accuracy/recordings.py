@@ -112,13 +112,13 @@ def score_recording(folder: Path) -> Iterator[PhaseOutcome]:
                 requests=len(truth.arrived(phase["start"], at)),
                 truth=truth.rate(phase, at),
                 true_limits=truth.limits,
-                rate=view.service_rate,
-                lower=view.service_rate_lower,
-                upper=view.service_rate_upper,
+                rate=view.service_rate.value,
+                lower=view.service_rate.lower,
+                upper=view.service_rate.upper,
                 plain=view.service_rate_plain,
                 limit=next(iter(view.binding_limit), None),
                 reason=view.estimate_valid["service_rate"].reason,
-                utilization_lower=dict(view.utilization_lower),
+                utilization_lower=dict(view.utilization.lower),
             )
 
 

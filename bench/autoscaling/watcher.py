@@ -71,12 +71,14 @@ class Watcher:
     def seen(self, now: float) -> tuple[dict[str, float], dict[str, float], float | None]:
         """ρ over a minute and over five by pod, and the replicas that the model requires."""
         view = self._fleet.view(_EPOCH + now)
-        utilization = {e.target: e.utilization["1m"] for t in view.targets for e in t.engines if "1m" in e.utilization}
+        utilization = {
+            e.target: e.utilization.value["1m"] for t in view.targets for e in t.engines if "1m" in e.utilization.value
+        }
         longer = {
-            e.target: e.utilization.get("5m", e.utilization["1m"])
+            e.target: e.utilization.value.get("5m", e.utilization.value["1m"])
             for t in view.targets
             for e in t.engines
-            if "1m" in e.utilization
+            if "1m" in e.utilization.value
         }
         return utilization, longer, next((m.replicas_required for m in view.models), None)
 

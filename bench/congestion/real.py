@@ -25,6 +25,9 @@ from typing import Any
 
 from bench.congestion.load import Clients
 from bench.recordings import sample
+from kvwatch.export.catalog import BY_NAME
+from kvwatch.export.metric import PREFIX
+from kvwatch.export.series import number as number_of
 from kvwatch.shell.replay import Recording, replay
 from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths
 from tests.vllm.model import SMALL
@@ -119,7 +122,7 @@ def recommend(python: Path, folder: Path, traffic: str) -> dict[str, Any]:
     for view in replay(Recording(recording, print)):
         for engine in view.targets[0].engines:
             for name in _SAID:
-                value = getattr(engine, name)
+                value = number_of(BY_NAME[f"{PREFIX}{name}"], engine)
                 if value is not None:
                     said[name] = value
             if engine.advice:

@@ -49,16 +49,16 @@ def print_table(views: Iterable[FleetView], console: Console | None = None) -> N
 
 
 def _cells(engine: EngineView) -> list[Text]:
-    window = next(iter(engine.utilization), None) or next(iter(engine.arrival_rate), "")
-    low, high = engine.utilization_lower.get(window), engine.utilization_upper.get(window)
+    window = next(iter(engine.utilization.value), None) or next(iter(engine.arrival_rate.value), "")
+    low, high = engine.utilization.lower.get(window), engine.utilization.upper.get(window)
     wrong = sorted({validity.reason for validity in engine.estimate_valid.values() if not validity.valid})
     cells = (
         f"{engine.target} {engine.model_name} {engine.engine}",
-        _number(engine.arrival_rate.get(window)),
-        _number(engine.service_rate),
-        _number(engine.utilization.get(window)),
+        _number(engine.arrival_rate.value.get(window)),
+        _number(engine.service_rate.value),
+        _number(engine.utilization.value.get(window)),
         f"{low:.2f} to {high:.2f}" if low is not None and high is not None else _UNKNOWN,
-        _number(engine.stable_limit),
+        _number(engine.stable_limit.value),
         _binding(engine.binding_limit),
         _number(engine.running_requests, 0),
         _number(engine.queue_length, 0),

@@ -18,6 +18,7 @@ from math import sqrt
 
 from kvwatch.core.interval import Interval
 from kvwatch.core.start_log import LoggedArrivals, StartLog
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.facts import EngineSample
 from kvwatch.stats.binned_count import BinnedCount
 from kvwatch.stats.dispersion import index_of_dispersion
@@ -37,15 +38,12 @@ SOURCES = ("balance", "first_tokens", "start_log", "abandoned")
 
 @dataclass(frozen=True, slots=True)
 class ArrivalRate:
-    """λ over one window [requests/s] with a 90% interval for the rate behind the count, and why it may be off.
+    """λ over one window [requests/s], whose interval is for the rate behind the count, and where it comes from.
 
     ``source`` is one of :data:`SOURCES`; ``residual_ratio`` how far the log of starts is above the balance, over it.
     """
 
-    value: float | None
-    lower: float | None = None
-    upper: float | None = None
-    reason: str = "ok"
+    estimate: Estimate
     source: str = "balance"
     residual_ratio: float | None = None
 
@@ -58,7 +56,7 @@ class Arrivals:
         self._longest = max(self._windows.values())
         self._served = WindowedCount(self._longest)
         self._started = WindowedCount(self._longest)
-        self._spoiled: dict[str, float] = {}
+        self._spoiled: dict[Reason, float] = {}
         self._drops: deque[tuple[float, float]] = deque(maxlen=256)
         self._preempted: float | None = None
         self._usual_rate: float | None = None
@@ -77,10 +75,10 @@ class Arrivals:
         if reset:
             self._served.clear()
             self._started.clear()
-            self._spoiled = {"restart": at}
+            self._spoiled = {Reason.RESTART: at}
             self._drops.clear()
         if sample.asleep:
-            self._spoiled["asleep"] = at
+            self._spoiled[Reason.ASLEEP] = at
         if sample.running is None or sample.waiting is None:
             return False
         inside = sample.running + sample.waiting
@@ -123,31 +121,33 @@ class Arrivals:
         logged = self._logged(seconds, now)
         if logged is not None and logged.count is not None:
             return self._by_log(logged.count, seconds, now)
-        fallen_back = logged.reason if logged is not None else "ok"
         spoiled = self._spoiled_by(seconds, now)
         if spoiled is not None:
-            return ArrivalRate(None, reason=spoiled)
+            return ArrivalRate(Estimate(verdict=spoiled))
         balanced = self._served.rise(seconds)
         if balanced is None:
-            return ArrivalRate(None, reason="warming_up" if self._served.seen else "metric_missing")
-        count, source, reason = self._mended(balanced, seconds, now)
-        low, high = count_interval(count, self._dispersion(now))
-        reason = fallen_back if fallen_back != "ok" else reason
-        return ArrivalRate(count / seconds, low / seconds, high / seconds, reason, source)
+            return ArrivalRate(Estimate(verdict=Reason.WARMING_UP if self._served.seen else Reason.METRIC_MISSING))
+        count, source, doubt = self._mended(balanced, seconds, now)
+        log_failed = logged is not None and not logged.verdict.valid
+        return ArrivalRate(self._rate(count, seconds, now, logged.verdict if log_failed and logged else doubt), source)
 
-    def _mended(self, balanced: float, seconds: float, now: float) -> tuple[float, str, str]:
+    def _rate(self, count: float, seconds: float, now: float, verdict: Reason) -> Estimate:
+        low, high = count_interval(count, self._dispersion(now))
+        return Estimate(count / seconds, low / seconds, high / seconds, verdict)
+
+    def _mended(self, balanced: float, seconds: float, now: float) -> tuple[float, str, Reason]:
         """The balance with the requests that left no trace in it: the count, its source, and the doubt about it."""
         dropped = self._dropped(seconds, now)
         lost = max(count.total(now - seconds, now) for count in self._abandoned.values())
-        count, source, reason = balanced + dropped, "balance", "abort_biased" if dropped else "ok"
+        count, source, doubt = balanced + dropped, "balance", Reason.ABORT_BIASED if dropped else Reason.OK
         started = self._started.rise(seconds)
         # a preempted request waits again, and would be counted twice
         preempted = self._preempted is not None and now - self._preempted <= seconds
         if started is not None and not preempted and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
-            count, source, reason = started, "first_tokens", "abort_biased"
+            count, source, doubt = started, "first_tokens", Reason.ABORT_BIASED
         if lost and balanced + lost >= count:
-            count, source, reason = balanced + lost, "abandoned", "ok"
-        return max(count, 0.0), source, reason
+            count, source, doubt = balanced + lost, "abandoned", Reason.OK
+        return max(count, 0.0), source, doubt
 
     def _logged(self, seconds: float, now: float) -> LoggedArrivals | None:
         """Arrivals by the log of starts, with the balance where it does not reach."""
@@ -158,16 +158,15 @@ class Arrivals:
         return self._served.between(start, end, partial=partial)
 
     def _by_log(self, count: float, seconds: float, now: float) -> ArrivalRate:
-        low, high = count_interval(count, self._dispersion(now))
         balanced = self._served.rise(seconds) if self._spoiled_by(seconds, now) is None else None
         residual = count / balanced - 1 if balanced is not None and balanced > 0 else None
-        return ArrivalRate(count / seconds, low / seconds, high / seconds, "ok", "start_log", residual)
+        return ArrivalRate(self._rate(count, seconds, now, Reason.OK), "start_log", residual)
 
     def _dropped(self, seconds: float, now: float) -> float:
         """Requests that vanished without finishing in the last ``seconds``."""
         return sum(count for at, count in self._drops if now - at <= seconds)
 
-    def _spoiled_by(self, seconds: float, now: float) -> str | None:
+    def _spoiled_by(self, seconds: float, now: float) -> Reason | None:
         """Why the last ``seconds`` cannot be balanced; a window that a restart emptied says so until it is full.
 
         A few requests that vanished are added back: they had arrived. Where they are many, those that arrived in
@@ -178,7 +177,7 @@ class Arrivals:
                 return reason
         dropped = self._dropped(seconds, now)
         if dropped and dropped > _TOLERATED_RATIO * ((self._served.rise(seconds) or 0.0) + dropped):
-            return "aborts"
+            return Reason.ABORTS
         return None
 
     def _dispersion(self, now: float) -> float:
@@ -225,3 +224,14 @@ def count_interval(count: float, dispersion: float) -> tuple[float, float]:
     middle = count + Z90**2 * dispersion / 2
     half = Z90 * sqrt(dispersion * count + (Z90 * dispersion) ** 2 / 4)
     return max(middle - half, 0.0), middle + half
+
+
+def reference_window(rates: Mapping[str, ArrivalRate]) -> str | None:
+    """The longest window over which λ is known: that of the margin, the time to saturation and the replicas."""
+    known = [window for window, rate in rates.items() if rate.estimate.value is not None]
+    return known[-1] if known else None
+
+
+def arrival_rate(rates: Mapping[str, ArrivalRate]) -> KeyedEstimate:
+    """λ by window [requests/s]; each window is an estimate of its own."""
+    return KeyedEstimate.of({window: rate.estimate for window, rate in rates.items()})

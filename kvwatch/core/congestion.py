@@ -19,6 +19,7 @@ from kvwatch.core.full_engine import Correction, stability_of
 from kvwatch.core.interval import Interval
 from kvwatch.core.mix import Mix
 from kvwatch.core.steps import StepTime
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import EngineSample
 from kvwatch.queueing.congestion.stability import STABLE_BELOW, Stability
 from kvwatch.stats.periodicity import Oscillation, oscillation
@@ -181,3 +182,17 @@ def costs(correction: Correction) -> tuple[float, float] | None:
     recomputed = run.recomputed_token_ratio * run.computed_tokens_per_step / finished_per_step
     lost = max(1 - correction.factor, 0.0)
     return recomputed / run.preemptions_per_finished, lost / run.preemptions_per_finished
+
+
+def growth_ratio(c: Congestion, *, law_known: bool) -> Estimate:
+    """By how much a small wave grows in a mean lifetime; the verdict is on all that is said of evictions.
+
+    It says whether a missing loss or wave means that there is none.
+    """
+    if c.stability is None:
+        return Estimate(verdict=Reason.DEPENDS)
+    if c.preemptions_per_finished and c.loss_ratio is None:
+        verdict = Reason.DEPENDS if law_known else Reason.LAW_UNKNOWN
+    else:
+        verdict = Reason.SCRAPES_TOO_RARE if c.preemptions_per_finished and c.too_coarse else Reason.OK
+    return Estimate(c.stability.growth, c.stability.growth_lower, c.stability.growth_upper, verdict)

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvwatch.core.lengths import Span
+from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.queueing.demand import mean_demand, mean_steps
 from kvwatch.stats.group_moments import PairMoments, pair_moments
+
+MIN_REQUESTS = 20
+"""Finished requests from which on means and second moments are worth telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +115,9 @@ def _work(spans: Sequence[Span]) -> _Work:
         cached_ratio=min(max(1 - computed / prompt, 0.0), 1.0) if told and prompt > 0 else None,
         decoding=generated / steps if steps > 0 else None,
     )
+
+
+def request_demand(demand: DemandEstimates) -> KeyedEstimate:
+    """E[g] by method [token·steps]."""
+    enough = "joint" in demand.by_method or (bool(demand.by_method) and demand.requests >= MIN_REQUESTS)
+    return KeyedEstimate(demand.by_method, verdict=Reason.OK if enough else Reason.TOO_FEW_REQUESTS)

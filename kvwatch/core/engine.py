@@ -8,27 +8,29 @@ from kvwatch.core.arrivals import ArrivalRate, Arrivals
 from kvwatch.core.backlog import Backlog, ObservedRate
 from kvwatch.core.calibration import Calibration
 from kvwatch.core.congestion import NOTHING_KNOWN, Congestion, CongestionWatch
-from kvwatch.core.demand import DemandEstimates, estimate
-from kvwatch.core.full_engine import Correction, FullEngineInputs
+from kvwatch.core.demand import MIN_REQUESTS, estimate
+from kvwatch.core.full_engine import FullEngineInputs
 from kvwatch.core.interval import IntervalReader
 from kvwatch.core.iterations import IterationRows
 from kvwatch.core.joint_mix import joint_mix
 from kvwatch.core.kv_cache import DEFAULT_BLOCK_TOKENS, KvCapacity, kv_capacity
-from kvwatch.core.largest import Largest, LargestRequest
 from kvwatch.core.lengths import LengthWindow
 from kvwatch.core.mix import LengthMix, Mix
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pauses import Pauses
-from kvwatch.core.prescription import ModelResult, ModelRun, Prescriber, Prescription
+from kvwatch.core.prescription import PRESCRIBE_REQUESTS, ModelResult, ModelRun, Prescriber, Prescription
 from kvwatch.core.progress import Progress
 from kvwatch.core.queue import QueueTrend
 from kvwatch.core.refresh import Refresh
 from kvwatch.core.request_log import RequestLog
 from kvwatch.core.request_window import JointSample
+from kvwatch.core.service_rate import Evidence
 from kvwatch.core.speculation import Speculation
+from kvwatch.core.stable_limit import Largest, LargestRequest
 from kvwatch.core.step_law import StepLawMemory
-from kvwatch.core.steps import StepTime, StepTimes
+from kvwatch.core.steps import StepTimes
 from kvwatch.core.tenants import TenantUses
+from kvwatch.estimate import Estimate
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
 from kvwatch.stats.trend import Trend
 
@@ -37,8 +39,6 @@ _QUEUE_WINDOW_SECONDS, _WAVE_WINDOW_SECONDS = 120.0, 300.0
 _LEARN_EVERY_SECONDS = 10.0
 _PRESCRIBE_SECONDS = 60.0
 """A search costs a second or more of CPU."""
-PRESCRIBE_REQUESTS = 100
-"""Finished requests from which on the mix is known well enough to recommend settings."""
 _PREEMPTIONS_WORTH_IT = 0.02
 """With fewer evictions for each request at full load there is nothing to gain."""
 _LONG_BACKLOG_LIFETIMES = 4.0
@@ -50,15 +50,13 @@ _LOG_LAG_SECONDS = 10.0
 """How far a log of starts may lag without being taken for stopped."""
 _DEFAULT_CHUNK_TOKENS = 2048
 """Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
-MIN_REQUESTS = 20
-"""Finished requests from which on means and second moments are worth telling."""
 _JOINT_REQUESTS = 1000
 """Requests of a log that the mix reaches back for, as far as it has not changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """All that is known of one engine at one time; ``full`` is what the engine would be at full load.
+    """All that is known of one engine at one time.
 
     ``since`` is the time of its first sample, or of the first after its counters began anew.
     """
@@ -68,19 +66,10 @@ class Estimates:
     arrivals: dict[str, ArrivalRate]
     arrival_trend: Trend | None
     shortest_window_seconds: float
-    step_time: StepTime | None
-    demand: DemandEstimates
-    capacity: KvCapacity | None
+    evidence: Evidence
     largest: Largest | None
-    queue: Trend | None
-    observed: ObservedRate | None
-    settings: Settings
+    queue: Estimate
     sample: EngineSample
-    speculative: bool
-    full: FullEngineInputs | None
-    correction: Correction | None
-    calibration: float
-    law_known: bool
     tenants: TenantUses | None = None
     congestion: Congestion = NOTHING_KNOWN
     prescription: Prescription | None = None
@@ -333,19 +322,22 @@ class EngineEstimator:
             arrivals={name: self._arrivals.get(name, now) for name in self._options.windows_seconds},
             arrival_trend=self._arrivals.trend(now),
             shortest_window_seconds=min(self._options.windows_seconds.values()),
-            step_time=step,
-            demand=demand,
-            capacity=self._capacity,
+            evidence=Evidence(
+                full=full,
+                correction=self._refresh.correction,
+                calibration=self._calibration.factor(now),
+                observed=self._observed(),
+                demand=demand,
+                step_time=step,
+                kv_capacity=self._capacity,
+                settings=self._settings,
+                running=self._sample.running,
+                speculative=bool(self._sample.spec_decode_drafts),
+                law_known=self._law.get() is not None,
+            ),
             largest=self._largest.get(now, self._settings.max_model_len),
             queue=self._queue.get(),
-            observed=self._observed(),
-            settings=self._settings,
             sample=self._sample,
-            speculative=bool(self._sample.spec_decode_drafts),
-            full=full,
-            correction=self._refresh.correction,
-            calibration=self._calibration.factor(now),
-            law_known=self._law.get() is not None,
             tenants=self._log.uses(now),
             congestion=self._congestion.get(now, self._traffic, self._refresh.correction, step),
             prescription=self._prescriber.prescription,

@@ -15,6 +15,7 @@ from math import hypot, isfinite
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool_arrivals import PoolArrivals, Serving
 from kvwatch.core.sizing import Need, Sizing
+from kvwatch.estimate import Reason
 from kvwatch.views import EngineView, ModelView, TargetView
 
 PoolKey = tuple[str, str]
@@ -100,10 +101,10 @@ class FleetModel:
     ) -> ModelView:
         """One pool; ``hidden`` are the numbers of its engines that are stale, and that have not been viewed yet."""
         pool, (stale, unviewed) = self._pools[key], hidden
-        serving = [e for e in engines if e.arrival_rate]
-        starting = [e for e in engines if not e.arrival_rate and self._is_young(e)]
+        serving = [e for e in engines if e.arrival_rate.value]
+        starting = [e for e in engines if not e.arrival_rate.value and self._is_young(e)]
         flow = pool.arrivals.update(now, [_serving(e) for e in serving])
-        rates = [e.service_rate for e in engines if e.service_rate]
+        rates = [e.service_rate.value for e in engines if e.service_rate.value]
         mean = sum(rates) / len(rates) if rates else None
         waiting = sum(e.queue_length or 0.0 for e in engines)
         inside = waiting + sum(e.running_requests or 0.0 for e in engines)
@@ -144,11 +145,11 @@ class FleetModel:
         """λ when a replica that is asked for now will serve, where the trend of all engines is beyond doubt."""
         slope, deviation = 0.0, 0.0
         for engine in serving:
-            low, high = engine.arrival_rate_slope_lower, engine.arrival_rate_slope_upper
-            if engine.arrival_rate_slope is None or low is None or high is None:
+            trend = engine.arrival_rate_slope
+            if trend.value is None or trend.lower is None or trend.upper is None:
                 return rate
-            slope += engine.arrival_rate_slope
-            deviation = hypot(deviation, (high - low) / _INTERVAL_DEVIATIONS)
+            slope += trend.value
+            deviation = hypot(deviation, (trend.upper - trend.lower) / _INTERVAL_DEVIATIONS)
         if slope <= _SURE_DEVIATIONS * deviation:
             return rate
         # a mean over a window is what λ was half a window ago
@@ -158,19 +159,19 @@ class FleetModel:
 
 def _is_silent(engine: EngineView) -> bool:
     """Whether it has traffic that cannot be counted just now, as after requests have vanished in a mass."""
-    return not engine.arrival_rate and any(
-        not v.valid and v.reason == "aborts" for name, v in engine.estimate_valid.items() if "arrival_rate" in name
-    )
+    rate = engine.arrival_rate
+    return not rate.value and Reason.ABORTS in (rate.verdict, *rate.verdicts.values())
 
 
 def _serving(engine: EngineView) -> Serving:
+    rate = engine.arrival_rate
     deviations = {
-        window: (upper - engine.arrival_rate_lower[window]) / _INTERVAL_DEVIATIONS
-        for window, upper in engine.arrival_rate_upper.items()
-        if window in engine.arrival_rate_lower
+        window: (upper - rate.lower[window]) / _INTERVAL_DEVIATIONS
+        for window, upper in rate.upper.items()
+        if window in rate.lower
     }
     name = (engine.target, engine.engine)
-    return Serving(name, engine.arrival_rate, deviations, engine.engine_age_seconds or 0.0)
+    return Serving(name, rate.value, deviations, engine.engine_age_seconds or 0.0)
 
 
 def _utilization(engines: Iterable[EngineView]) -> tuple[float | None, float | None]:
@@ -178,12 +179,12 @@ def _utilization(engines: Iterable[EngineView]) -> tuple[float | None, float | N
 
     The pool's is λ over μ of the engines whose μ is known, as the recording rules have it.
     """
-    known = [e for e in engines if e.utilization]
+    known = [e for e in engines if e.utilization.value]
     if not known:
         return None, None
-    longest = max((e.utilization for e in known), key=len)
+    longest = max((e.utilization.value for e in known), key=len)
     window = list(longest)[-1]
-    pairs = [(e.utilization[window], e.service_rate or 0.0) for e in known if window in e.utilization]
+    pairs = [(e.utilization.value[window], e.service_rate.value or 0.0) for e in known if window in e.utilization.value]
     total = sum(mu for _, mu in pairs)
     if total == 0:  # idle engines whose μ was never learnt
         return (0.0, 0.0) if all(rho == 0 for rho, _ in pairs) else (None, None)

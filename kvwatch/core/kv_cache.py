@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import CacheConfig
 
 DEFAULT_BLOCK_TOKENS = 16
@@ -35,3 +36,10 @@ def kv_capacity(cache: CacheConfig, data_parallel_engines: int) -> KvCapacity | 
     else:
         return None
     return KvCapacity(float(tokens), used_block, exact=not cache.hybrid) if tokens > 0 else None
+
+
+def kv_capacity_tokens(capacity: KvCapacity | None) -> Estimate:
+    """M [tokens]."""
+    if capacity is None:
+        return Estimate(verdict=Reason.CAPACITY_UNKNOWN)
+    return Estimate(capacity.tokens, verdict=Reason.OK if capacity.exact else Reason.HYBRID_KV)

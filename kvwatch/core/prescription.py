@@ -18,8 +18,12 @@ from statistics import fmean, stdev
 from kvwatch.core.full_engine import Correction, Experiment, FullEngineInputs, FullEngineRun
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.facts import Settings
 from kvwatch.stats.trend import Z90
 
+PRESCRIBE_REQUESTS = 100
+"""Finished requests from which on the mix is known well enough to recommend settings."""
 LEAST_GAIN_RATIO = 0.03
 """Less is not worth a restart of the server."""
 WATERMARK_RATIO = 0.01
@@ -200,3 +204,25 @@ class Prescriber:
         """The settings changed, or the advice no longer applies."""
         self.prescription = None
         self._at = float("-inf")
+
+
+def recommended_max_num_seqs(
+    prescription: Prescription | None,
+    settings: Settings,
+    full: FullEngineInputs | None,
+    correction: Correction | None,
+    *,
+    speculative: bool,
+) -> Estimate:
+    """The max_num_seqs with the highest throughput [requests]; the verdict says whether a missing one means no gain."""
+    if settings.max_num_seqs is None:
+        verdict = Reason.SEATS_UNKNOWN
+    elif speculative:
+        verdict = Reason.SPECULATIVE_DECODING
+    elif correction is None or full is None:
+        verdict = Reason.DEPENDS
+    elif full.mix.demand.requests < PRESCRIBE_REQUESTS:
+        verdict = Reason.TOO_FEW_REQUESTS
+    else:
+        verdict = Reason.GAIN_UNSURE if prescription is not None and prescription.unsure else Reason.OK
+    return Estimate(prescription.max_num_seqs if prescription is not None else None, verdict=verdict)

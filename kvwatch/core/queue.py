@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvwatch.stats.trend import Trend, theil_sen
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.stats.trend import theil_sen
 
 _POINTS = 60
 
@@ -28,8 +29,11 @@ class QueueTrend:
         """Forget everything, as after a restart or a mass abort."""
         self._points.clear()
 
-    def get(self) -> Trend | None:
-        """Slope in requests/s; ``None`` until half of the window is seen."""
+    def get(self) -> Estimate:
+        """Slope in requests/s; unknown until half of the window is seen."""
         if not self._points or self._points[-1][0] - self._points[0][0] < self._window / 2:
-            return None
-        return theil_sen([t for t, _ in self._points], [x for _, x in self._points])
+            return Estimate(verdict=Reason.WARMING_UP)
+        trend = theil_sen([t for t, _ in self._points], [x for _, x in self._points])
+        if trend is None:
+            return Estimate(verdict=Reason.WARMING_UP)
+        return Estimate(trend.slope, trend.lower, trend.upper, Reason.OK)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, sqrt
 
+from kvwatch.estimate import Reason
 from kvwatch.stats.binned_count import BinnedCount
 
 _PATIENCE_SECONDS = 10.0
@@ -26,10 +27,10 @@ to do with what there is."""
 
 @dataclass(frozen=True, slots=True)
 class LoggedArrivals:
-    """Arrivals over a window; ``count`` is ``None`` where the log cannot be used, for a ``reason``."""
+    """Arrivals over a window; ``count`` is ``None`` where the log cannot be used, which ``verdict`` says why."""
 
     count: float | None
-    reason: str = "ok"
+    verdict: Reason = Reason.OK
 
 
 class StartLog:
@@ -85,10 +86,10 @@ class StartLog:
             return None
         after = max(balance(max(reaches, start), end, True) or 0.0, 0.0) if reaches < end else 0.0
         if end - reaches > self._patience and after > _noise(after):
-            return LoggedArrivals(None, "start_log_stopped")
+            return LoggedArrivals(None, Reason.START_LOG_STOPPED)
         balanced = balance(begins, reaches, False) if reaches > begins else None
         if balanced is not None and balanced - logged > max(5.0, _noise(balanced)):
-            return LoggedArrivals(None, "start_log_incomplete")
+            return LoggedArrivals(None, Reason.START_LOG_INCOMPLETE)
         return LoggedArrivals(max(before, 0.0) + logged + after)
 
     def dump(self) -> dict[str, object]:

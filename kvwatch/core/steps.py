@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from kvwatch.core.interval import Interval
+from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.stats.trimmed import trimmed_ratio, weighted_median
 
 _IDLE_FACTOR = 1.15
@@ -78,3 +79,11 @@ class StepTimes:
         mean = trimmed_ratio(seconds, steps, self._trim)
         median = weighted_median([s / n for s, n in zip(seconds, steps, strict=True)], steps)
         return None if mean is None or median is None else StepTime(mean, median, len(self._kept))
+
+
+def step_seconds(now: StepTime | None, saturated: float | None) -> KeyedEstimate:
+    """b̄ now and at full load [s]; the verdict is on what it is now."""
+    seconds = {"trimmed_mean": now.trimmed_mean, "median": now.median} if now is not None else {}
+    if saturated is not None:
+        seconds["saturated"] = saturated
+    return KeyedEstimate(seconds, verdict=Reason.OK if now is not None else Reason.NO_BUSY_INTERVALS)

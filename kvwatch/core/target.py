@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from kvwatch.core.assemble import assemble
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
+from kvwatch.core.view import assemble
 from kvwatch.facts import (
     EngineKey,
     Fact,

@@ -1,8 +1,9 @@
 """Every exported metric once: here, and in the tables taken in here, ``kvwatch_`` names are spelled.
 
 The collector, the JSON API, the generated page ``docs/metrics.md`` and the tests all read this table. Names
-are whole, so that a search for one finds it here. A metric of scope ``engine`` is named as the field of
-:class:`kvwatch.views.EngineView` that holds it, with the prefix ``kvwatch_``.
+are whole, so that a search for one finds it here, but for those of the ends of an interval, ``_lower`` and ``_upper``,
+which follow from the metric. A metric of scope ``engine`` is named as the field of :class:`kvwatch.views.EngineView`
+that holds it, with the prefix ``kvwatch_``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from kvwatch.core.arrivals import SOURCES
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
-from kvwatch.export.metric import Kind, Metric, Scope
+from kvwatch.export.metric import Interval, Kind, Metric, Scope, with_bounds
 
 LIMITS = ("kv", "seqs", "tokens")
 METHODS = ("joint", "moments", "occupancy")
@@ -23,77 +24,41 @@ _LIMIT = ("limit",)
 _TENANT = ("tenant",)
 _RATE = "requests/s"
 
+_SERVICE_RATE = Metric(
+    "kvwatch_service_rate",
+    _E,
+    _RATE,
+    "Requests per second that this engine can sustain for its traffic now (μ), the smallest over its limits.",
+    estimate="service_rate",
+    interval=Interval("the service rate"),
+)
+
 ENGINE_METRICS: tuple[Metric, ...] = (
-    Metric(
-        "kvwatch_arrival_rate",
-        _E,
-        _RATE,
-        "Requests that arrive per second (λ), from finished requests plus the change of running and waiting ones; "
-        "counts the queue, so it holds in overload.",
-        extra_labels=_WINDOW,
-        estimate="arrival_rate",
+    *with_bounds(
+        Metric(
+            "kvwatch_arrival_rate",
+            _E,
+            _RATE,
+            "Requests that arrive per second (λ), from finished requests plus the change of running and waiting ones; "
+            "counts the queue, so it holds in overload.",
+            extra_labels=_WINDOW,
+            estimate="arrival_rate",
+            interval=Interval("the arrival rate"),
+        ),
     ),
-    Metric(
-        "kvwatch_arrival_rate_lower",
-        _E,
-        _RATE,
-        "Lower end of the 90% interval of the arrival rate.",
-        extra_labels=_WINDOW,
-        estimate="arrival_rate",
+    _SERVICE_RATE,
+    *with_bounds(
+        Metric(
+            "kvwatch_arrival_rate_slope",
+            _E,
+            "requests/s²",
+            "Trend of the arrival rate over the longest window.",
+            estimate="arrival_rate",
+            since="0.2.0",
+            interval=Interval("the arrival rate's trend", lower_above_0="traffic surely grows"),
+        ),
     ),
-    Metric(
-        "kvwatch_arrival_rate_upper",
-        _E,
-        _RATE,
-        "Upper end of the 90% interval of the arrival rate.",
-        extra_labels=_WINDOW,
-        estimate="arrival_rate",
-    ),
-    Metric(
-        "kvwatch_service_rate",
-        _E,
-        _RATE,
-        "Requests per second that this engine can sustain for its traffic now (μ), the smallest over its limits.",
-        estimate="service_rate",
-    ),
-    Metric(
-        "kvwatch_arrival_rate_slope",
-        _E,
-        "requests/s²",
-        "Trend of the arrival rate over the longest window.",
-        estimate="arrival_rate",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_arrival_rate_slope_lower",
-        _E,
-        "requests/s²",
-        "Lower end of the 90% interval of the arrival rate's trend; above 0 traffic surely grows.",
-        estimate="arrival_rate",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_arrival_rate_slope_upper",
-        _E,
-        "requests/s²",
-        "Upper end of the 90% interval of the arrival rate's trend.",
-        estimate="arrival_rate",
-        since="0.2.0",
-    ),
-    Metric(
-        "kvwatch_service_rate_lower",
-        _E,
-        _RATE,
-        "Lower end of the 90% interval of the service rate.",
-        estimate="service_rate",
-    ),
-    Metric(
-        "kvwatch_service_rate_upper",
-        _E,
-        _RATE,
-        "Upper end of the 90% interval of the service rate.",
-        estimate="service_rate",
-    ),
+    *_SERVICE_RATE.bounds(),
     Metric(
         "kvwatch_service_rate_plain",
         _E,
@@ -119,30 +84,18 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         extra_labels=_LIMIT,
         values=LIMITS,
         estimate="service_rate",
+        one_hot=True,
     ),
-    Metric(
-        "kvwatch_utilization",
-        _E,
-        "ratio",
-        "Arrival rate over service rate (ρ), never clamped: above 1 the queue grows without end.",
-        extra_labels=_WINDOW,
-        estimate="utilization",
-    ),
-    Metric(
-        "kvwatch_utilization_lower",
-        _E,
-        "ratio",
-        "Lower end of the 90% interval of the utilization.",
-        extra_labels=_WINDOW,
-        estimate="utilization",
-    ),
-    Metric(
-        "kvwatch_utilization_upper",
-        _E,
-        "ratio",
-        "Upper end of the 90% interval of the utilization.",
-        extra_labels=_WINDOW,
-        estimate="utilization",
+    *with_bounds(
+        Metric(
+            "kvwatch_utilization",
+            _E,
+            "ratio",
+            "Arrival rate over service rate (ρ), never clamped: above 1 the queue grows without end.",
+            extra_labels=_WINDOW,
+            estimate="utilization",
+            interval=Interval("the utilization"),
+        ),
     ),
     Metric(
         "kvwatch_stable_limit",
@@ -184,6 +137,7 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         extra_labels=("method",),
         values=METHODS,
         estimate="request_demand_token_steps",
+        one_hot=True,
     ),
     Metric(
         "kvwatch_joint_moments_ratio",
@@ -250,29 +204,18 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "Tokens that the KV cache of this engine can hold (M).",
         estimate="kv_capacity_tokens",
     ),
-    Metric("kvwatch_kv_usage_ratio", _E, "ratio", "Share of the KV cache in use, as vLLM reports it."),
-    Metric("kvwatch_running_requests", _E, "requests", "Requests in the running batch, as vLLM reports it."),
-    Metric("kvwatch_queue_length", _E, "requests", "Requests that wait, as vLLM reports it."),
-    Metric(
-        "kvwatch_queue_slope",
-        _E,
-        "requests/s",
-        "Trend of the queue length; compare with arrival rate minus service rate.",
-        estimate="queue_slope",
-    ),
-    Metric(
-        "kvwatch_queue_slope_lower",
-        _E,
-        "requests/s",
-        "Lower end of the 90% interval of the queue's trend; above 0 the queue surely grows.",
-        estimate="queue_slope",
-    ),
-    Metric(
-        "kvwatch_queue_slope_upper",
-        _E,
-        "requests/s",
-        "Upper end of the 90% interval of the queue's trend.",
-        estimate="queue_slope",
+    *with_bounds(
+        Metric("kvwatch_kv_usage_ratio", _E, "ratio", "Share of the KV cache in use, as vLLM reports it."),
+        Metric("kvwatch_running_requests", _E, "requests", "Requests in the running batch, as vLLM reports it."),
+        Metric("kvwatch_queue_length", _E, "requests", "Requests that wait, as vLLM reports it."),
+        Metric(
+            "kvwatch_queue_slope",
+            _E,
+            "requests/s",
+            "Trend of the queue length; compare with arrival rate minus service rate.",
+            estimate="queue_slope",
+            interval=Interval("the queue's trend", lower_above_0="the queue surely grows"),
+        ),
     ),
     Metric(
         "kvwatch_time_to_saturation_seconds",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kvwatch.export.metric import Metric, Scope
+from kvwatch.export.metric import Interval, Metric, Part, Scope, with_bounds
 
 _E = Scope.ENGINE
 
-CONGESTION_METRICS: tuple[Metric, ...] = (
+CONGESTION_METRICS: tuple[Metric, ...] = with_bounds(
     Metric(
         "kvwatch_congestion_spectral_radius",
         _E,
@@ -22,20 +22,7 @@ CONGESTION_METRICS: tuple[Metric, ...] = (
         "The same over a mean lifetime. Below 0.8 waves die out; above 1.25 small ones grow, and one length makes "
         "waves, but of mixes of several lengths a part does not. Between, chance decides.",
         estimate="congestion",
-    ),
-    Metric(
-        "kvwatch_congestion_growth_ratio_lower",
-        _E,
-        "ratio",
-        "Lower end of the 90% interval of the growth.",
-        estimate="congestion",
-    ),
-    Metric(
-        "kvwatch_congestion_growth_ratio_upper",
-        _E,
-        "ratio",
-        "Upper end of the 90% interval of the growth.",
-        estimate="congestion",
+        interval=Interval("the growth"),
     ),
     Metric(
         "kvwatch_congestion_loss_ratio",
@@ -93,12 +80,6 @@ CONGESTION_METRICS: tuple[Metric, ...] = (
         "ratio",
         "Throughput at full load that the recommended max_num_seqs is predicted to gain: 0.14 is +14%.",
         estimate="recommendation",
-    ),
-    Metric(
-        "kvwatch_recommended_gain_ratio_lower",
-        _E,
-        "ratio",
-        "Lower end of the 90% interval of the predicted gain.",
-        estimate="recommendation",
+        interval=Interval("the predicted gain", ends=(Part.LOWER,)),
     ),
 )

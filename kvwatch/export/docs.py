@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvwatch.core.reasons import WORDS
+from kvwatch.estimate import Reason
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS, SELF_METRICS
@@ -37,7 +37,7 @@ def metrics_page() -> str:
         _section("Engines", _ENGINES, ENGINE_METRICS),
         _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
         _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),
-        _words("`reason` is one of:", WORDS.items()),
+        _words("`reason` is one of:", ((reason.value, reason.words) for reason in Reason)),
         _section("Targets", "The health of what is watched.", TARGET_METRICS),
         _section("kvwatch itself", "The health of the watcher.", SELF_METRICS),
         _words("`result` of `kvwatch_scrapes_total` is one of:", SCRAPE_RESULTS.items()),

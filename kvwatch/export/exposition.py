@@ -21,16 +21,16 @@ from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.metric import SCOPE_LABELS, Kind, Metric, Scope
-from kvwatch.export.series import ONE_HOT, Samples, Series, model_series, target_series
+from kvwatch.export.series import Samples, Series, model_series, number, target_series
 from kvwatch.views import EngineView, FleetView
 
 _PIECE_SERIES = 500
 _number: Callable[[float], str] = floatToGoString
 _generate_openmetrics: Callable[[CollectorRegistry], bytes] = generate_openmetrics
 _ENGINE_LABELS = SCOPE_LABELS[Scope.ENGINE]
-_COLUMNS = [(m.name, m.field, "".join(m.extra_labels), m.name in ONE_HOT) for m in ENGINE_METRICS]
-"""Name, field of the view, the label that is added or "", and whether only the one that is not 0 is shown."""
-_EXTRA_LABELS = frozenset(label for _, _, label, _ in _COLUMNS if label)
+_COLUMNS = [(metric, "".join(metric.extra_labels)) for metric in ENGINE_METRICS]
+"""Each metric, and the label that it adds or ""."""
+_EXTRA_LABELS = frozenset(label for _, label in _COLUMNS if label)
 _Key = tuple[str, str, str, str]
 """Target, model, engine and role."""
 _Lines = tuple[list[str], str]
@@ -110,20 +110,13 @@ def _engine_lines(engine: EngineView, role: str) -> _Lines:
     bare = _labels(own)
     around = {label: _around(label, own) for label in _EXTRA_LABELS}
     found = []
-    for name, field, label, one_hot in _COLUMNS:
-        value = getattr(engine, field)
-        if label:
+    for metric, label in _COLUMNS:
+        value, name = number(metric, engine), metric.name
+        if isinstance(value, dict):
             before, after = around[label]
-            found.append(
-                "".join(
-                    [
-                        f"{name}{before}{_escaped(key)}{after} {_number(number)}\n"
-                        for key, number in value.items()
-                        if math.isfinite(number) and (number or not one_hot)
-                    ]
-                )
-            )
-        elif value is not None and math.isfinite(value):
+            lines = [f"{name}{before}{_escaped(key)}{after} {_number(one)}\n" for key, one in value.items()]
+            found.append("".join(lines))
+        elif value is not None:
             found.append(f"{name}{bare} {_number(value)}\n")
         else:
             found.append("")

@@ -7,16 +7,17 @@ value; what is unknown is left out. Nothing that is not finite leaves, so the ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
+from kvwatch.estimate import Validity
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.metric import Metric
-from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
+from kvwatch.export.series import number
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 
 Json = dict[str, object]
-_ONE_HOT = ("binding_limit", "demand_selected")
-_REPLICAS = MODEL_METRICS[0].field
+_REPLICAS = MODEL_METRICS[0].key
 
 
 def fleet_json(view: FleetView, *, targets: bool = False) -> Json:
@@ -49,8 +50,9 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
         document[_REPLICAS] = replicas
     if engine.advice:
         document["advice"] = list(engine.advice)
-    if engine.estimate_valid:
-        document["estimate_valid"] = {name: _validity(value) for name, value in engine.estimate_valid.items()}
+    validities = {name: _validity(value) for name, value in engine.estimate_valid.items()}
+    if validities:
+        document["estimate_valid"] = validities
     return document
 
 
@@ -66,17 +68,9 @@ def model_json(model: ModelView) -> Json:
 def _fill(document: Json, metrics: Iterable[Metric], view: EngineView | ModelView) -> None:
     """Add what is known of a view's metrics."""
     for metric in metrics:
-        value = getattr(view, metric.field)
-        if isinstance(value, Mapping):
-            known = {
-                key: number
-                for key, number in value.items()
-                if math.isfinite(number) and (metric.field not in _ONE_HOT or number)
-            }
-            if known:
-                document[metric.field] = known
-        elif value is not None and math.isfinite(value):
-            document[metric.field] = value
+        value = number(metric, view)
+        if value is not None and value != {}:
+            document[metric.key] = value
 
 
 def target_json(target: TargetView) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 PREFIX = "kvwatch_"
@@ -33,13 +33,36 @@ class Kind(StrEnum):
     INFO = "info"
 
 
+class Part(StrEnum):
+    """Which number of an estimate a metric shows: a member's value is the name of its field."""
+
+    VALUE = "value"
+    LOWER = "lower"
+    UPPER = "upper"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The 90% interval of a metric, which has a row for each of its ends.
+
+    ``of`` is what it is an interval of, in words; ``lower_above_0`` what it means that the lower end is above 0;
+    ``ends`` those that are exported.
+    """
+
+    of: str
+    lower_above_0: str = ""
+    ends: tuple[Part, ...] = (Part.LOWER, Part.UPPER)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One exported metric.
 
     ``extra_labels`` come after those of the scope; ``values`` lists the closed set of values of the first
     extra label, empty where it is open (a window, a version). ``estimate`` names the entry of
-    ``kvwatch_estimate_valid`` that tells whether the number may be believed.
+    ``kvwatch_estimate_valid`` that tells whether the number may be believed. ``interval`` is the metric's own, from
+    which :meth:`bounds` makes rows; ``part`` says which number of the estimate this row shows. Of a metric that is
+    ``one_hot`` only the value that is chosen has a series.
     """
 
     name: str
@@ -51,6 +74,9 @@ class Metric:
     values: tuple[str, ...] = ()
     estimate: str | None = None
     since: str = "0.1.0"
+    interval: Interval | None = None
+    part: Part = Part.VALUE
+    one_hot: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,6 +84,25 @@ class Metric:
         return SCOPE_LABELS[self.scope] + self.extra_labels
 
     @property
-    def field(self) -> str:
-        """The name without the prefix: the view's field and the JSON key."""
+    def key(self) -> str:
+        """The name without the prefix: the key in JSON."""
         return self.name.removeprefix(PREFIX)
+
+    @property
+    def field(self) -> str:
+        """The field of the view that holds it."""
+        return self.key if self.part is Part.VALUE else self.key.removesuffix(f"_{self.part}")
+
+    def bounds(self) -> tuple[Metric, ...]:
+        """A row for each end of the interval."""
+        return tuple(self._bound(self.interval, end) for end in self.interval.ends) if self.interval is not None else ()
+
+    def _bound(self, interval: Interval, end: Part) -> Metric:
+        adds = f"; above 0 {interval.lower_above_0}" if end is Part.LOWER and interval.lower_above_0 else ""
+        words = f"{end.capitalize()} end of the 90% interval of {interval.of}{adds}."
+        return replace(self, name=f"{self.name}_{end}", help=words, interval=None, part=end)
+
+
+def with_bounds(*metrics: Metric) -> tuple[Metric, ...]:
+    """The metrics, each followed by the ends of its interval."""
+    return tuple(row for metric in metrics for row in (metric, *metric.bounds()))

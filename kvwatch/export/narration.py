@@ -94,7 +94,7 @@ class Narrator:
 
     def _estimate(self, view: EngineView) -> Iterator[tuple[str, str]]:
         """The first estimate, and the plain formula beside it."""
-        mu, low, high = view.service_rate, view.service_rate_lower, view.service_rate_upper
+        mu, low, high = view.service_rate.value, view.service_rate.lower, view.service_rate.upper
         load = Load.of(view)
         if "estimate" in self.first or mu is None or load is None or low is None or high is None:
             return
@@ -112,7 +112,7 @@ class Narrator:
     def _load(self, at: float, view: EngineView) -> Iterator[tuple[str, str]]:
         """Where ρ stands, and where it is going."""
         load = Load.of(view)
-        mu, limit = view.service_rate, view.stable_limit
+        mu, limit = view.service_rate.value, view.stable_limit.value
         if load is None or mu is None:
             return
         self.highest_utilization = max(load.value, self.highest_utilization or 0.0)
@@ -141,18 +141,18 @@ class Narrator:
 
     def _queue(self, at: float, view: EngineView) -> Iterator[tuple[str, str]]:
         """Who waits, whether more and more do, and what the engine really serves meanwhile."""
-        waiting, slope, served = view.queue_length, view.queue_slope_lower, view.observed_service_rate
+        waiting, slope, served = view.queue_length, view.queue_slope.lower, view.observed_service_rate
         if waiting and "waiting" not in self.first:
             usage = f", {view.kv_usage_ratio:.0%} of the KV cache used" if view.kv_usage_ratio is not None else ""
             yield "waiting", f"the first request waits{usage}"
-        upper = view.queue_slope_upper
+        upper = view.queue_slope.upper
         load = Load.of(view)
         # the trend looks back over minutes: after a fall of the load it still rises while the queue drains
         grows = bool(waiting) and slope is not None and slope > 0 and not (load is not None and load.upper < 1)
         if self._turns_on("growing", at, grows, not waiting) and slope is not None and upper is not None:
             yield "growing", f"the queue is growing, by {span(slope, upper)} requests/s; {waiting:.0f} wait"
         if served is None:
-            if view.service_rate is not None and not waiting and self._observed_count == 0:
+            if view.service_rate.value is not None and not waiting and self._observed_count == 0:
                 self.predicted = view
             return
         self._observed_sum, self._observed_count = self._observed_sum + served, self._observed_count + 1
@@ -164,7 +164,7 @@ class Narrator:
 
     def _recovery(self, at: float, view: EngineView) -> Iterator[tuple[str, str]]:
         """Trouble is over when ρ is below the limit for sure and nobody waits."""
-        load, limit, mu = Load.of(view), view.stable_limit, view.service_rate
+        load, limit, mu = Load.of(view), view.stable_limit.value, view.service_rate.value
         if load is None or limit is None or mu is None:
             return
         trouble = any(self._latches[kind].on for kind in ("saturated", "overloaded") if kind in self._latches)
@@ -186,9 +186,9 @@ class Narrator:
 
     def _against(self, served: float) -> str:
         """The prediction that was made before anything waited, beside what was served."""
-        if self.predicted is None or self.predicted.service_rate is None:
+        if self.predicted is None or self.predicted.service_rate.value is None:
             return "nothing had been predicted before"
-        mu = self.predicted.service_rate
+        mu = self.predicted.service_rate.value
         return f"predicted before the queue: {service_rate(self.predicted)}, {abs(mu / served - 1):.0%} off"
 
     def summary(self) -> list[str]:

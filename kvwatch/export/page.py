@@ -85,7 +85,7 @@ def _engines(engines: Sequence[EngineView]) -> list[str]:
 
 
 def _row(view: EngineView) -> str:
-    load, limit = Load.of(view), view.stable_limit
+    load, limit = Load.of(view), view.stable_limit.value
     seconds = view.time_to_saturation_seconds
     binds = ", ".join(LIMIT_WORDS.get(name, name) for name, value in view.binding_limit.items() if value)
     doubt = view.estimate_valid.get("utilization")
@@ -96,7 +96,7 @@ def _row(view: EngineView) -> str:
         str(load) if load else _UNKNOWN,
         f"{limit:.2f}" if _known(limit) else _UNKNOWN,
         rate(load.arrival_rate) if load else _UNKNOWN,
-        service_rate(view) if _known(view.service_rate) else _UNKNOWN,
+        service_rate(view) if _known(view.service_rate.value) else _UNKNOWN,
         binds or _UNKNOWN,
         f"{view.queue_length:.0f}" if _known(view.queue_length) else _UNKNOWN,
         spell(seconds) if seconds is not None and math.isfinite(seconds) else _UNKNOWN,
@@ -109,7 +109,9 @@ def _row(view: EngineView) -> str:
 
 def _advice(engines: Iterable[EngineView]) -> list[str]:
     """What to set, where there is something, the largest gain first."""
-    advised = sorted((e for e in engines if e.advice), key=lambda e: e.recommended_gain_ratio or 0.0, reverse=True)
+    advised = sorted(
+        (e for e in engines if e.advice), key=lambda e: e.recommended_gain_ratio.value or 0.0, reverse=True
+    )
     if not advised:
         return []
     parts = ["<h2>What to set</h2>"]
@@ -137,7 +139,7 @@ def _runbooks(alerts: Iterable[str]) -> list[str]:
 
 def _seats(view: EngineView) -> str:
     """The recommended max_num_seqs and what it would gain; empty where none is."""
-    seats, gain = view.recommended_max_num_seqs, view.recommended_gain_ratio
+    seats, gain = view.recommended_max_num_seqs.value, view.recommended_gain_ratio.value
     if seats is None or not math.isfinite(seats):
         return ""
     return f"{seats:.0f} ({gain:+.0%} throughput)" if gain is not None and math.isfinite(gain) else f"{seats:.0f}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from kvwatch.estimate import Estimate, KeyedEstimate
 from kvwatch.export.metric import Metric
 from kvwatch.views import EngineView, FleetView, ModelView
 
@@ -11,13 +13,26 @@ Samples = Mapping[str, Sequence[tuple[tuple[str, ...], float]]]
 """Self-metrics by whole name: (label values in the catalogue's order, value)."""
 Series = tuple[tuple[str, ...], float | None]
 """Label values in the catalogue's order, and the value; None where it is unknown."""
-ONE_HOT = frozenset({"kvwatch_binding_limit", "kvwatch_demand_selected"})
-"""Metrics of which only the value that is chosen has a series."""
+
+
+def number(metric: Metric, view: EngineView | ModelView) -> float | dict[str, float] | None:
+    """What a view knows of a metric: a number, or those by the value of its extra label.
+
+    The one place that says what a row of the catalogue shows: of an estimate the value or an end of its interval; only
+    what is finite; of a choice only what is chosen.
+    """
+    answer = getattr(view, metric.field)
+    if isinstance(answer, Estimate | KeyedEstimate):
+        answer = getattr(answer, metric.part)
+    if answer is None or isinstance(answer, float | int):
+        return answer if answer is not None and math.isfinite(answer) else None
+    chosen_only = metric.one_hot
+    return {key: value for key, value in answer.items() if math.isfinite(value) and (value or not chosen_only)}
 
 
 def engine_series(metric: Metric, engine: EngineView) -> Iterable[Series]:
     """The series of one engine."""
-    return _series(metric, (engine.target, engine.model_name, engine.engine), getattr(engine, metric.field))
+    return _series(metric, (engine.target, engine.model_name, engine.engine), engine)
 
 
 def validity_series(engine: EngineView) -> Iterator[Series]:
@@ -30,7 +45,7 @@ def validity_series(engine: EngineView) -> Iterator[Series]:
 def model_series(metric: Metric, models: Iterable[ModelView]) -> Iterator[Series]:
     """The series of all models."""
     for model in models:
-        yield from _series(metric, (model.model_name, model.role), getattr(model, metric.field))
+        yield from _series(metric, (model.model_name, model.role), model)
 
 
 def target_series(view: FleetView) -> Iterator[list[Series]]:
@@ -42,8 +57,8 @@ def target_series(view: FleetView) -> Iterator[list[Series]]:
     yield [((target.target,), target.estimates_age_seconds) for target in view.targets]
 
 
-def _series(metric: Metric, labels: tuple[str, ...], value: float | Mapping[str, float] | None) -> Iterable[Series]:
-    if isinstance(value, Mapping):
-        one_hot = metric.name in ONE_HOT
-        return [((*labels, key), number) for key, number in value.items() if number or not one_hot]
+def _series(metric: Metric, labels: tuple[str, ...], view: EngineView | ModelView) -> Iterable[Series]:
+    value = number(metric, view)
+    if isinstance(value, dict):
+        return [((*labels, key), one) for key, one in value.items()]
     return ((labels, value),)

@@ -24,15 +24,11 @@ class Load:
     @classmethod
     def of(cls, view: EngineView) -> Load | None:
         """The load in a view; None while it is unknown."""
-        window = next(iter(view.utilization), None)
-        if window is None or window not in view.utilization_lower or window not in view.utilization_upper:
+        rho = view.utilization
+        window = next(iter(rho.value), None)
+        if window is None or window not in rho.lower or window not in rho.upper:
             return None
-        return cls(
-            view.arrival_rate[window],
-            view.utilization[window],
-            view.utilization_lower[window],
-            view.utilization_upper[window],
-        )
+        return cls(view.arrival_rate.value[window], rho.value[window], rho.lower[window], rho.upper[window])
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.lower:.2f}–{self.upper:.2f})"
@@ -57,10 +53,12 @@ def rate(value: float) -> str:
 
 def service_rate(view: EngineView) -> str:
     """μ of a view with its interval."""
-    mu, low, high = view.service_rate, view.service_rate_lower, view.service_rate_upper
-    if mu is None:
+    mu = view.service_rate
+    if mu.value is None:
         return "unknown"
-    return f"{rate(mu)}/s ({span(low, high)})" if low is not None and high is not None else f"{rate(mu)}/s"
+    if mu.lower is None or mu.upper is None:
+        return f"{rate(mu.value)}/s"
+    return f"{rate(mu.value)}/s ({span(mu.lower, mu.upper)})"
 
 
 def span(low: float, high: float) -> str:

@@ -159,17 +159,17 @@ def _cells(view: EngineView | None, bar_cells: int) -> list[RenderableType]:
     if view is None:
         return [_UNKNOWN] * len(_LABELS)
     load = Load.of(view)
-    arrivals = next(iter(view.arrival_rate.values()), None)
+    arrivals = next(iter(view.arrival_rate.value.values()), None)
     limit = next((name for name, binds in view.binding_limit.items() if binds), None)
     seconds = view.time_to_saturation_seconds
-    reason = view.estimate_valid.get("service_rate")
-    why = f" {reason.words}" if reason is not None and view.service_rate is None else ""
+    mu, stable = view.service_rate, view.stable_limit.value
+    why = f" {mu.verdict.words}" if mu.verdict is not None and mu.value is None else ""
     return [
         f"{rate(arrivals)}/s" if arrivals is not None else _UNKNOWN,
-        Text(service_rate(view) if view.service_rate is not None else f"{_UNKNOWN}{why}", style="bold"),
+        Text(service_rate(view) if mu.value is not None else f"{_UNKNOWN}{why}", style="bold"),
         Text(str(load), style=_severity(load, view)) if load is not None else _UNKNOWN,
         bar(load, view, bar_cells),
-        f"{view.stable_limit:.2f}" if view.stable_limit is not None else _UNKNOWN,
+        f"{stable:.2f}" if stable is not None else _UNKNOWN,
         LIMIT_WORDS.get(limit, limit) if limit is not None else _UNKNOWN,
         f"{_count(view.running_requests)} / {_count(view.queue_length)}",
         f"{view.kv_usage_ratio:.0%}" if view.kv_usage_ratio is not None else _UNKNOWN,
@@ -182,7 +182,7 @@ def bar(load: Load | None, view: EngineView, cells: int) -> Text:
     """ρ from 0 to 1.4: solid up to the lower end of its interval, shaded to the upper, a mark at the stable limit."""
     text = Text()
     style = _severity(load, view) if load is not None else "dim"
-    mark = view.stable_limit if view.stable_limit is not None else 1.0
+    mark = view.stable_limit.value if view.stable_limit.value is not None else 1.0
     for cell in range(cells):
         begin, end = (_BAR_END * edge / cells for edge in (cell, cell + 1))
         middle = (begin + end) / 2
@@ -198,7 +198,7 @@ def bar(load: Load | None, view: EngineView, cells: int) -> Text:
 
 
 def _severity(load: Load, view: EngineView) -> str:
-    limit = view.stable_limit if view.stable_limit is not None else 1.0
+    limit = view.stable_limit.value if view.stable_limit.value is not None else 1.0
     return "red" if load.value >= limit else "yellow" if load.value >= 0.8 * limit else "green"
 
 
@@ -230,5 +230,5 @@ def _count(value: float | None) -> str:
 
 
 def _milliseconds(view: EngineView, statistic: str) -> str:
-    seconds = view.step_seconds.get(statistic)
+    seconds = view.step_seconds.value.get(statistic)
     return _UNKNOWN if seconds is None else f"{1000 * seconds:.0f}"

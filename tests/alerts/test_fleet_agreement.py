@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.exposition import Exposition
-from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 
 pytestmark = pytest.mark.prometheus
 RULES = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
@@ -44,16 +45,17 @@ def engine(name: str, number: int, means: dict[str, float], age: float = 3600.0,
         name,
         "llama",
         str(number),
-        arrival_rate=means,
-        arrival_rate_lower={window: rate - noise for window, rate in means.items()},
-        arrival_rate_upper={window: rate + noise for window, rate in means.items()},
-        service_rate=SERVICE_RATE,
-        utilization={window: rate / SERVICE_RATE for window, rate in means.items()},
+        arrival_rate=KeyedEstimate(
+            means,
+            {window: rate - noise for window, rate in means.items()},
+            {window: rate + noise for window, rate in means.items()},
+        ),
+        service_rate=Estimate(SERVICE_RATE),
+        utilization=KeyedEstimate({window: rate / SERVICE_RATE for window, rate in means.items()}, verdict=Reason.OK),
         queue_length=0.0,
         target_utilization=OPTIONS.target_utilization,
         scale_up_seconds=OPTIONS.scale_up_seconds,
         engine_age_seconds=age,
-        estimate_valid={"utilization": Validity(True)},
     )
 
 

@@ -181,9 +181,9 @@ def test_there_is_no_runbook_without_its_alert() -> None:
 
 def test_validity_reasons_that_rules_name_exist() -> None:
     """A renamed reason would silently change what pages."""
-    from kvwatch.core.reasons import WORDS  # noqa: PLC0415 (of the core, for this test alone)
+    from kvwatch.estimate import Reason  # noqa: PLC0415 (of the core, for this test alone)
 
     asked = {r for rule in ALL for found in re.findall(r'reason=~"([^"]+)"', rule["expr"]) for r in found.split("|")}
     assert asked
-    assert asked <= set(WORDS)
+    assert asked <= set(Reason)
     assert VALIDITY.name == "kvwatch_estimate_valid"

@@ -99,7 +99,7 @@ def test_the_prediction_is_what_the_engine_then_serves(ramp: Told) -> None:
     assert served is not None
     assert first is not None
     assert ramp.narrator.predicted is not None
-    assert ramp.narrator.predicted.service_rate == pytest.approx(served, rel=0.15)
+    assert ramp.narrator.predicted.service_rate.value == pytest.approx(served, rel=0.15)
     assert first.service_rate_plain is not None
     assert first.service_rate_plain > 2 * served
 
@@ -124,7 +124,7 @@ def test_the_table_fits_a_terminal(ramp: Told, width: int) -> None:
         console.print(table({"steady": None, "ramp": view}, width))
         rows = console.export_text().splitlines()
         assert len(rows) == 11, (at, rows)
-        if view.service_rate is not None:
+        if view.service_rate.value is not None:
             assert "…" not in "".join(rows)
             assert f"{view.queue_length:.0f}" in rows[7]
 

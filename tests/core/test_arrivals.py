@@ -23,11 +23,11 @@ def test_arrivals_balance_exactly_below_capacity_and_in_overload(rate: float, se
     for at in watch.seconds(320):
         # λ over one window after every scrape; the longer one is looked at more seldom
         if at - START > 62 and int(at) % 11 == 0:
-            assert watch.view().arrival_rate["1m"] == pytest.approx(arrivals(engine, at, 60), abs=1.01 / 60)
+            assert watch.view().arrival_rate.value["1m"] == pytest.approx(arrivals(engine, at, 60), abs=1.01 / 60)
     view = watch.view()
-    assert view.arrival_rate["5m"] == pytest.approx(arrivals(engine, watch.at, 300), abs=1.01 / 300)
+    assert view.arrival_rate.value["5m"] == pytest.approx(arrivals(engine, watch.at, 300), abs=1.01 / 300)
     assert all(view.estimate_valid[f"arrival_rate_{w}"].valid for w in ("1m", "5m"))
-    assert view.arrival_rate_lower["5m"] < rate < view.arrival_rate_upper["5m"]
+    assert view.arrival_rate.lower["5m"] < rate < view.arrival_rate.upper["5m"]
     if seats is not None:
         assert view.queue_length is not None
         assert view.queue_length > 1000
@@ -37,32 +37,32 @@ def test_until_a_window_is_full_its_rate_is_absent() -> None:
     """Each window says so by itself."""
     watch = Watch(SyntheticEngine(poisson(5, 400)))
     view = watch.run(30)
-    assert view.arrival_rate == {}
+    assert view.arrival_rate.value == {}
     assert {view.estimate_valid[f"arrival_rate_{w}"].reason for w in ("1m", "5m")} == {"warming_up"}
     view = watch.run(40)
-    assert set(view.arrival_rate) == {"1m"}
+    assert set(view.arrival_rate.value) == {"1m"}
     assert view.estimate_valid["arrival_rate_5m"].reason == "warming_up"
     assert view.estimate_valid["arrival_rate"].reason == "warming_up"
-    assert set(watch.run(240).arrival_rate) == {"1m", "5m"}
+    assert set(watch.run(240).arrival_rate.value) == {"1m", "5m"}
 
 
 def test_a_mass_abort_hides_the_rate_until_it_has_left_the_window() -> None:
     """Requests vanish without a trace in any counter: absent with reason "aborts", and right again afterwards."""
     engine = SyntheticEngine(poisson(20, 700), seats=8)
     watch = Watch(engine)
-    assert set(watch.run(310).arrival_rate) == {"1m", "5m"}
+    assert set(watch.run(310).arrival_rate.value) == {"1m", "5m"}
     engine.abort()
     view = watch.run(1)
-    assert view.arrival_rate == {}
-    assert view.utilization == {}
+    assert view.arrival_rate.value == {}
+    assert view.utilization.value == {}
     assert {view.estimate_valid[f"arrival_rate_{w}"].reason for w in ("1m", "5m")} == {"aborts"}
     watch.run(58)
-    assert watch.view().arrival_rate == {}
+    assert watch.view().arrival_rate.value == {}
     view = watch.run(4)
-    assert view.arrival_rate["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
+    assert view.arrival_rate.value["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
     assert view.estimate_valid["arrival_rate_5m"].reason == "aborts"
     view = watch.run(240)
-    assert view.arrival_rate["5m"] == pytest.approx(arrivals(engine, watch.at, 300), abs=1.01 / 300)
+    assert view.arrival_rate.value["5m"] == pytest.approx(arrivals(engine, watch.at, 300), abs=1.01 / 300)
 
 
 def test_a_torn_scrape_of_a_large_finish_is_not_taken_for_an_abort() -> None:
@@ -82,10 +82,10 @@ def test_a_torn_scrape_of_a_large_finish_is_not_taken_for_an_abort() -> None:
 
     watch = Watch(engine, show=torn)
     watch.run(61)
-    suspected = [at for at in watch.seconds(70) if "1m" not in watch.view().arrival_rate]
+    suspected = [at for at in watch.seconds(70) if "1m" not in watch.view().arrival_rate.value]
     assert len(suspected) == 1, "the torn scrape itself is suspect, the next one clears it"
     view = watch.view()
-    assert view.arrival_rate["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
+    assert view.arrival_rate.value["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
     assert view.estimate_valid["arrival_rate_1m"].valid
 
 
@@ -97,7 +97,7 @@ def test_client_aborts_that_had_a_first_token_are_counted_and_called_biased() ->
         engine.abort(running=1, waiting=0)
     view = watch.view()
     assert view.estimate_valid["arrival_rate_1m"].reason == "abort_biased"
-    assert view.arrival_rate["1m"] == pytest.approx(arrivals(engine, watch.at, 60), rel=0.05)
+    assert view.arrival_rate.value["1m"] == pytest.approx(arrivals(engine, watch.at, 60), rel=0.05)
 
 
 @pytest.mark.parametrize("with_created", [True, False])
@@ -108,12 +108,12 @@ def test_after_a_restart_the_rate_is_absent_until_the_window_is_full(with_create
     watch.run(310)
     engine.restart()
     view = watch.run(1)
-    assert view.arrival_rate == {}
+    assert view.arrival_rate.value == {}
     assert {view.estimate_valid[f"arrival_rate_{w}"].reason for w in ("1m", "5m")} == {"restart"}
     view = watch.run(58)
-    assert view.arrival_rate == {}
+    assert view.arrival_rate.value == {}
     view = watch.run(5)
-    assert view.arrival_rate["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
+    assert view.arrival_rate.value["1m"] == pytest.approx(arrivals(engine, watch.at, 60), abs=1.01 / 60)
     assert view.estimate_valid["arrival_rate_5m"].reason == "restart"
 
 
@@ -130,34 +130,34 @@ def test_an_engine_that_sleeps_says_so_until_its_windows_have_passed() -> None:
     """Gauges of a sleeping engine are frozen."""
     asleep = [False]
     watch = Watch(SyntheticEngine(poisson(5, 300)), show=lambda s: replace(s, asleep=True) if asleep[0] else s)
-    assert "1m" in watch.run(70).arrival_rate
+    assert "1m" in watch.run(70).arrival_rate.value
     asleep[0] = True
     view = watch.run(1)
-    assert view.arrival_rate == {}
+    assert view.arrival_rate.value == {}
     assert view.estimate_valid["arrival_rate_1m"].reason == "asleep"
     asleep[0] = False
-    assert watch.run(59).arrival_rate == {}
-    assert "1m" in watch.run(3).arrival_rate
+    assert watch.run(59).arrival_rate.value == {}
+    assert "1m" in watch.run(3).arrival_rate.value
 
 
 def test_an_idle_engine_has_no_arrivals_and_no_utilization_while_its_rate_is_unknown() -> None:
     """So that an idle server can be scaled down, before it ever served a request."""
     view = Watch(SyntheticEngine([])).run(310)
-    assert view.service_rate is None
-    assert view.arrival_rate == {"1m": 0.0, "5m": 0.0}
-    assert view.utilization == {"1m": 0.0, "5m": 0.0}
+    assert view.service_rate.value is None
+    assert view.arrival_rate.value == {"1m": 0.0, "5m": 0.0}
+    assert view.utilization.value == {"1m": 0.0, "5m": 0.0}
     assert view.replicas_required == 0
     assert view.estimate_valid["utilization"].valid
     assert not view.estimate_valid["service_rate"].valid
-    assert view.step_seconds == {}
+    assert view.step_seconds.value == {}
 
 
 @pytest.mark.parametrize("missing", ["finished", "running", "waiting"])
 def test_without_the_metrics_of_the_balance_there_is_no_rate(missing: str) -> None:
     """Unknown is absent, with the reason."""
     view = Watch(SyntheticEngine(poisson(5, 100)), show=without(**{missing: None})).run(70)
-    assert view.arrival_rate == {}
-    assert view.utilization == {}
+    assert view.arrival_rate.value == {}
+    assert view.utilization.value == {}
     assert view.replicas_required is None
     assert view.estimate_valid["arrival_rate_1m"].reason == "metric_missing"
 
@@ -169,7 +169,7 @@ def test_the_interval_holds_the_true_rate_nine_times_in_ten() -> None:
     inside = 0
     for _ in range(60):
         view = watch.run(60)
-        inside += view.arrival_rate_lower["1m"] <= 4 <= view.arrival_rate_upper["1m"]
+        inside += view.arrival_rate.lower["1m"] <= 4 <= view.arrival_rate.upper["1m"]
     assert inside / 60 >= 0.9 - 4 * (0.9 * 0.1 / 60) ** 0.5
 
 
@@ -180,6 +180,6 @@ def test_bursty_arrivals_widen_the_interval() -> None:
     bursty = Watch(SyntheticEngine(batches)).run(320)
 
     def width(view: object) -> float:
-        return (view.arrival_rate_upper["5m"] - view.arrival_rate_lower["5m"]) / view.arrival_rate["5m"]  # type: ignore[attr-defined]
+        return (view.arrival_rate.upper["5m"] - view.arrival_rate.lower["5m"]) / view.arrival_rate.value["5m"]  # type: ignore[attr-defined]
 
     assert width(bursty) > 1.8 * width(single)

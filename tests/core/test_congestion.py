@@ -53,8 +53,8 @@ def test_the_wave_in_the_recording_of_one_length_is_found_with_its_period() -> N
         assert view.congestion_period_steps == pytest.approx(logged, rel=0.10)
         assert view.congestion_synchronisation_ratio is not None
         assert view.congestion_synchronisation_ratio > 0.9
-        assert view.congestion_growth_ratio is not None
-        assert view.congestion_growth_ratio > 3.5
+        assert view.congestion_growth_ratio.value is not None
+        assert view.congestion_growth_ratio.value > 3.5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,7 +69,7 @@ def test_no_wave_is_found_in_any_other_steady_phase(name: str) -> None:
 def test_the_radius_is_told_wherever_demand_is(name: str) -> None:
     """And is above 1 for one length only."""
     for _, view in said(name):
-        if view.request_demand_token_steps:
+        if view.request_demand_token_steps.value:
             assert view.congestion_spectral_radius is not None
             assert (view.congestion_spectral_radius > 1) == (name == "homog")
 

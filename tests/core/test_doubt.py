@@ -53,8 +53,8 @@ def test_a_law_learnt_on_slower_hardware_is_given_up_within_a_minute(before: flo
     asks = poisson(20, 800, start=LATER)
     without = Watch(_engine(asks, now)).run(180)
     told = _watch(_engine(asks, now), state).run(60)
-    assert told.step_seconds["saturated"] == pytest.approx(without.step_seconds["saturated"], rel=0.2)
-    assert told.service_rate == pytest.approx(without.service_rate, rel=0.2)
+    assert told.step_seconds.value["saturated"] == pytest.approx(without.step_seconds.value["saturated"], rel=0.2)
+    assert told.service_rate.value == pytest.approx(without.service_rate.value, rel=0.2)
 
 
 @pytest.mark.parametrize(("before", "now"), [(0.02, 0.03), (0.01, 0.03), (0.02, 0.04)])
@@ -65,12 +65,12 @@ def test_after_a_move_to_slower_hardware_the_service_rate_errs_downwards(before:
     """
     state = _state_of(SyntheticEngine(poisson(20, 400), step_seconds=before))
     asks = poisson(20, 800, start=LATER)
-    truth = Watch(_engine(asks, now)).run(600).service_rate
+    truth = Watch(_engine(asks, now)).run(600).service_rate.value
     told = _watch(_engine(asks, now), state).run(120)
-    assert truth is not None and told.service_rate is not None
-    assert told.service_rate_lower is not None and told.service_rate_upper is not None
-    assert 0.6 * truth < told.service_rate < 1.1 * truth
-    assert told.service_rate_lower < truth < told.service_rate_upper
+    assert truth is not None and told.service_rate.value is not None
+    assert told.service_rate.lower is not None and told.service_rate.upper is not None
+    assert 0.6 * truth < told.service_rate.value < 1.1 * truth
+    assert told.service_rate.lower < truth < told.service_rate.upper
 
 
 def test_a_law_is_doubted_when_the_server_itself_starts_anew() -> None:
@@ -81,7 +81,7 @@ def test_a_law_is_doubted_when_the_server_itself_starts_anew() -> None:
     engine.restart()
     engine.step_seconds = 0.01
     fast = watch.run(60)
-    assert fast.step_seconds["saturated"] < 0.6 * slow.step_seconds["saturated"]
+    assert fast.step_seconds.value["saturated"] < 0.6 * slow.step_seconds.value["saturated"]
 
 
 def test_lengths_of_other_traffic_are_given_up() -> None:
@@ -89,8 +89,8 @@ def test_lengths_of_other_traffic_are_given_up() -> None:
     state = _state_of(SyntheticEngine(poisson(5, 400, lengths=_short)))
     fresh = Watch(_engine(_later(1, _long))).run(400)
     told = _watch(_engine(_later(1, _long)), state).run(240)
-    assert told.service_rate is not None and fresh.service_rate is not None
-    assert told.service_rate == pytest.approx(fresh.service_rate, rel=0.3)
+    assert told.service_rate.value is not None and fresh.service_rate.value is not None
+    assert told.service_rate.value == pytest.approx(fresh.service_rate.value, rel=0.3)
 
 
 def test_waiting_beside_room_in_all_limits_is_no_overload() -> None:
@@ -102,5 +102,5 @@ def test_waiting_beside_room_in_all_limits_is_no_overload() -> None:
     clean = Watch(SyntheticEngine(poisson(3, 700))).run(600)
     view = Watch(SyntheticEngine(poisson(3, 700)), show=show).run(600)
     assert view.observed_service_rate is None
-    assert view.service_rate is not None and clean.service_rate is not None
-    assert view.service_rate == pytest.approx(clean.service_rate, rel=0.1)
+    assert view.service_rate.value is not None and clean.service_rate.value is not None
+    assert view.service_rate.value == pytest.approx(clean.service_rate.value, rel=0.1)

@@ -32,7 +32,7 @@ def test_three_independent_estimates_of_memory_work_agree(rate: float) -> None:
     view = watch.run(400)
     # at the slower rate the window holds 360 requests, whose own scatter moves moments by some percent
     exact = block_counted(engine, watch.at - 120)
-    g = view.request_demand_token_steps
+    g = view.request_demand_token_steps.value
     assert g["joint"] == pytest.approx(exact, rel=0.02)
     assert g["moments"] == pytest.approx(exact, rel=0.10)
     assert g["occupancy"] == pytest.approx(exact, rel=0.10)
@@ -49,7 +49,7 @@ def test_lengths_that_rise_together_are_not_taken_for_independent() -> None:
 
     engine = SyntheticEngine(poisson(10, 500, lengths=together))
     watch = Watch(engine)
-    g = watch.run(500).request_demand_token_steps["moments"]
+    g = watch.run(500).request_demand_token_steps.value["moments"]
     exact = block_counted(engine, watch.at - 120)
     assert g == pytest.approx(exact, rel=0.10)
     independent = 100 * 100 + 100 * 99 / 2 + 7.5 * 100
@@ -59,16 +59,16 @@ def test_lengths_that_rise_together_are_not_taken_for_independent() -> None:
 def test_step_time_is_that_of_the_steps_while_the_engine_is_busy() -> None:
     """Both statistics, from cadence."""
     view = Watch(SyntheticEngine(poisson(20, 200), step_seconds=0.035)).run(120)
-    assert view.step_seconds["trimmed_mean"] == pytest.approx(0.035, rel=0.02)
-    assert view.step_seconds["median"] == pytest.approx(0.035, rel=0.03)
+    assert view.step_seconds.value["trimmed_mean"] == pytest.approx(0.035, rel=0.02)
+    assert view.step_seconds.value["median"] == pytest.approx(0.035, rel=0.03)
     assert view.estimate_valid["step_seconds"].valid
 
 
 def test_idle_gaps_do_not_lengthen_the_step() -> None:
     """A request every four seconds leaves the engine idle most of the time; a step still takes 20 ms."""
     view = Watch(SyntheticEngine(poisson(0.25, 400, lengths=lambda _: (50, 30)))).run(400)
-    assert view.step_seconds["trimmed_mean"] == pytest.approx(0.02, rel=0.05)
-    assert view.step_seconds["median"] == pytest.approx(0.02, rel=0.05)
+    assert view.step_seconds.value["trimmed_mean"] == pytest.approx(0.02, rel=0.05)
+    assert view.step_seconds.value["median"] == pytest.approx(0.02, rel=0.05)
 
 
 @pytest.mark.parametrize("poison", [1e6, -100.0, -1e6])
@@ -85,15 +85,15 @@ def test_a_poisoned_latency_sum_does_not_move_the_step_time(poison: float, rate:
     clean = Watch(SyntheticEngine(poisson(rate, 200))).run(150)
     dirty = Watch(SyntheticEngine(poisson(rate, 200)), show=show).run(150)
     assert next(scrapes) > 100
-    assert dirty.step_seconds == pytest.approx(clean.step_seconds, rel=0.05)
-    assert dirty.step_seconds["trimmed_mean"] == pytest.approx(0.02, rel=0.05)
+    assert dirty.step_seconds.value == pytest.approx(clean.step_seconds.value, rel=0.05)
+    assert dirty.step_seconds.value["trimmed_mean"] == pytest.approx(0.02, rel=0.05)
 
 
 def test_without_inter_token_latencies_the_cadence_of_busy_intervals_counts() -> None:
     """An engine that is never idle needs no other source."""
     missing = without(inter_token_seconds_sum=None, inter_token_count=None)
     view = Watch(SyntheticEngine(poisson(20, 200)), show=missing).run(120)
-    assert view.step_seconds["trimmed_mean"] == pytest.approx(0.02, rel=0.02)
+    assert view.step_seconds.value["trimmed_mean"] == pytest.approx(0.02, rel=0.02)
 
 
 def test_the_service_rate_of_a_full_house_is_what_the_seats_serve() -> None:
@@ -103,12 +103,14 @@ def test_the_service_rate_of_a_full_house_is_what_the_seats_serve() -> None:
     view = watch.run(300)
     served = sum(r.finish > watch.at - 200 for r in engine.records) / 200
     assert view.binding_limit == {"seqs": 1.0}
-    assert view.service_rate == pytest.approx(served, rel=0.10)
+    assert view.service_rate.value == pytest.approx(served, rel=0.10)
     assert view.observed_service_rate == pytest.approx(served, rel=0.10)
     assert view.model_gap_ratio is not None
     assert view.model_gap_ratio < 0.15
-    assert view.stable_limit == 1
-    assert view.utilization["5m" if "5m" in view.utilization else "1m"] == pytest.approx(20 / served, rel=0.15)
+    assert view.stable_limit.value == 1
+    assert view.utilization.value["5m" if "5m" in view.utilization.value else "1m"] == pytest.approx(
+        20 / served, rel=0.15
+    )
 
 
 def test_without_a_backlog_the_service_rate_is_not_observed() -> None:
@@ -128,7 +130,7 @@ def test_without_a_backlog_the_service_rate_is_not_observed() -> None:
 def test_unknown_seats_make_the_rate_an_upper_bound_and_it_says_so(settings: Settings, reason: str) -> None:
     """The limit that cannot be computed is absent; the verdict names what to set."""
     view = Watch(SyntheticEngine(poisson(10, 200)), settings=settings).run(150)
-    assert view.service_rate is not None
+    assert view.service_rate.value is not None
     assert "seqs" not in view.service_rate_limit
     verdict = view.estimate_valid["service_rate"]
     assert (verdict.valid, verdict.reason) == (False, reason)
@@ -140,7 +142,7 @@ def test_the_service_rate_is_the_smallest_over_its_limits() -> None:
     view = Watch(SyntheticEngine(poisson(10, 200))).run(150)
     assert set(view.service_rate_limit) == {"kv", "seqs", "tokens"}
     (limit,) = view.binding_limit
-    assert view.service_rate == min(view.service_rate_limit.values()) == view.service_rate_limit[limit]
+    assert view.service_rate.value == min(view.service_rate_limit.values()) == view.service_rate_limit[limit]
 
 
 def test_the_largest_request_is_a_bound_from_buckets_and_exact_from_a_log() -> None:
@@ -150,20 +152,20 @@ def test_the_largest_request_is_a_bound_from_buckets_and_exact_from_a_log() -> N
     bound = Watch(engine, settings=memory_binds).run(150)
     largest = max(r.prompt_tokens + r.completion_tokens for r in engine.records)
     assert bound.binding_limit == {"kv": 1.0}
-    assert bound.stable_limit is not None
-    assert bound.stable_limit <= 1 - largest / engine.kv_tokens
+    assert bound.stable_limit.value is not None
+    assert bound.stable_limit.value <= 1 - largest / engine.kv_tokens
     # prompts below 200 and outputs below 150 fill the buckets up to 200 each
-    assert bound.stable_limit == pytest.approx(1 - 400 / engine.kv_tokens)
+    assert bound.stable_limit.value == pytest.approx(1 - 400 / engine.kv_tokens)
     assert bound.estimate_valid["stable_limit"].reason == "delta_is_bound"
 
     capped = Watch(SyntheticEngine(poisson(10, 200)), settings=replace(memory_binds, max_model_len=360)).run(150)
-    assert capped.stable_limit == pytest.approx(1 - 360 / engine.kv_tokens)
+    assert capped.stable_limit.value == pytest.approx(1 - 360 / engine.kv_tokens)
 
     logged = SyntheticEngine(poisson(10, 200))
     exact = Watch(logged, settings=memory_binds, log_requests=True).run(150)
-    assert exact.stable_limit == pytest.approx(1 - largest / engine.kv_tokens)
+    assert exact.stable_limit.value == pytest.approx(1 - largest / engine.kv_tokens)
     assert exact.estimate_valid["stable_limit"].valid
-    assert exact.stability_margin == pytest.approx(exact.stable_limit - exact.utilization["1m"])
+    assert exact.stability_margin == pytest.approx(exact.stable_limit.value - exact.utilization.value["1m"])
 
 
 def test_a_request_beyond_the_last_edge_is_bounded_by_the_longest_that_the_model_takes() -> None:
@@ -172,11 +174,11 @@ def test_a_request_beyond_the_last_edge_is_bounded_by_the_longest_that_the_model
     asks = poisson(10, 200, lengths=lambda rng: (int(rng.integers(1900, 2100)), 20))
     known = Watch(SyntheticEngine(asks, kv_tokens=400_000), settings=memory_binds).run(100)
     assert EDGES[-2] == 2000
-    assert known.stable_limit == pytest.approx(1 - 4096 / 400_000)
+    assert known.stable_limit.value == pytest.approx(1 - 4096 / 400_000)
     unknown = Watch(SyntheticEngine(asks, kv_tokens=400_000), settings=replace(memory_binds, max_model_len=None)).run(
         100
     )
-    assert unknown.stable_limit is None
+    assert unknown.stable_limit.value is None
     assert unknown.stability_margin is None
     assert unknown.estimate_valid["stable_limit"].reason == "delta_unknown"
 
@@ -187,10 +189,10 @@ def test_a_queue_that_grows_has_a_slope_of_arrivals_less_service() -> None:
     watch = Watch(engine)
     view = watch.run(250)
     served = sum(r.finish > watch.at - 200 for r in engine.records) / 200
-    assert view.queue_slope == pytest.approx(20 - served, rel=0.1)
-    assert view.queue_slope_lower is not None
-    assert view.queue_slope_upper is not None
-    assert 0 < view.queue_slope_lower <= view.queue_slope <= view.queue_slope_upper
+    assert view.queue_slope.value == pytest.approx(20 - served, rel=0.1)
+    assert view.queue_slope.lower is not None
+    assert view.queue_slope.upper is not None
+    assert 0 < view.queue_slope.lower <= view.queue_slope.value <= view.queue_slope.upper
     assert view.estimate_valid["queue_slope"].valid
 
 
@@ -199,18 +201,18 @@ def test_a_queue_that_drains_has_a_negative_slope() -> None:
     view = Watch(SyntheticEngine(poisson(lambda s: 25.0 if s < 60 else 0.5, 400), seats=8)).run(200)
     assert view.queue_length is not None
     assert view.queue_length > 100
-    assert view.queue_slope_upper is not None
-    assert view.queue_slope_upper < 0
+    assert view.queue_slope.upper is not None
+    assert view.queue_slope.upper < 0
 
 
 def test_a_queue_that_stays_empty_has_slope_zero() -> None:
     """Known to be flat, not unknown; and unknown until a minute has been seen."""
     watch = Watch(SyntheticEngine(poisson(5, 300)))
     early = watch.run(40)
-    assert early.queue_slope is None
+    assert early.queue_slope.value is None
     assert early.estimate_valid["queue_slope"].reason == "warming_up"
     view = watch.run(100)
-    assert (view.queue_slope, view.queue_slope_lower, view.queue_slope_upper) == (0, 0, 0)
+    assert (view.queue_slope.value, view.queue_slope.lower, view.queue_slope.upper) == (0, 0, 0)
 
 
 def test_requests_that_wait_for_other_things_than_capacity_are_no_queue() -> None:
@@ -222,14 +224,14 @@ def test_requests_that_wait_for_other_things_than_capacity_are_no_queue() -> Non
         return replace(sample, waiting=deferred, waiting_capacity=0.0, waiting_deferred=deferred)
 
     view = Watch(SyntheticEngine(poisson(5, 300)), show=show).run(150)
-    assert view.queue_slope == 0
+    assert view.queue_slope.value == 0
     assert view.observed_service_rate is None
     assert view.queue_length == 149
 
 
 def saturation(view: EngineView) -> float | None:
     """Seconds until the limit is met, which must not have been met yet."""
-    assert view.utilization["5m"] < 1
+    assert view.utilization.value["5m"] < 1
     return view.time_to_saturation_seconds
 
 
@@ -239,9 +241,9 @@ def test_a_rising_ramp_meets_the_limit_at_the_time_that_its_trend_says() -> None
     view = watch.run(400)
     left = saturation(view)
     assert left is not None
-    assert view.service_rate is not None
-    assert view.stable_limit is not None
-    truth = (view.service_rate * view.stable_limit - 20) / 0.04
+    assert view.service_rate.value is not None
+    assert view.stable_limit.value is not None
+    truth = (view.service_rate.value * view.stable_limit.value - 20) / 0.04
     assert left == pytest.approx(truth, rel=0.35)
 
 
@@ -258,15 +260,15 @@ def test_an_engine_in_overload_has_met_its_limit() -> None:
     assert view.time_to_saturation_seconds == 0
     assert view.stability_margin is not None
     assert view.stability_margin < 0
-    assert view.utilization["5m"] > 1
+    assert view.utilization.value["5m"] > 1
 
 
 def test_too_few_requests_give_no_service_rate_and_say_so() -> None:
     """One long request every ten seconds: the steps are known by then, but fifteen lengths are no sure mean."""
     asks = [Ask(START + 10 * n, 50, 200) for n in range(15)]
     view = Watch(SyntheticEngine(asks)).run(150)
-    assert view.step_seconds["median"] == pytest.approx(0.02, rel=0.05)
-    assert view.service_rate is None
+    assert view.step_seconds.value["median"] == pytest.approx(0.02, rel=0.05)
+    assert view.service_rate.value is None
     assert view.service_rate_limit == {}
     assert view.estimate_valid["service_rate"].reason == "too_few_requests"
 
@@ -275,5 +277,5 @@ def test_too_few_busy_intervals_give_no_service_rate_and_say_so() -> None:
     """Many short requests at once, once: their lengths are known, how steps grow with load is not."""
     asks = [Ask(START + 5, 50, 400 + n) for n in range(40)]
     view = Watch(SyntheticEngine(asks)).run(70)
-    assert view.service_rate is None
+    assert view.service_rate.value is None
     assert view.estimate_valid["service_rate"].reason == "law_unknown"

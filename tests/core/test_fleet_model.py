@@ -15,6 +15,7 @@ from kvwatch.core.fleet_model import FleetModel, best_split
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.sizing import Need, Sizing
 from kvwatch.core.target import Target
+from kvwatch.estimate import Estimate, KeyedEstimate
 from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
 from kvwatch.views import EngineView, ModelView, TargetView
 from tests.core.synthetic import SEATS_KNOWN, START, SyntheticEngine, poisson
@@ -50,14 +51,10 @@ class Replica:
             self.name,
             "m",
             "0",
-            arrival_rate=rates,
-            arrival_rate_lower={w: r * 0.95 for w, r in rates.items()},
-            arrival_rate_upper={w: r * 1.05 for w, r in rates.items()},
-            arrival_rate_slope=self.slope,
-            arrival_rate_slope_lower=self.slope - 0.001,
-            arrival_rate_slope_upper=self.slope + 0.001,
-            service_rate=mu,
-            utilization={w: r / mu for w, r in rates.items()} if mu else {},
+            arrival_rate=KeyedEstimate.of({w: Estimate(r, r * 0.95, r * 1.05) for w, r in rates.items()}),
+            arrival_rate_slope=Estimate(self.slope, self.slope - 0.001, self.slope + 0.001),
+            service_rate=Estimate(mu),
+            utilization=KeyedEstimate({w: r / mu for w, r in rates.items()} if mu else {}),
             engine_age_seconds=now - self.born,
         )
         if stale:

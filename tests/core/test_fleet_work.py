@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.sizing import Need, Sizing
-from kvwatch.views import TargetView, Validity
+from kvwatch.estimate import KeyedEstimate, Reason
+from kvwatch.views import TargetView
 from tests.core.synthetic import SyntheticEngine, Watch, poisson
 from tests.core.test_fleet_model import OPTIONS, Replica, one, steady
 
@@ -43,13 +44,13 @@ def test_a_queue_keeps_the_number_until_it_is_worked_off() -> None:
 def test_an_engine_whose_arrivals_cannot_be_counted_just_now_does_not_lower_the_number() -> None:
     """Clients of two of four engines give up in a mass: λ is unknown there, and has not fallen."""
     model, replicas = FleetModel(OPTIONS), steady(4, 3.0)
-    gone = Validity(False, "aborts")
+    gone = KeyedEstimate(verdict=Reason.ABORTS)
     for now in range(0, 900, 10):
         views = [r.view(float(now)) for r in replicas]
         if now >= 300:
             for i in range(2):
                 (engine,) = views[i].engines
-                silent = replace(engine, arrival_rate={}, utilization={}, estimate_valid={"arrival_rate": gone})
+                silent = replace(engine, arrival_rate=gone, utilization=KeyedEstimate())
                 views[i] = replace(views[i], engines=(silent,))
         required = one(model, float(now), views).replicas_required
         assert required == 3.0 if now < 300 + 240 else required in {3.0, None}

@@ -116,7 +116,7 @@ def test_an_engine_learns_its_law_from_the_log_alone() -> None:
         while step.at <= at:
             watch.fleet.observe(TARGET, step)
             step = next(log)
-    assert watch.view().step_seconds["saturated"] > law(50, 0, 0)
+    assert watch.view().step_seconds.value["saturated"] > law(50, 0, 0)
 
 
 def test_a_step_of_one_of_several_engines_is_not_guessed() -> None:

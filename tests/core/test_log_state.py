@@ -55,13 +55,13 @@ def test_after_a_restart_the_first_scrape_finds_the_window_as_it_was() -> None:
     watch.fleet = restarted(watch, watch.fleet.dump())
     watch.fleet.observe(TARGET, Scrape(at=watch.at, engines=(watch.engine.sample(),)))
     after = watch.view()
-    joint = before.request_demand_token_steps["joint"]
-    assert after.request_demand_token_steps["joint"] == pytest.approx(joint, rel=1e-9)
+    joint = before.request_demand_token_steps.value["joint"]
+    assert after.request_demand_token_steps.value["joint"] == pytest.approx(joint, rel=1e-9)
     assert after.demand_share == before.demand_share
     assert after.tenant_arrival_rate == before.tenant_arrival_rate
-    assert after.arrival_rate["1m"] == pytest.approx(before.arrival_rate["1m"], rel=0.02)
+    assert after.arrival_rate.value["1m"] == pytest.approx(before.arrival_rate.value["1m"], rel=0.02)
     assert after.arrival_selected == {"start_log": 1.0}
-    assert after.stable_limit == before.stable_limit
+    assert after.stable_limit.value == before.stable_limit.value
 
 
 def test_what_a_log_told_while_nobody_listened_is_caught_up() -> None:
@@ -83,8 +83,8 @@ def test_what_a_log_told_while_nobody_listened_is_caught_up() -> None:
             watch.fleet.observe(TARGET, record)
         if before_the_scrape:
             watch.fleet.observe(TARGET, scrape)
-        joint = undisturbed.view().request_demand_token_steps["joint"]
-        assert watch.view().request_demand_token_steps["joint"] == pytest.approx(joint, rel=1e-9)
+        joint = undisturbed.view().request_demand_token_steps.value["joint"]
+        assert watch.view().request_demand_token_steps.value["joint"] == pytest.approx(joint, rel=1e-9)
         assert watch.view().demand_share == pytest.approx(undisturbed.view().demand_share)
 
 
@@ -98,7 +98,7 @@ def test_a_state_from_before_logs_were_kept_still_restores() -> None:
     fleet = restarted(watch, state)
     fleet.observe(TARGET, Scrape(at=watch.at, engines=(watch.engine.sample(),)))
     (view,) = fleet.view(watch.at).targets[0].engines
-    assert "joint" not in view.request_demand_token_steps
+    assert "joint" not in view.request_demand_token_steps.value
 
 
 def test_a_state_of_other_windows_is_left_alone() -> None:
@@ -110,7 +110,7 @@ def test_a_state_of_other_windows_is_left_alone() -> None:
     fleet.restore(TARGET, json.loads(json.dumps(watch.fleet.dump()))[TARGET])
     fleet.observe(TARGET, Scrape(at=watch.at, engines=(watch.engine.sample(),)))
     (view,) = fleet.view(watch.at).targets[0].engines
-    assert (view.arrival_rate, view.demand_share) == ({}, {})
+    assert (view.arrival_rate.value, view.demand_share) == ({}, {})
 
 
 def full_state() -> dict[str, Any]:

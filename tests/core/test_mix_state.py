@@ -32,14 +32,14 @@ def test_seconds_after_a_restart_the_service_rate_is_what_it_was(watched: Watch)
     """The mix need not be seen again: μ is there with the first scrapes, and no other one."""
     before = watched.view()
     after = _restarted(watched, watched.fleet.dump()[TARGET]).run(5)
-    assert before.service_rate is not None and after.service_rate is not None
-    assert after.service_rate == pytest.approx(before.service_rate, rel=0.05)
+    assert before.service_rate.value is not None and after.service_rate.value is not None
+    assert after.service_rate.value == pytest.approx(before.service_rate.value, rel=0.05)
 
 
 def test_without_a_saved_mix_there_is_no_service_rate_yet(watched: Watch) -> None:
     """What the first test sees comes from the state, and from nothing else."""
     state = [{**engine, DUMPED: None} for engine in watched.fleet.dump()[TARGET]]
-    assert _restarted(watched, state).run(5).service_rate is None
+    assert _restarted(watched, state).run(5).service_rate.value is None
 
 
 def test_an_older_state_without_a_mix_restores(watched: Watch) -> None:

@@ -59,7 +59,7 @@ def test_arrivals_of_the_last_minute_are_within_three_percent(name: str, index: 
     """λ over 1m against the arrivals that the load generator wrote down, in overload as well as below it."""
     recording, _, at, view = end_of(name, index)
     arrivals = sum(at - 60 < r.arrival <= at for r in recording.requests)
-    assert view.arrival_rate["1m"] == pytest.approx(arrivals / 60, rel=0.03)
+    assert view.arrival_rate.value["1m"] == pytest.approx(arrivals / 60, rel=0.03)
     assert view.estimate_valid["arrival_rate_1m"].valid
 
 
@@ -75,17 +75,17 @@ def test_arrivals_over_a_window_with_the_mass_abort_are_absent_and_say_why(name:
     else:
         arrivals = sum(at - 300 < r.arrival <= at for r in recording.requests)
         assert verdict.valid
-        assert view.arrival_rate["5m"] == pytest.approx(arrivals / 300, rel=0.03)
+        assert view.arrival_rate.value["5m"] == pytest.approx(arrivals / 300, rel=0.03)
         return
-    assert "5m" not in view.arrival_rate
-    assert "5m" not in view.utilization
+    assert "5m" not in view.arrival_rate.value
+    assert "5m" not in view.utilization.value
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)
 def test_memory_work_by_moments_is_within_eighteen_percent(name: str, index: int) -> None:
     """E[g] from plain metrics against the block-counted mean of the requests that finished in the phase."""
     recording, phase, _, view = end_of(name, index)
-    assert view.request_demand_token_steps["moments"] == pytest.approx(recording.mean_demand(phase), rel=0.18)
+    assert view.request_demand_token_steps.value["moments"] == pytest.approx(recording.mean_demand(phase), rel=0.18)
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)
@@ -94,7 +94,7 @@ def test_memory_work_by_request_log_is_that_of_the_requests_in_the_window(name: 
     recording, phase, at, _ = end_of(name, index)
     only = recording.cut(phase)
     view = replay(only, [at], only.requests, full_engine=False)[at]
-    assert view.request_demand_token_steps["joint"] == pytest.approx(recording.mean_demand(phase), rel=0.02)
+    assert view.request_demand_token_steps.value["joint"] == pytest.approx(recording.mean_demand(phase), rel=0.02)
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)
@@ -102,14 +102,14 @@ def test_memory_work_by_request_log_is_within_four_percent_of_what_was_asked(nam
     """E[g] after a pause, against all that came in the phase: those that have finished are too short by up to 12%."""
     recording, phase, at, _ = end_of(name, index)
     asked = recording.mean_demand_asked(phase)
-    assert logged_views(name)[at].request_demand_token_steps["joint"] == pytest.approx(asked, rel=0.04)
+    assert logged_views(name)[at].request_demand_token_steps.value["joint"] == pytest.approx(asked, rel=0.04)
 
 
 @pytest.mark.parametrize(("name", "index"), ALL)
 def test_kv_capacity_is_exact(name: str, index: int) -> None:
     """M is what the server said that it had, less the null block."""
     recording, _, _, view = end_of(name, index)
-    assert view.kv_capacity_tokens == recording.kv_capacity_tokens
+    assert view.kv_capacity_tokens.value == recording.kv_capacity_tokens
     assert view.estimate_valid["kv_capacity_tokens"].valid
 
 
@@ -118,7 +118,7 @@ def test_at_saturation_the_service_rate_is_within_ten_percent_of_what_was_served
     """μ against the phase's own rate, generated tokens over mean output from 20 s on."""
     _, phase, _, view = end_of(name, index)
     assert phase.service_rate is not None
-    assert view.service_rate == pytest.approx(phase.service_rate, rel=0.10)
+    assert view.service_rate.value == pytest.approx(phase.service_rate, rel=0.10)
     assert view.observed_service_rate == pytest.approx(phase.service_rate, rel=0.10)
 
 
@@ -130,4 +130,4 @@ def test_at_saturation_the_limit_that_binds_is_named(name: str) -> None:
         if phase.kind == "sat":
             _, _, _, view = end_of(name, index)
             assert view.binding_limit == {"seqs" if name == "seqcap" else "kv": 1.0}
-            assert view.utilization["1m"] > 1
+            assert view.utilization.value["1m"] > 1

@@ -82,11 +82,11 @@ def _watch(*, speculating: bool, load_rps: float) -> EngineView:
 def test_an_engine_that_makes_four_tokens_a_step_serves_as_many_requests_as_one_of_a_quarter_of_the_lengths() -> None:
     """μ does not depend on the unit that tokens are counted in; memory-work is told in tokens."""
     plain, speculating = _watch(speculating=False, load_rps=4.0), _watch(speculating=True, load_rps=4.0)
-    assert plain.service_rate is not None and speculating.service_rate is not None
-    assert speculating.service_rate == pytest.approx(plain.service_rate, rel=0.03)
+    assert plain.service_rate.value is not None and speculating.service_rate.value is not None
+    assert speculating.service_rate.value == pytest.approx(plain.service_rate.value, rel=0.03)
     for method in ("moments", "occupancy"):
-        told = speculating.request_demand_token_steps[method]
-        assert told == pytest.approx(_TOKENS_A_STEP * plain.request_demand_token_steps[method], rel=0.03)
+        told = speculating.request_demand_token_steps.value[method]
+        assert told == pytest.approx(_TOKENS_A_STEP * plain.request_demand_token_steps.value[method], rel=0.03)
     assert not speculating.estimate_valid["service_rate"].valid
     assert speculating.estimate_valid["service_rate"].reason == "speculative_decoding"
 

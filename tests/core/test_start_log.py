@@ -56,7 +56,7 @@ def test_the_metrics_alone_miss_those_that_give_up_while_they_wait() -> None:
     """What the log is for: two a second leave no trace, and nothing says so."""
     logged = Logged(starts=False)
     view = logged.run(400)
-    assert view.arrival_rate["5m"] < 0.9 * logged.truth(300)
+    assert view.arrival_rate.value["5m"] < 0.9 * logged.truth(300)
     assert "start_log" not in view.arrival_selected
 
 
@@ -64,8 +64,8 @@ def test_with_a_log_of_starts_all_arrivals_count() -> None:
     """Within the second that stamps are cut to, over both windows, and the difference to the balance is told."""
     logged = Logged()
     view = logged.run(400)
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.01)
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.03)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.01)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.03)
     assert view.arrival_selected == {"start_log": 1.0}
     assert view.estimate_valid["arrival_rate"].valid
     assert view.arrival_residual_ratio["5m"] == pytest.approx(2 / (logged.truth(300) - 2), rel=0.1)
@@ -76,7 +76,7 @@ def test_requests_that_a_log_shows_as_given_up_are_added_to_the_balance(kind: st
     """Without a log of starts: they had arrived, and left the balance without a trace."""
     logged = Logged(starts=False, **{kind: True})
     view = logged.run(400)
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.02)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.02)
     assert view.arrival_selected == {"abandoned": 1.0}
     assert view.estimate_valid["arrival_rate_5m"].valid
 
@@ -89,7 +89,7 @@ def test_requests_that_were_refused_at_once_are_no_arrivals() -> None:
             refused = RequestRecord(at - 0.5 + n / 100, at - 0.3 + n / 100, 0, 0, completed=False)
             logged.watch.fleet.observe(TARGET, refused)
     view = logged.watch.view()
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.02)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.02)
     assert view.arrival_selected == {"balance": 1.0}
 
 
@@ -97,7 +97,7 @@ def test_nothing_counts_twice_where_both_logs_tell() -> None:
     """Starts, aborts and failed records together are still each request once."""
     logged = Logged(aborts=True, records=True)
     view = logged.run(400)
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.01)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.01)
 
 
 def test_a_log_that_lags_by_seconds_loses_nothing_and_counts_nothing_twice() -> None:
@@ -105,7 +105,7 @@ def test_a_log_that_lags_by_seconds_loses_nothing_and_counts_nothing_twice() -> 
     logged = Logged(impatient=0)
     logged.lag = 8.0
     view = logged.run(400)
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.03)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.03)
     assert view.arrival_selected == {"start_log": 1.0}
 
 
@@ -118,12 +118,12 @@ def test_a_log_that_stops_is_given_up_with_the_reason_and_taken_up_when_it_catch
     verdict = view.estimate_valid["arrival_rate_1m"]
     assert (verdict.valid, verdict.reason) == (False, "start_log_stopped")
     assert "stopped" in verdict.words
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.02)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.02)
     assert view.arrival_selected == {"balance": 1.0}
     logged.until = float("inf")
     view = logged.run(2)
     assert view.arrival_selected == {"start_log": 1.0}
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.03)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.03)
 
 
 def test_a_log_that_was_switched_off_is_no_longer_expected() -> None:
@@ -148,7 +148,7 @@ def test_a_log_that_loses_lines_is_not_believed() -> None:
             told += 1
     view = logged.watch.view()
     assert view.estimate_valid["arrival_rate_5m"].reason == "start_log_incomplete"
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.02)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.02)
 
 
 def test_a_log_that_was_connected_a_moment_ago_counts_from_there() -> None:
@@ -158,8 +158,8 @@ def test_a_log_that_was_connected_a_moment_ago_counts_from_there() -> None:
     logged.starts = True
     logged.told = sum(ask.at <= logged.watch.at for ask in logged.engine.asks)
     view = logged.run(30)
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.04)
-    assert view.arrival_rate["5m"] == pytest.approx(logged.truth(300), rel=0.02)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.04)
+    assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.02)
     assert view.arrival_selected == {"start_log": 1.0}
 
 
@@ -169,7 +169,7 @@ def test_a_restart_of_the_server_does_not_hide_arrivals_that_a_log_has() -> None
     logged.run(200)
     logged.engine.restart()
     view = logged.run(20)
-    assert view.arrival_rate["1m"] == pytest.approx(logged.truth(60), rel=0.06)
+    assert view.arrival_rate.value["1m"] == pytest.approx(logged.truth(60), rel=0.06)
 
 
 def test_starts_from_a_clock_hours_ahead_are_passed_over() -> None:
@@ -189,6 +189,6 @@ def test_a_quiet_log_of_a_quiet_server_is_alive() -> None:
             watch.fleet.observe(TARGET, RequestStarted(watch.engine.asks[told].at))
             told += 1
     view = watch.view()
-    assert view.arrival_rate["1m"] == 0
+    assert view.arrival_rate.value["1m"] == 0
     assert view.estimate_valid["arrival_rate_1m"].valid
     assert watch.at > START

@@ -89,7 +89,7 @@ def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten(
         fleet.observe(TARGET, Scrape(at=at, engines=samples))
 
     def rates(at: float) -> dict[str, dict[str, float]]:
-        return {e.engine: dict(e.arrival_rate) for e in fleet.view(at).targets[0].engines}
+        return {e.engine: dict(e.arrival_rate.value) for e in fleet.view(at).targets[0].engines}
 
     for second in range(100):
         scrape(START + second, both=True)
@@ -131,8 +131,8 @@ def test_data_parallel_engines_are_separate_queues_with_their_own_memory() -> No
     view = fleet.view(at)
     first, second_engine = view.targets[0].engines
     assert [first.engine, second_engine.engine] == ["0", "1"]
-    assert first.kv_capacity_tokens == second_engine.kv_capacity_tokens == (4002 / 2 - 1) * 16
-    assert second_engine.arrival_rate["1m"] > 3 * first.arrival_rate["1m"]
+    assert first.kv_capacity_tokens.value == second_engine.kv_capacity_tokens.value == (4002 / 2 - 1) * 16
+    assert second_engine.arrival_rate.value["1m"] > 3 * first.arrival_rate.value["1m"]
     assert (view.models[0].replicas_required or 0) >= 1
 
 
@@ -150,7 +150,7 @@ def test_data_parallel_engines_are_separate_queues_with_their_own_memory() -> No
 def test_kv_capacity_leaves_out_the_null_block(cache: CacheConfig, tokens: float | None) -> None:
     """The size in tokens where vLLM tells it, else from blocks; unknown says so."""
     view = Watch(SyntheticEngine(poisson(5, 100)), show=without(cache=cache)).run(70)
-    assert view.kv_capacity_tokens == tokens
+    assert view.kv_capacity_tokens.value == tokens
     verdict = view.estimate_valid["kv_capacity_tokens"]
     assert verdict.reason == ("ok" if tokens is not None else "capacity_unknown")
 
@@ -186,7 +186,7 @@ def test_other_settings_for_a_target_keep_what_was_learnt() -> None:
     watch.fleet.add(TARGET, SEATS_KNOWN)
     after = watch.view()
     assert "seqs" in after.service_rate_limit
-    assert after.arrival_rate == before.arrival_rate
+    assert after.arrival_rate.value == before.arrival_rate.value
     assert after.estimate_valid["service_rate"].reason != "seats_unknown"
 
 
@@ -212,7 +212,7 @@ def test_requests_that_ended_before_the_first_scrape_are_in_the_window_if_they_a
             fleet.observe(TARGET, RequestRecord(ended - 10, ended + n / 50, 1000, 1000))
         fleet.observe(TARGET, Scrape(at=START, engines=(EngineSample(KEY, running=0.0),)))
         (engine,) = fleet.view(START).targets[0].engines
-        assert ("joint" in engine.request_demand_token_steps) is known
+        assert ("joint" in engine.request_demand_token_steps.value) is known
 
 
 def two_engines(other: EngineKey) -> Fleet:
@@ -226,7 +226,7 @@ def two_engines(other: EngineKey) -> Fleet:
 def lengths_known(fleet: Fleet) -> dict[EngineKey, bool]:
     """For which engines the log's lengths are known."""
     return {
-        EngineKey(e.model_name, e.engine): "joint" in e.request_demand_token_steps
+        EngineKey(e.model_name, e.engine): "joint" in e.request_demand_token_steps.value
         for e in fleet.view(START).targets[0].engines
     }
 

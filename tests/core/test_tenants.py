@@ -49,14 +49,14 @@ def test_shares_are_by_memory_work_and_sum_to_one() -> None:
     assert sum(view.demand_share.values()) == pytest.approx(1)
     assert view.tenant_arrival_rate == pytest.approx({"a": 5, "b": 3, "unknown": 2}, rel=0.15)
     assert sum(view.tenant_arrival_rate.values()) == pytest.approx(10, rel=0.1)
-    joint = view.request_demand_token_steps["joint"]
+    joint = view.request_demand_token_steps.value["joint"]
     assert view.tenant_request_demand_token_steps == pytest.approx(dict.fromkeys(view.demand_share, joint), rel=0.2)
 
 
 def test_without_tenants_there_is_no_attribution() -> None:
     """A log that names nobody gives no series, not one called unknown."""
     view = tenanted({None: 1.0})
-    assert "joint" in view.request_demand_token_steps
+    assert "joint" in view.request_demand_token_steps.value
     assert (view.demand_share, view.tenant_arrival_rate, view.tenant_service_rate) == ({}, {}, {})
 
 

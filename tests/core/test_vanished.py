@@ -42,23 +42,23 @@ def steady(vanish_at: int = 0, vanish: int = 0, preempted: int = 0) -> list[Engi
 def test_a_few_that_vanish_at_once_are_added_back() -> None:
     """Eight of a hundred and twenty leave: they had arrived, so λ stays 2/s, and says that it is biased."""
     found = rate(steady(vanish_at=50, vanish=8))
-    assert found.value == pytest.approx(2.0, rel=0.01)
-    assert found.reason == "abort_biased"
+    assert found.estimate.value == pytest.approx(2.0, rel=0.01)
+    assert found.estimate.verdict == "abort_biased"
 
 
 def test_many_that_vanish_at_once_leave_no_rate() -> None:
     """Half of those inside leave: what arrived in that instant cannot be told."""
     found = rate(steady(vanish_at=50, vanish=50))
-    assert (found.value, found.reason) == (None, "aborts")
+    assert (found.estimate.value, found.estimate.verdict) == (None, "aborts")
 
 
 def test_a_window_without_the_vanishing_is_sound_again() -> None:
     """Sixty seconds later nothing is left of it."""
     found = rate(steady(vanish_at=5, vanish=50))
-    assert (found.value, found.reason) == (2.0, "ok")
+    assert (found.estimate.value, found.estimate.verdict) == (2.0, "ok")
 
 
 def test_preempted_requests_that_wait_again_are_not_counted_twice() -> None:
     """They have had a first token and are in the queue, which the second balance would take for aborted ones."""
     found = rate(steady(preempted=30))
-    assert (found.value, found.reason) == (2.0, "ok")
+    assert (found.estimate.value, found.estimate.verdict) == (2.0, "ok")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dashboards.states import STATES
-from kvwatch.core.reasons import WORDS
+from kvwatch.estimate import Reason
 from kvwatch.export.catalog import BY_NAME
 from kvwatch.parse import vllm
 from tests.dashboards.boards import NAMES, filled, panels, queries
@@ -132,7 +132,7 @@ def test_every_state_has_words(title: str) -> None:
 @pytest.mark.parametrize("title", [ESTIMATES, "Engines whose utilization is not sure"])
 def test_every_reason_has_words(title: str) -> None:
     """Every reason of the closed list is shown in words."""
-    assert set(WORDS) <= mapped(title)
+    assert set(Reason) <= mapped(title)
 
 
 def test_every_state_is_explained_in_the_document() -> None:

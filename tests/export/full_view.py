@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.catalog import ENGINE_METRICS
-from kvwatch.views import EngineView, FleetView, ModelView, TargetView, Validity
+from kvwatch.export.metric import Metric
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 
 WINDOWS = ("1m", "5m")
-VALIDITY = {
-    "service_rate": Validity(valid=True),
-    "stable_limit": Validity(valid=False, reason="delta_is_bound", words="the largest request is known as a bound"),
-}
+VERDICTS = {"service_rate": Reason.OK, "stable_limit": Reason.DELTA_IS_BOUND}
+"""Of the estimates that are judged in this view."""
+NOTHING = EngineView("", "", "")
+
+
+def fields_of(rows: Iterable[tuple[Metric, Any]], verdicts: dict[str, Reason] = VERDICTS) -> dict[str, Any]:
+    """The fields of a view in which each metric has this number, or these by the value of its label."""
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for metric, number in rows:
+        parts[metric.field][metric.part] = number
+    fields: dict[str, Any] = {}
+    for field, numbers in parts.items():
+        kind = type(getattr(NOTHING, field))
+        if kind in (Estimate, KeyedEstimate):
+            fields[field] = kind(**numbers, verdict=verdicts.get(field))
+        else:
+            (fields[field],) = numbers.values()
+    return fields
 
 
 def full_engine(target: str = "localhost:8000", model_name: str = "llama", engine: str = "0") -> EngineView:
     """An engine of which everything is known."""
-    known = {field.name for field in fields(EngineView)}
-    values: dict[str, Any] = {}
-    for number, metric in enumerate(ENGINE_METRICS, 1):
-        assert metric.field in known
-        if metric.field in ("binding_limit", "demand_selected"):
-            values[metric.field] = {metric.values[0]: 1.0, metric.values[1]: 0.0}
+    rows: list[tuple[Metric, Any]] = []
+    for place, metric in enumerate(ENGINE_METRICS, 1):
+        if metric.one_hot:
+            rows.append((metric, {metric.values[0]: 1.0, metric.values[1]: 0.0}))
         elif metric.extra_labels:
             keys = metric.values or WINDOWS
-            values[metric.field] = {key: number + index / 8 for index, key in enumerate(keys)}
+            rows.append((metric, {key: place + index / 8 for index, key in enumerate(keys)}))
         else:
-            values[metric.field] = float(number)
-    return EngineView(target, model_name, engine, estimate_valid=VALIDITY, replicas_required=2.0, **values)
+            rows.append((metric, float(place)))
+    return EngineView(target, model_name, engine, replicas_required=2.0, **fields_of(rows))
 
 
 def full_model() -> ModelView:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.estimate import Estimate, KeyedEstimate
 from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS
 from kvwatch.export.docs import metrics_page
-from kvwatch.export.metric import Kind
+from kvwatch.export.metric import Kind, Part
 from kvwatch.facts import EngineKey, EngineSample, Scrape
-from kvwatch.views import EngineView, ModelView
+from kvwatch.views import JUDGED, EngineView, ModelView
+from tests.export.full_view import NOTHING
 
 LABELS = {"target", "model_name", "engine"}
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,8 +24,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_field_of_a_view_is_a_metric_of_the_same_name() -> None:
     """An estimate that the core makes is exported, and nothing else is."""
-    in_views = {field.name for field in fields(EngineView)} - LABELS - {"estimate_valid", "advice"}
+    in_views = {field.name for field in fields(EngineView)} - LABELS - {"advice"}
     assert {metric.field for metric in ENGINE_METRICS} | {"replicas_required"} == in_views
+    assert {metric.key for metric in ENGINE_METRICS if metric.part is Part.VALUE} | {"replicas_required"} == in_views
     in_models = {field.name for field in fields(ModelView)} - {"model_name", "role", "mean_service_rate"}
     assert {metric.field for metric in MODEL_METRICS} == in_models
 
@@ -31,8 +34,21 @@ def test_every_field_of_a_view_is_a_metric_of_the_same_name() -> None:
 def test_a_field_is_a_mapping_exactly_where_the_metric_has_one_more_label() -> None:
     """The view's types follow the catalogue's labels."""
     mappings = {field.name for field in fields(EngineView) if "Keyed" in str(field.type)}
+    assert "arrival_rate" in mappings
     mappings |= {field.name for field in fields(ModelView) if "Keyed" in str(field.type)}
     assert {metric.field for metric in (*ENGINE_METRICS, *MODEL_METRICS) if metric.extra_labels} == mappings
+
+
+def test_a_row_of_an_end_of_an_interval_follows_from_its_metric() -> None:
+    """Exactly the metrics that have an interval have rows for its ends, which say of what they are the end."""
+    ends = [metric for metric in ENGINE_METRICS if metric.part is not Part.VALUE]
+    assert set(ends) == {bound for metric in ENGINE_METRICS for bound in metric.bounds()}
+    assert {metric.name for metric in ENGINE_METRICS if metric.name.endswith(("_lower", "_upper"))} == {
+        metric.name for metric in ends
+    }
+    for metric in ends:
+        assert isinstance(getattr(NOTHING, metric.field), Estimate | KeyedEstimate)
+        assert metric.help.startswith(f"{metric.part.capitalize()} end of the 90% interval of ")
 
 
 def test_names_are_whole_unique_and_described() -> None:
@@ -62,6 +78,7 @@ def test_every_estimate_named_is_one_that_the_core_judges() -> None:
     fleet.observe("t", Scrape(0.0, (EngineSample(EngineKey("m", "0")),)))
     ((engine,),) = (target.engines for target in fleet.view(0.0).targets)
     assert {metric.estimate for metric in CATALOG if metric.estimate} <= set(engine.estimate_valid)
+    assert set(JUDGED) <= set(engine.estimate_valid)
 
 
 def test_the_page_is_current() -> None:

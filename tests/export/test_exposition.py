@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from kvwatch.estimate import Estimate
 from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.collector import FleetCollector
@@ -24,7 +25,7 @@ from kvwatch.export.exposition import Exposition
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView
-from tests.export.full_view import fleet, full_engine
+from tests.export.full_view import WINDOWS, fields_of, fleet, full_engine
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -61,14 +62,13 @@ def test_values_come_from_the_view() -> None:
     """A number stands under its metric's name and its key's label."""
     engine = full_engine()
     found = series(fleet(engine))
-    for metric in ENGINE_METRICS:
-        value = getattr(engine, metric.field)
+    for place, metric in enumerate(ENGINE_METRICS, 1):
         if not metric.extra_labels:
-            assert found[key(metric.name, **ENGINE)] == value
+            assert found[key(metric.name, **ENGINE)] == place
             continue
-        for label, number in value.items():
-            if number:
-                assert found[key(metric.name, **ENGINE, **{metric.extra_labels[0]: label})] == number
+        for index, label in enumerate(metric.values[:1] if metric.one_hot else metric.values or WINDOWS):
+            value = 1.0 if metric.one_hot else place + index / 8
+            assert found[key(metric.name, **ENGINE, **{metric.extra_labels[0]: label})] == value
     assert found[key("kvwatch_replicas_required", model_name="llama", role="")] == 3.0
     assert found[key("kvwatch_target_up", target="localhost:8000")] == 1.0
     assert found[key("kvwatch_target_up", target="localhost:8001")] == 0.0
@@ -118,11 +118,9 @@ def test_what_is_unknown_is_absent() -> None:
 def test_what_is_not_finite_is_absent(poison: float) -> None:
     """No NaN and no infinity is ever exported, whatever the core computes."""
     engine = full_engine()
-    poisoned = {
-        field.name: dict.fromkeys(getattr(engine, field.name), poison) if "Keyed" in str(field.type) else poison
-        for field in fields(EngineView)
-        if field.name not in {"target", "model_name", "engine", "estimate_valid"}
-    }
+    poisoned = fields_of(
+        (metric, dict.fromkeys(WINDOWS, poison) if metric.extra_labels else poison) for metric in ENGINE_METRICS
+    )
     view = replace(fleet(replace(engine, **poisoned)), models=(ModelView("llama", replicas_required=poison),))
     found = series(view)
     assert not {name for name, _ in found} & {metric.name for metric in ENGINE_METRICS}
@@ -180,10 +178,10 @@ def test_the_text_is_that_of_the_reference_library(
     values: list[float], name: str, key: str, role: str, openmetrics: bool
 ) -> None:
     """Byte for byte, in both formats, whatever the numbers and the labels are."""
-    known = {
-        metric.field: {key: value, "b": 1.0} if metric.extra_labels else value
+    known = fields_of(
+        (metric, {key: value, "b": 1.0} if metric.extra_labels else value)
         for metric, value in zip(ENGINE_METRICS, values, strict=True)
-    }
+    )
     engines = (replace(full_engine(), model_name=name, **known), full_engine(engine=key))
     targets = tuple(replace(target, role=role) for target in fleet(*engines).targets)
     view = replace(fleet(*engines), targets=targets)
@@ -198,7 +196,12 @@ def test_the_text_is_that_of_the_reference_library(
 def test_lines_that_are_kept_are_those_of_the_view_that_is_shown() -> None:
     """An engine whose view is another one is written anew, and one whose view is the same is not."""
     engines = [full_engine(engine=str(number)) for number in range(3)]
-    views = [fleet(*engines), fleet(*engines), fleet(engines[0], replace(engines[1], service_rate=77.5)), fleet()]
+    views = [
+        fleet(*engines),
+        fleet(*engines),
+        fleet(engines[0], replace(engines[1], service_rate=Estimate(77.5))),
+        fleet(),
+    ]
     exposition = Exposition(lambda: views[0])
     written = []
     while views:

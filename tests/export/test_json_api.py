@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.json_api import fleet_json
 from kvwatch.views import EngineView, ModelView
@@ -17,9 +18,9 @@ def test_every_number_stands_under_its_name_without_the_prefix() -> None:
     engine = full_engine()
     (found,) = fleet_json(fleet(engine))["engines"]  # type: ignore[misc, has-type]
     assert [found["target"], found["model_name"], found["engine"]] == ["localhost:8000", "llama", "0"]
-    for metric in ENGINE_METRICS:
-        value = getattr(engine, metric.field)
-        assert found[metric.field] == ({k: v for k, v in value.items() if v} if metric.extra_labels else value)
+    for place, metric in enumerate(ENGINE_METRICS, 1):
+        value = found[metric.key]
+        assert (min(value.values()) if metric.extra_labels else value) == (1 if metric.one_hot else place)
 
 
 def test_the_time_and_the_replicas_of_the_model_are_there() -> None:
@@ -34,7 +35,7 @@ def test_validity_has_words_only_where_there_are_any() -> None:
     (found,) = fleet_json(fleet(full_engine()))["engines"]  # type: ignore[misc, has-type]
     assert found["estimate_valid"] == {
         "service_rate": {"valid": 1, "reason": "ok"},
-        "stable_limit": {"valid": 0, "reason": "delta_is_bound", "words": "the largest request is known as a bound"},
+        "stable_limit": {"valid": 0, "reason": "delta_is_bound", "words": Reason.DELTA_IS_BOUND.words},
     }
 
 
@@ -48,8 +49,12 @@ def test_what_is_unknown_is_left_out() -> None:
 
 def test_the_document_is_strict_json() -> None:
     """No NaN or infinity leaves, so any reader takes it."""
-    poison = {"service_rate": math.nan, "utilization": {"1m": math.inf, "5m": 0.5}, "replicas_required": None}
-    engine = replace(full_engine(), **poison)
+    engine = replace(
+        full_engine(),
+        service_rate=Estimate(math.nan),
+        utilization=KeyedEstimate({"1m": math.inf, "5m": 0.5}),
+        replicas_required=None,
+    )
     document = fleet_json(
         replace(fleet(engine), models=(ModelView("llama", replicas_required=math.inf),)), targets=True
     )

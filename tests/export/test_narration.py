@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.estimate import UNKNOWN, UNKNOWN_BY_KEY, Estimate, KeyedEstimate, Reason
 from kvwatch.export.narration import Line, Narrator, Pace
 from kvwatch.export.thresholds import Alert, AlertRule, Latch, usual_alerts
 from kvwatch.export.words import clock, rate, spell
-from kvwatch.views import EngineView, Validity
+from kvwatch.views import EngineView
 
 MU = 10.0
 UNSURE = 0.1
@@ -21,19 +22,16 @@ def view(rho: float | None = 0.3, queue: float = 0.0, *, mu: float | None = MU, 
     """An engine at load ρ, known to ±0.1, with μ = 10 known to ±10%."""
     known = mu is not None and rho is not None
     values: dict[str, object] = {
-        "arrival_rate": {"30s": rho * (mu or MU)} if rho is not None else {},
-        "service_rate": mu,
-        "service_rate_lower": 0.9 * mu if mu is not None else None,
-        "service_rate_upper": 1.1 * mu if mu is not None else None,
+        "arrival_rate": KeyedEstimate({"30s": rho * (mu or MU)} if rho is not None else {}),
+        "service_rate": Estimate(mu, 0.9 * mu, 1.1 * mu, Reason.OK) if mu is not None else UNKNOWN,
         "service_rate_plain": 28.0,
         "binding_limit": {"kv": 1.0},
-        "utilization": {"30s": rho} if known else {},
-        "utilization_lower": {"30s": max(rho - UNSURE, 0.0)} if known and rho is not None else {},
-        "utilization_upper": {"30s": rho + UNSURE} if known and rho is not None else {},
-        "stable_limit": 0.95,
+        "utilization": KeyedEstimate({"30s": rho}, {"30s": max(rho - UNSURE, 0.0)}, {"30s": rho + UNSURE})
+        if known and rho is not None
+        else UNKNOWN_BY_KEY,
+        "stable_limit": Estimate(0.95),
         "kv_usage_ratio": min(rho or 0.0, 1.0),
         "queue_length": queue,
-        "estimate_valid": {"service_rate": Validity(valid=True)},
     }
     return EngineView("127.0.0.1:8000", "ramp", "0", **{**values, **more})  # type: ignore[arg-type]
 
@@ -50,7 +48,7 @@ def kinds(lines: Iterable[Line]) -> list[str]:
 
 def test_a_ramp_into_overload_and_back_is_told_in_order() -> None:
     """Every sentence comes once, when its condition has held, from the first estimate to the recovery."""
-    overloaded = view(1.3, 60, queue_slope_lower=1.0, queue_slope_upper=4.0, observed_service_rate=9.5)
+    overloaded = view(1.3, 60, queue_slope=Estimate(2.0, 1.0, 4.0), observed_service_rate=9.5)
     story = [
         *[view(None, mu=None)] * 10,
         *[view(0.3)] * 10,
@@ -128,7 +126,7 @@ def test_a_far_saturation_or_a_light_load_is_not_approaching() -> None:
 
 def test_a_wide_first_estimate_waits() -> None:
     """μ between 5 and 20 is not worth a sentence; once it has narrowed it is."""
-    wide = view(0.3, service_rate_lower=5.0, service_rate_upper=20.0)
+    wide = view(0.3, service_rate=Estimate(MU, 5.0, 20.0))
     assert kinds(tell(Narrator("ramp"), [wide] * 20)) == []
     assert kinds(tell(Narrator("ramp"), [*[wide] * 20, view(0.3)])) == ["estimate", "plain"]
 
@@ -140,13 +138,13 @@ def test_the_plain_formula_is_no_contrast_inside_the_interval() -> None:
 
 def test_a_queue_that_comes_and_goes_is_no_growth() -> None:
     """Somebody waits now and then: the first is told, a slope whose interval holds zero is not."""
-    views = [view(0.4, second % 3, queue_slope_lower=-0.1, queue_slope_upper=0.4) for second in range(100)]
+    views = [view(0.4, second % 3, queue_slope=Estimate(0.1, -0.1, 0.4)) for second in range(100)]
     assert kinds(tell(Narrator("ramp"), views)) == ["estimate", "plain", "waiting"]
 
 
 def test_a_queue_that_drains_is_not_said_to_grow() -> None:
     """The trend of the last minutes still rises when the load has fallen; then nothing is claimed."""
-    late = view(0.4, 60, queue_slope_lower=0.5, queue_slope_upper=2.0)
+    late = view(0.4, 60, queue_slope=Estimate(1.0, 0.5, 2.0))
     assert "growing" not in kinds(tell(Narrator("ramp"), [*[view(1.3, 60)] * 10, *[late] * 20]))
 
 

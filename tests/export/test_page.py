@@ -7,8 +7,9 @@ from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 
+from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
 from kvwatch.export.page import MOST_ADVICE, MOST_ENGINES, page
-from kvwatch.views import EngineView, FleetView, TargetView, Validity
+from kvwatch.views import EngineView, FleetView, TargetView
 from tests.export.full_view import fleet, full_engine
 
 ADVICE = (
@@ -52,7 +53,12 @@ class Reader(HTMLParser):
 
 def advised(**known: str) -> EngineView:
     """An engine with something to set."""
-    return replace(full_engine(**known), recommended_max_num_seqs=64.0, recommended_gain_ratio=0.16, advice=ADVICE)
+    return replace(
+        full_engine(**known),
+        recommended_max_num_seqs=Estimate(64.0),
+        recommended_gain_ratio=Estimate(0.16),
+        advice=ADVICE,
+    )
 
 
 def shown(*engines: EngineView) -> Reader:
@@ -62,22 +68,18 @@ def shown(*engines: EngineView) -> Reader:
 
 def test_an_engine_is_shown_with_its_load() -> None:
     """ρ with its interval, λ, μ, what binds, and what is doubted, in the words of the view."""
-    utilization = {"1m": 0.87, "5m": 0.8}
     engine = replace(
         full_engine(),
-        utilization=utilization,
-        utilization_lower={"1m": 0.81, "5m": 0.7},
-        utilization_upper={"1m": 0.93, "5m": 0.9},
-        arrival_rate={"1m": 3.4, "5m": 3.0},
-        service_rate=3.9,
-        service_rate_lower=3.7,
-        service_rate_upper=4.2,
+        utilization=KeyedEstimate(
+            {"1m": 0.87, "5m": 0.8}, {"1m": 0.81, "5m": 0.7}, {"1m": 0.93, "5m": 0.9}, Reason.ABORTS
+        ),
+        arrival_rate=KeyedEstimate({"1m": 3.4, "5m": 3.0}),
+        service_rate=Estimate(3.9, 3.7, 4.2),
         queue_length=7.0,
-        estimate_valid={"utilization": Validity(valid=False, reason="aborts", words="many requests vanished")},
     )
     text = shown(engine).text
     for words in (
-        "localhost:8000", "llama", "0.87 (0.81–0.93)", "3.4", "3.9/s (3.7–4.2)", "KV memory", "7", "requests vanished",
+        "localhost:8000", "llama", "0.87 (0.81–0.93)", "3.4", "3.9/s (3.7–4.2)", "KV memory", "7", "many requests",
     ):  # fmt: skip
         assert words in text
 
@@ -93,12 +95,14 @@ def test_advice_is_shown_with_the_recommended_number() -> None:
 
 def test_nothing_is_said_where_there_is_no_advice() -> None:
     """No heading without something below it."""
-    assert "What to set" not in shown(replace(full_engine(), recommended_max_num_seqs=None)).text
+    assert "What to set" not in shown(replace(full_engine(), recommended_max_num_seqs=UNKNOWN)).text
 
 
 def test_what_is_unknown_is_a_dash() -> None:
     """Neither None nor nan is shown, and an engine of which nothing is known comes last."""
-    broken = replace(full_engine(engine="7"), service_rate=math.nan, queue_length=math.inf, recommended_gain_ratio=None)
+    broken = replace(
+        full_engine(engine="7"), service_rate=Estimate(math.nan), queue_length=math.inf, recommended_gain_ratio=UNKNOWN
+    )
     text = shown(EngineView("a:1", "m", "unheard"), broken).text
     assert "None" not in text
     assert "nan" not in text
@@ -148,7 +152,11 @@ def test_a_large_fleet_makes_a_page_of_bounded_size() -> None:
 def test_the_fullest_engines_are_those_that_are_shown() -> None:
     """Of many, by ρ."""
     engines = [
-        replace(full_engine(engine=f"e{n}"), utilization={"1m": n / 1000}, arrival_rate={"1m": 1.0})
+        replace(
+            full_engine(engine=f"e{n}"),
+            utilization=KeyedEstimate(*[{"1m": n / 1000}] * 3),
+            arrival_rate=KeyedEstimate({"1m": 1.0}),
+        )
         for n in range(1000)
     ]
     words = shown(*engines).words

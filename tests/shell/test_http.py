@@ -109,7 +109,7 @@ async def test_the_api_gives_engines_and_targets() -> None:
         response, body = await ask(server, "/api/v1/engines")
     assert response.headers["Content-Type"].startswith("application/json")
     document = json.loads(body)
-    assert document["engines"][0]["service_rate"] == full_engine().service_rate
+    assert document["engines"][0]["service_rate"] == full_engine().service_rate.value
     assert [target["up"] for target in document["targets"]] == [True, False]
 
 

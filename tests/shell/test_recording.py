@@ -144,8 +144,8 @@ def test_requests_are_observed_only_when_asked_for() -> None:
     recording, reports = opened(DATA / "recordings" / "seqcap")
     plain = list(itertools.islice(replay(recording), 90))[-1].targets[0].engines[0]
     joint = list(itertools.islice(replay(recording, requests=True), 90))[-1].targets[0].engines[0]
-    assert "joint" not in plain.request_demand_token_steps
-    assert "joint" in joint.request_demand_token_steps
+    assert "joint" not in plain.request_demand_token_steps.value
+    assert "joint" in joint.request_demand_token_steps.value
     assert reports == []
 
 

@@ -105,12 +105,12 @@ def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_
             for target, key, run in fleet.due_runs(scrape.at):
                 fleet.correct(target, key, run.run())
         (view,) = fleet.view(scrapes[-1].at).targets[0].engines
-        assert view.service_rate is not None
-        assert view.service_rate_upper is not None
-        half_widths.append(view.service_rate_upper / view.service_rate - 1)
+        assert view.service_rate.value is not None
+        assert view.service_rate.upper is not None
+        half_widths.append(view.service_rate.upper / view.service_rate.value - 1)
         if fleet is restored:
             served = [p.service_rate for p in recording.steady if p.service_rate is not None]
-            assert view.service_rate == pytest.approx(sum(served) / len(served), rel=0.16)
+            assert view.service_rate.value == pytest.approx(sum(served) / len(served), rel=0.16)
     assert half_widths[0] < half_widths[1]
 
 

@@ -1,13 +1,18 @@
-"""μ of one engine with its interval, and what it rests on."""
+"""μ: requests per second that one engine can sustain for its traffic, with its interval and what it rests on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import exp, hypot, log
 
-from kvwatch.core.engine import Estimates
-from kvwatch.core.full_engine import FullEngineInputs
-from kvwatch.queueing.capacity import KV, SEQS, binding, paper_service_rate, stable_limit
+from kvwatch.core.backlog import ObservedRate
+from kvwatch.core.demand import DemandEstimates
+from kvwatch.core.full_engine import Correction, FullEngineInputs
+from kvwatch.core.kv_cache import KvCapacity
+from kvwatch.core.steps import StepTime
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.facts import Settings
+from kvwatch.queueing.capacity import KV, SEQS, binding, paper_service_rate
 from kvwatch.queueing.full_load import FullLoad
 from kvwatch.stats.trend import Z90
 
@@ -27,63 +32,67 @@ _OBSERVED_TRUST = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class CapacityEstimate:
-    """μ [requests/s] with a 90% interval, per limit, the one that binds, and the step time at full load [s].
+class Evidence:
+    """All that μ is made of, at one time; ``full`` is what the engine would be at full load, as the model has it."""
 
-    ``model_rate`` is what the model alone says, to be held against what is observed.
+    full: FullEngineInputs | None
+    correction: Correction | None
+    calibration: float
+    observed: ObservedRate | None
+    demand: DemandEstimates
+    step_time: StepTime | None
+    kv_capacity: KvCapacity | None
+    settings: Settings
+    running: float | None
+    speculative: bool
+    law_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRate:
+    """μ [requests/s], the same per limit, the one that binds, and the step time at full load [s].
+
+    ``model_rate`` is what the model alone says, to be held against what is observed; ``method`` names the E[g] that μ
+    is computed from.
     """
 
-    rates: dict[str, float] = field(default_factory=dict)
+    estimate: Estimate
+    by_limit: dict[str, float] = field(default_factory=dict)
     limit: str | None = None
-    lower: float | None = None
-    upper: float | None = None
     model_rate: float | None = None
     step_seconds: float | None = None
     method: str | None = None
-    plain_rate: float | None = None
-    stable_limit: float | None = None
-    reason: str = "ok"
-
-    @property
-    def service_rate(self) -> float | None:
-        """μ, the smallest over the limits."""
-        return self.rates[self.limit] if self.limit is not None else None
 
 
-def estimate_capacity(e: Estimates) -> CapacityEstimate:
+def service_rate(e: Evidence) -> ServiceRate:
     """μ as the model has it, drawn towards what a backlog shows."""
-    plain = _plain_rate(e)
     loads = e.full.closed_form() if e.full is not None else {}
     # the limit that is reached first, with the fewest requests running, binds
     limit = binding({name: load.running for name, load in loads.items()})
     if e.full is None or limit is None:
-        return _observed_only(e, plain)
+        return _observed_only(e)
     corrected = e.correction is not None and e.correction.limit == limit
     factor = (e.correction.factor if corrected and e.correction is not None else 1.0) * e.calibration
     model_rate = loads[limit].rate * factor
     rate, deviation = _blend(e, model_rate, _deviation(e.full, loads[limit], corrected))
     rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
     step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
-    return CapacityEstimate(
-        rates=rates,
+    return ServiceRate(
+        Estimate(rate, rate * exp(-Z90 * deviation), rate * exp(Z90 * deviation), _verdict(e, loads[limit])),
+        by_limit=rates,
         limit=limit,
-        lower=rates[limit] * exp(-Z90 * deviation),
-        upper=rates[limit] * exp(Z90 * deviation),
         model_rate=model_rate,
         step_seconds=step,
         method=_method(e),
-        plain_rate=plain,
-        stable_limit=_stable_limit(e, limit),
-        reason=_reason(e, loads[limit]),
     )
 
 
-def _method(e: Estimates) -> str:
+def _method(e: Evidence) -> str:
     """Which E[g] fed μ: a log's where there is one; else what is held, which the moments only give a shape."""
     return next(m for m in ("joint", "occupancy", "moments") if m in e.demand.by_method or m == "moments")
 
 
-def _blend(e: Estimates, model_rate: float, deviation: float) -> tuple[float, float]:
+def _blend(e: Evidence, model_rate: float, deviation: float) -> tuple[float, float]:
     """μ and its relative sd, the model's drawn towards the observed rate in proportion to what that rests on."""
     if e.observed is None:
         return model_rate, deviation
@@ -97,26 +106,22 @@ def _observed_deviation(requests: float) -> float:
     return hypot(0.8 / requests**0.5, 0.04)
 
 
-def _observed_only(e: Estimates, plain: float | None) -> CapacityEstimate:
+def _observed_only(e: Evidence) -> ServiceRate:
     """Without a step law yet: under backlog the observed rate, which is the truth itself, else nothing."""
     if e.observed is None:
         if e.step_time is None:
-            reason = "no_busy_intervals"
-        elif e.capacity is None:
-            reason = "capacity_unknown"
+            reason = Reason.NO_BUSY_INTERVALS
+        elif e.kv_capacity is None:
+            reason = Reason.CAPACITY_UNKNOWN
         else:
-            reason = "too_few_requests" if e.law_known else "law_unknown"
-        return CapacityEstimate(plain_rate=plain, reason=reason)
+            reason = Reason.TOO_FEW_REQUESTS if e.law_known else Reason.LAW_UNKNOWN
+        return ServiceRate(Estimate(verdict=reason))
     seats = e.settings.max_num_seqs
-    limit = SEQS if seats and e.sample.running is not None and e.sample.running >= 0.95 * seats else KV
+    limit = SEQS if seats and e.running is not None and e.running >= 0.95 * seats else KV
     half = Z90 * _observed_deviation(e.observed.requests)
-    return CapacityEstimate(
-        rates={limit: e.observed.rate},
-        limit=limit,
-        lower=e.observed.rate * exp(-half),
-        upper=e.observed.rate * exp(half),
-        plain_rate=plain,
-        stable_limit=_stable_limit(e, limit),
+    rate = e.observed.rate
+    return ServiceRate(
+        Estimate(rate, rate * exp(-half), rate * exp(half), Reason.OK), by_limit={limit: rate}, limit=limit
     )
 
 
@@ -139,34 +144,26 @@ def _deviation(full: FullEngineInputs, load: FullLoad, corrected: bool) -> float
     return hypot(hypot(_law_deviation(full, load), full.mix.deviation), model)
 
 
-def _plain_rate(e: Estimates) -> float | None:
-    """The paper's formula with today's step time, for comparison."""
+def plain_service_rate(e: Evidence) -> float | None:
+    """The paper's formula with the step time as it is now [requests/s], for comparison."""
     lengths = e.demand.by_method.get("joint", e.demand.by_method.get("moments"))
-    if e.capacity is None or e.step_time is None or not lengths:
+    if e.kv_capacity is None or e.step_time is None or not lengths:
         return None
-    return paper_service_rate(e.capacity.tokens, e.step_time.trimmed_mean, lengths)
+    return paper_service_rate(e.kv_capacity.tokens, e.step_time.trimmed_mean, lengths)
 
 
-def _stable_limit(e: Estimates, limit: str) -> float | None:
-    if limit != KV:
-        return 1.0
-    if e.largest is None or e.capacity is None:
-        return None
-    return max(stable_limit(e.largest.tokens, e.capacity.tokens, limit), 0.0)
-
-
-def _reason(e: Estimates, load: FullLoad) -> str:
-    """The gravest doubt about μ, or "ok"."""
+def _verdict(e: Evidence, load: FullLoad) -> Reason:
+    """The gravest doubt about μ, or that it stands."""
     residual = e.demand.residual_ratio
     shared = (e.demand.cached_ratio or 0.0) > _SHARING_RATIO
     apart = residual is not None and abs(residual) > _DISAGREEMENT_RATIO and not shared and e.observed is None
     far = e.full is not None and load.step_seconds > _FARTHEST * e.full.law.largest
     doubts = (
-        ("seats_unknown", e.settings.max_num_seqs is None),
-        ("hybrid_kv", e.capacity is not None and not e.capacity.exact),
-        ("speculative_decoding", e.speculative),
-        ("extrapolating", far),
-        ("occupancy_disagrees", apart),
-        ("budget_unknown", e.settings.max_num_batched_tokens is None),
+        (Reason.SEATS_UNKNOWN, e.settings.max_num_seqs is None),
+        (Reason.HYBRID_KV, e.kv_capacity is not None and not e.kv_capacity.exact),
+        (Reason.SPECULATIVE_DECODING, e.speculative),
+        (Reason.EXTRAPOLATING, far),
+        (Reason.OCCUPANCY_DISAGREES, apart),
+        (Reason.BUDGET_UNKNOWN, e.settings.max_num_batched_tokens is None),
     )
-    return next((reason for reason, holds in doubts if holds), "ok")
+    return next((reason for reason, holds in doubts if holds), Reason.OK)

@@ -1,4 +1,8 @@
-"""The largest request of the traffic, which sets δ: exact from a log, a bound from histogram buckets."""
+"""δ: how far below μ an engine is surely stable, by the largest request of its traffic.
+
+The largest request is exact from a log, a bound from histogram buckets. Source of the bound on ρ, 1 − δ with δ the
+largest request over M: Nie, Si, Zhou, arXiv 2605.04595.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from dataclasses import dataclass
 from math import isfinite
 
 from kvwatch.core.interval import Interval
+from kvwatch.core.kv_cache import KvCapacity
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import EngineSample, Histogram
+from kvwatch.queueing import capacity as queueing
 from kvwatch.stats.decaying_max import DecayingMax
 
 _MEMORY_SECONDS = 3600.0
@@ -81,3 +88,17 @@ def _highest_filled_edge(before: Histogram | None, after: Histogram | None) -> f
         if rises[i] > (rises[i - 1] if i else 0.0):
             return after.edges[i]
     return None
+
+
+def stable_limit(limit: str | None, largest: Largest | None, capacity: KvCapacity | None) -> Estimate:
+    """1 − δ: the utilization up to which the engine is surely stable while ``limit`` binds."""
+    if limit is None:
+        return Estimate(verdict=Reason.DEPENDS)
+    if limit != queueing.KV:
+        return Estimate(1.0, verdict=Reason.OK)
+    if largest is None:
+        return Estimate(verdict=Reason.DELTA_UNKNOWN)
+    verdict = Reason.DELTA_IS_BOUND if largest.is_bound else Reason.OK
+    if capacity is None:
+        return Estimate(verdict=verdict)
+    return Estimate(max(queueing.stable_limit(largest.tokens, capacity.tokens, limit), 0.0), verdict=verdict)

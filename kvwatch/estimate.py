@@ -1,0 +1,150 @@
+"""An answer is one value: a number, its 90% interval, and whether it may be believed.
+
+Each concept's module ends in the function that returns an :class:`Estimate`; views hold them as they are, and the rows
+``_lower`` and ``_upper``, ``kvwatch_estimate_valid`` and the JSON are read from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Keyed = Mapping[str, float]
+"""Numbers by the value of a label, such as a window or a tenant; a key that is missing is unknown."""
+
+
+class Reason(StrEnum):
+    """Why an estimate is absent or not to be relied on: the closed list, each with what it means in words."""
+
+    words: str
+
+    def __new__(cls, name: str, words: str) -> Reason:
+        """A member whose value is its name."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.words = words
+        return member
+
+    OK = "ok", ""
+    WARMING_UP = "warming_up", "the window is not yet full"
+    RESTART = "restart", "the server or its counters restarted inside the window"
+    ABORTS = "aborts", "many requests vanished without finishing inside the window, so arrivals cannot be balanced"
+    ABORT_BIASED = "abort_biased", "clients abort requests; arrivals are counted by first tokens, a lower bound"
+    START_LOG_STOPPED = (
+        "start_log_stopped",
+        "the log of request starts has stopped or lags; arrivals are balanced from the metrics",
+    )
+    START_LOG_INCOMPLETE = (
+        "start_log_incomplete",
+        "the log of request starts misses some; arrivals are balanced from the metrics",
+    )
+    ASLEEP = "asleep", "the engine is in sleep mode"
+    METRIC_MISSING = "metric_missing", "this vLLM does not export a metric that the estimate needs"
+    TOO_FEW_REQUESTS = "too_few_requests", "too few requests finished for a sure mean"
+    NO_BUSY_INTERVALS = "no_busy_intervals", "the engine was never busy throughout a scrape interval"
+    CAPACITY_UNKNOWN = "capacity_unknown", "the size of the KV cache is not exported"
+    HYBRID_KV = "hybrid_kv", "the KV cache has layers that do not hold one slot per token; M is an approximation"
+    SEATS_UNKNOWN = (
+        "seats_unknown",
+        "max_num_seqs is not known, so the rate is an upper bound: set max_num_seqs for this target",
+    )
+    BUDGET_UNKNOWN = (
+        "budget_unknown",
+        "max_num_batched_tokens is not known, so its limit is not checked: set it for this target",
+    )
+    DELTA_IS_BOUND = (
+        "delta_is_bound",
+        "the largest request is known only as a bucket edge, so the stable limit is a lower bound",
+    )
+    DELTA_UNKNOWN = "delta_unknown", "no request has finished yet, so the largest is not known"
+    OCCUPANCY_DISAGREES = "occupancy_disagrees", "memory-work by lengths and by occupancy differ by more than 15%"
+    SPECULATIVE_DECODING = (
+        "speculative_decoding",
+        "several tokens per step: lengths in tokens are not lengths in steps",
+    )
+    LAW_UNKNOWN = "law_unknown", "too few busy scrape intervals so far to know how the step time grows with load"
+    EXTRAPOLATING = "extrapolating", "full load means steps over four times as long as any seen yet"
+    GAIN_UNSURE = (
+        "gain_unsure",
+        "a smaller max_num_seqs may serve more, but the step time under it is not known well enough",
+    )
+    SCRAPES_TOO_RARE = (
+        "scrapes_too_rare",
+        "the engine makes so many steps between two scrapes that a wave would not be seen",
+    )
+    DEPENDS = "depends", "an estimate that this one needs is missing"
+
+    @property
+    def valid(self) -> bool:
+        """Whether the estimate stands."""
+        return self is Reason.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 90% interval, and whether it may be believed.
+
+    ``value`` is ``None`` where it is unknown, ``lower`` and ``upper`` where there is no interval. ``verdict`` is
+    ``None`` where nobody has judged it, or the verdict of another estimate covers it.
+    """
+
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    verdict: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedEstimate:
+    """The same by the value of a label; what is unknown has no key.
+
+    ``verdict`` is that of all together, ``verdicts`` those of single keys where each is an estimate of its own.
+    """
+
+    value: Keyed = field(default_factory=dict)
+    lower: Keyed = field(default_factory=dict)
+    upper: Keyed = field(default_factory=dict)
+    verdict: Reason | None = None
+    verdicts: Mapping[str, Reason] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, estimates: Mapping[str, Estimate], verdict: Reason | None = None) -> KeyedEstimate:
+        """Several estimates as one: under one ``verdict``, or each under its own and all under the first bad one."""
+        verdicts = {key: e.verdict for key, e in estimates.items() if e.verdict is not None} if verdict is None else {}
+        return cls(
+            value={key: e.value for key, e in estimates.items() if e.value is not None},
+            lower={key: e.lower for key, e in estimates.items() if e.lower is not None},
+            upper={key: e.upper for key, e in estimates.items() if e.upper is not None},
+            verdict=next((v for v in verdicts.values() if not v.valid), Reason.OK) if verdict is None else verdict,
+            verdicts=verdicts,
+        )
+
+
+UNKNOWN = Estimate()
+"""Nothing is known, and nobody has asked."""
+UNKNOWN_BY_KEY = KeyedEstimate()
+"""The same where there are keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """A verdict as it is exported: 1 or 0, the reason, and the same in words."""
+
+    valid: bool
+    reason: str = "ok"
+    words: str = ""
+
+
+def validities(name: str, answer: Estimate | KeyedEstimate) -> dict[str, Validity]:
+    """The entries of ``kvwatch_estimate_valid`` for one answer: its own, and one for each key with its own verdict."""
+    if answer.verdict is None:
+        return {}
+    reason = answer.verdict
+    verdicts = answer.verdicts if isinstance(answer, KeyedEstimate) else {}
+    doubtful = [key for key, verdict in verdicts.items() if not verdict.valid]
+    words = f"window {', '.join(doubtful)}: {reason.words}" if doubtful else reason.words
+    entries = {name: Validity(reason.valid, reason.value, words)}
+    for key, verdict in verdicts.items():
+        entries[f"{name}_{key}"] = Validity(verdict.valid, verdict.value, verdict.words)
+    return entries
