@@ -21,7 +21,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.parse.otlp_exports import export, span
+from tests.parse.otlp.exports import export, span
 from tests.vllm.server import free_port
 
 KVWATCH = Path(sys.executable).with_name("kvwatch")

@@ -19,14 +19,14 @@ from rich.table import Table
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Settings
-from kvwatch.parse import ExpositionReader
-from kvwatch.parse.otlp import COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_SPAN, AttributeKeys
-from kvwatch.parse.otlp_json import read_json
-from kvwatch.parse.otlp_protobuf import read_protobuf
+from kvwatch.parse.exposition import ExpositionReader
+from kvwatch.parse.otlp.json import read_json
+from kvwatch.parse.otlp.protobuf import read_protobuf
+from kvwatch.parse.otlp.spans import COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_SPAN, AttributeKeys
 from kvwatch.shell.intake import Intake
-from kvwatch.shell.otlp_ingest import Sender, TraceIntake
+from kvwatch.shell.otlp.ingest import Sender, TraceIntake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from tests.parse.otlp_exports import as_json, export, span
+from tests.parse.otlp.exports import as_json, export, span
 from tests.shell.conftest import expositions
 
 SPANS = 512

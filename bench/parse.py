@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 
 RECORDING = Path(__file__).parent.parent / "tests" / "data" / "recordings" / "ramp11" / "scrapes.jsonl.gz"
 ROUNDS = 7

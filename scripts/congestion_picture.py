@@ -20,7 +20,7 @@ from kvwatch.embedded.scenarios import SCENARIOS
 from kvwatch.embedded.step_clock import StepClock
 from kvwatch.embedded.workload import Segment, arrivals, fixed
 from kvwatch.facts import Scrape
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.recording import recorded_scrape
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ from pathlib import Path
 from kvwatch.export.catalog import BY_NAME
 from kvwatch.export.metric import PREFIX
 from kvwatch.export.series import number
-from kvwatch.shell.replay import Recording, replay
+from kvwatch.shell.recordings.replay import Recording, replay
 from kvwatch.views import EngineView
 
 ROOT = Path(__file__).resolve().parent.parent

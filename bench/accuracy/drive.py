@@ -16,7 +16,7 @@ from kvwatch.embedded.histogram import BucketCounts
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Arrival
 from kvwatch.facts import CacheConfig, EngineKey, EngineSample, Histogram, Scrape
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.views import EngineView
 
 TARGET = "emulated"

@@ -14,7 +14,7 @@ from bench.accuracy.workloads import composition
 from kvwatch.core.fleet import Fleet
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import Scrape, Settings
-from kvwatch.shell.replay import Recording
+from kvwatch.shell.recordings.replay import Recording
 from kvwatch.views import EngineView
 
 FOLDER = Path(__file__).parents[2] / "tests" / "data" / "recordings"

@@ -28,7 +28,7 @@ from bench.recordings import sample
 from kvwatch.export.catalog import BY_NAME
 from kvwatch.export.metric import PREFIX
 from kvwatch.export.series import number as number_of
-from kvwatch.shell.replay import Recording, replay
+from kvwatch.shell.recordings.replay import Recording, replay
 from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths
 from tests.vllm.model import SMALL
 from tests.vllm.server import ServerSettings, VllmServer, vllm_python

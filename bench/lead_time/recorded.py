@@ -12,7 +12,7 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.export.collector import FleetCollector
 from kvwatch.facts import EngineSample, Scrape
-from kvwatch.shell.replay import Recording
+from kvwatch.shell.recordings.replay import Recording
 
 RAMP = Path(__file__).parents[2] / "tests" / "data" / "recordings" / "ramp11"
 

@@ -18,8 +18,8 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.export.exposition import Exposition
 from kvwatch.facts import Settings
-from kvwatch.parse import ExpositionReader
-from kvwatch.shell.client import Client, Target, new_session
+from kvwatch.parse.exposition import ExpositionReader
+from kvwatch.shell.scrape.client import Client, Target, new_session
 
 T = TypeVar("T")
 ENGINES, LEARNT, MEASURED = 24, 60, 20

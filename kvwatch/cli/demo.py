@@ -10,16 +10,17 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from kvwatch.app import Daemon, stop_on_signal
 from kvwatch.cli.common import CommandError, SubParsers, flag, listen_address
+from kvwatch.cli.demo_screen import Screen, make_screen
 from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
 from kvwatch.config.reader import duration, integer, number
+from kvwatch.daemon import Daemon
+from kvwatch.daemon.signals import stop_on_signal
 from kvwatch.embedded.scenarios import DEMO
 from kvwatch.export.narration import Line, Narrator, Pace
 from kvwatch.export.thresholds import usual_alerts
 from kvwatch.export.words import clock
-from kvwatch.shell.demo_screen import Screen, make_screen
-from kvwatch.shell.engine_server import EngineServer, ServeOptions
+from kvwatch.shell.emulator.server import EngineServer, ServeOptions
 from kvwatch.shell.logging import setup
 from kvwatch.shell.tasks import sleep
 from kvwatch.views import EngineView

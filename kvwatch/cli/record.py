@@ -6,7 +6,6 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from kvwatch.app import record
 from kvwatch.cli.common import (
     CommandError,
     SubParsers,
@@ -17,8 +16,9 @@ from kvwatch.cli.common import (
     target_url,
 )
 from kvwatch.config.reader import duration
+from kvwatch.daemon.record import record
 from kvwatch.shell.logging import setup
-from kvwatch.shell.recorder import RecordingExistsError
+from kvwatch.shell.recordings.recorder import RecordingExistsError
 
 _HELP = "write a server's raw scrapes to a folder that replay reads"
 

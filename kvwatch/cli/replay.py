@@ -15,7 +15,7 @@ from kvwatch.config.log_sources import time_zone
 from kvwatch.config.reader import Faults, duration
 from kvwatch.export.json_api import fleet_json
 from kvwatch.parse.logs import FORMATS, FieldMap, LogFormat, spelled
-from kvwatch.shell.replay import RecordedLog, Recording, RecordingError, replay
+from kvwatch.shell.recordings.replay import RecordedLog, Recording, RecordingError, replay
 from kvwatch.shell.tail import utc_offset
 from kvwatch.views import FleetView
 

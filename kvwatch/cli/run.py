@@ -6,7 +6,6 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from kvwatch.app import Daemon, serve
 from kvwatch.cli.common import (
     CommandError,
     SubParsers,
@@ -19,6 +18,8 @@ from kvwatch.cli.common import (
 )
 from kvwatch.config.discovery import shard
 from kvwatch.config.reader import duration
+from kvwatch.daemon import Daemon
+from kvwatch.daemon.signals import serve
 from kvwatch.shell.logging import setup
 
 _HELP = "watch vLLM servers and serve the estimates on /metrics"

@@ -9,9 +9,9 @@ from pathlib import Path
 from kvwatch.cli.common import CommandError, SubParsers, flag
 from kvwatch.config.reader import duration, integer, number
 from kvwatch.embedded.scenarios import SCENARIOS
-from kvwatch.shell.engine_server import EngineServer, ServeOptions, serve
-from kvwatch.shell.recorder import RecordingExistsError
-from kvwatch.shell.virtual_recording import record_virtual
+from kvwatch.shell.emulator.recording import record_virtual
+from kvwatch.shell.emulator.server import EngineServer, ServeOptions, serve
+from kvwatch.shell.recordings.recorder import RecordingExistsError
 
 _HELP = "run an embedded engine that serves vLLM's metrics"
 _DEFAULT_SECONDS, _DEFAULT_INTERVAL_SECONDS = 600.0, 1.0

@@ -2,7 +2,3 @@
 
 Nothing here raises for what the input holds: it comes from outside and may be damaged or hostile.
 """
-
-from kvwatch.parse.reader import ExpositionReader
-
-__all__ = ["ExpositionReader"]

@@ -7,8 +7,8 @@ import math
 import msgspec
 
 from kvwatch.facts import Rejected, Scrape, ScrapeFailed
-from kvwatch.parse.exposition import MAX_BODY_BYTES
-from kvwatch.parse.reader import ExpositionReader
+from kvwatch.parse.exposition.reader import ExpositionReader
+from kvwatch.parse.exposition.samples import MAX_BODY_BYTES
 
 _MAX_DETAIL = 500
 

@@ -9,66 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from kvwatch.core.fleet import Fleet
 from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
-
-
-class FleetLike(Protocol):
-    """The core's interface: facts in, a view out."""
-
-    def add(self, target: str, settings: Settings = ..., role: str = ...) -> None:
-        """Begin to watch a target."""
-        ...
-
-    def remove(self, target: str) -> None:
-        """Forget a target."""
-        ...
-
-    def observe(self, target: str, fact: Fact) -> None:
-        """Take a fact about a target."""
-        ...
-
-    def view(self, now: float) -> FleetView:
-        """Everything known at ``now``."""
-        ...
-
-    def keep_views(self, now: float) -> bool:
-        """Make the views of one target for :meth:`view` to take, where there are many; whether it did."""
-        ...
-
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
-        """Runs of the embedded engine that are to be made."""
-        ...
-
-    def dump(self) -> dict[str, list[dict[str, object]]]:
-        """What is worth keeping over a restart, by target."""
-        ...
-
-    def dump_target(self, target: str) -> list[dict[str, object]]:
-        """The same of one target."""
-        ...
-
-    def restore(self, target: str, states: list[dict[str, object]]) -> None:
-        """Take up what was dumped."""
-        ...
-
-    def dump_models(self) -> dict[str, dict[str, list[float]]]:
-        """What is worth keeping of whole models."""
-        ...
-
-    def restore_models(self, dumped: dict[str, Any]) -> None:
-        """Take up what was dumped of models."""
-        ...
-
-    def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
-        """Take the result of a run."""
-        ...
 
 
 @dataclass(slots=True)
@@ -86,7 +35,7 @@ class _Health:
 class Intake:
     """Passes facts to the fleet and views back."""
 
-    def __init__(self, fleet: FleetLike, metrics: SelfMetrics) -> None:
+    def __init__(self, fleet: Fleet, metrics: SelfMetrics) -> None:
         self._fleet = fleet
         self._metrics = metrics
         self._health: dict[str, _Health] = {}

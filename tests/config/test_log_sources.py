@@ -8,8 +8,8 @@ import pytest
 
 from kvwatch.config import ConfigError
 from kvwatch.config.load import read_config
+from kvwatch.daemon.ingest import log_sources
 from kvwatch.parse.logs import FORMATS, LINE_RESULTS, QUANTITIES
-from kvwatch.wiring import log_sources
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import RequestRecord, Scrape, Settings
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 from kvwatch.parse.settings import settings_from_recording

@@ -18,7 +18,7 @@ from kvwatch.embedded.step_clock import StepClock
 from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Pool, Segment, arrivals
 from kvwatch.facts import EngineKey, EngineSample, Histogram, Scrape, Settings
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.views import EngineView
 
 _TOKENS_A_STEP = 4

@@ -14,7 +14,7 @@ import yaml
 from dashboards.states import STATES
 from kvwatch.estimate import Reason
 from kvwatch.export.catalog import BY_NAME
-from kvwatch.parse import vllm
+from kvwatch.parse.exposition import vllm
 from tests.dashboards.boards import NAMES, filled, panels, queries
 
 RULES = Path(__file__).resolve().parents[2] / "alerts" / "kvwatch.rules.yaml"

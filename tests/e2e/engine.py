@@ -9,7 +9,7 @@ from kvwatch.embedded.scenarios import Scenario, Stage
 from kvwatch.embedded.settings import SchedulerSettings
 from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Uniform
-from kvwatch.shell.engine_server import ServeOptions, serve
+from kvwatch.shell.emulator.server import ServeOptions, serve
 
 MODEL = "llama"
 SEATS, BUDGET = 64, 512

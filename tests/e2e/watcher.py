@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from kvwatch.app import Daemon
 from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
+from kvwatch.daemon import Daemon
 
 
 async def main(port: int, watched: TargetConfig, state: Path, speed: float) -> None:

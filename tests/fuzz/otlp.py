@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
-from kvwatch.parse.otlp import AttributeKeys
+from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.shell.intake import Intake
-from kvwatch.shell.otlp_ingest import Outcome, Sender, TraceIntake
+from kvwatch.shell.otlp.ingest import Outcome, Sender, TraceIntake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from tests.fuzz.engines import command, guided, watched
-from tests.parse.otlp_exports import END, as_json, export, span
+from tests.parse.otlp.exports import END, as_json, export, span
 
 NOW = END / 10**9 + 1.0
 BATCH = 100

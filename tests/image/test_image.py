@@ -128,7 +128,7 @@ def test_it_runs_every_configuration_that_the_chart_writes(container: Container)
 STARTS = """
 import asyncio, sys
 from pathlib import Path
-from kvwatch.app import Daemon
+from kvwatch.daemon import Daemon
 from kvwatch.config import load_config
 from kvwatch.shell.logging import setup
 

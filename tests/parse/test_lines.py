@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvwatch.facts import EngineKey, EngineSample, Rejected, RequestRecord, Scrape, ScrapeFailed
-from kvwatch.parse import ExpositionReader
+from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 

@@ -19,9 +19,9 @@ import pytest
 from aiohttp import web
 
 from kvwatch.facts import Scrape, ScrapeFailed
-from kvwatch.parse import ExpositionReader
-from kvwatch.shell.client import Client, Target, new_session
-from kvwatch.shell.scraper import Scraper
+from kvwatch.parse.exposition import ExpositionReader
+from kvwatch.shell.scrape.client import Client, Target, new_session
+from kvwatch.shell.scrape.scraper import Scraper
 
 DATA = Path(__file__).parents[1] / "data"
 TLS = DATA / "tls"

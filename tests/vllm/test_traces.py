@@ -19,8 +19,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from kvwatch.parse.otlp import REQUEST_SPAN, AttributeKeys
-from kvwatch.parse.otlp_protobuf import read_protobuf
+from kvwatch.parse.otlp.protobuf import read_protobuf
+from kvwatch.parse.otlp.spans import REQUEST_SPAN, AttributeKeys
 from kvwatch.queueing.demand import request_demand
 from tests.vllm.daemon import Daemon, Reading, parse
 from tests.vllm.load import ANSWERED, Ledger, PoissonLoad, dealt_lengths, uniform_pool

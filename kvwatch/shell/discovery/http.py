@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from kvwatch.shell.client import Client, FetchError, SinkError, Target
-from kvwatch.shell.credentials import Credentials
 from kvwatch.shell.discovery.found import Deliver, Failed, SourceError
 from kvwatch.shell.discovery.groups import MAX_BYTES, Listing, read_json
+from kvwatch.shell.scrape.client import Client, FetchError, SinkError, Target
+from kvwatch.shell.scrape.credentials import Credentials
 from kvwatch.shell.tasks import ticks
 
 _TIMEOUT_SECONDS = 30.0

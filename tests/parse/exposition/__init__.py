@@ -1,0 +1,1 @@
+"""The exposition format and vLLM's names in it."""

@@ -1,0 +1,232 @@
+"""vLLM's own log: every version's lines, and nothing that a client can write into it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestStarted, Scrape, Settings
+from kvwatch.parse.exposition import ExpositionReader
+from kvwatch.parse.logs import LocalTime, LogFact, LogFormat, LogReader
+from kvwatch.parse.recording import recorded_scrape
+
+REFERENCE = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+AT = datetime(2026, 11, 22, 2, 38, 10, tzinfo=UTC).timestamp()
+LOCAL = LocalTime(REFERENCE)
+API = "(APIServer pid=4691) INFO 11-22 02:38:10 [loggers.py:199] "
+RECORDINGS = Path(__file__).parents[2] / "data" / "recordings"
+
+
+def read(text: str, local: LocalTime = LOCAL) -> tuple[list[LogFact], dict[str, int]]:
+    """Facts and counts of some lines."""
+    reading = LogReader(LogFormat("vllm")).read(text.encode() + b"\n", local)
+    return reading.facts, reading.results
+
+
+STEP = Iteration(AT, 4914, 1, 177, 1, 1, 0.01218)
+STEP_TEXT = (
+    "Iteration(4914): 1 context requests, 177 context tokens, 1 generation requests, 1 generation tokens, "
+    "iteration elapsed time: 12.18 ms"
+)
+
+ENCODER = ", encoder inputs: 2, encoder output embeddings: 9"
+COLOURED = "\x1b[0;36m(APIServer pid=1)\x1b[0;0m \x1b[32mINFO\x1b[0m 11-22 02:38:10 \x1b[90m[loggers.py:1]\x1b[0m "
+JSON_LINE = {
+    "asctime": "2026-11-22 02:38:10,000",
+    "levelname": "INFO",
+    "name": "vllm.v1.engine.core",
+    "processName": "EngineCore_DP2",
+    "process": 9,
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "fact"),
+    [
+        (f"(EngineCore_DP0 pid=7) INFO 11-22 02:38:10 [core.py:360] {STEP_TEXT}", ("0", None)),
+        (f"(EngineCore_DP3 pid=7) INFO 11-22 02:38:10 [core.py:360] {STEP_TEXT}", ("3", None)),
+        (f"(EngineCore pid=7) INFO 11-22 02:38:10 [core.py:360] {STEP_TEXT}", (None, None)),
+        (f"{API}Engine 000: {STEP_TEXT}, CPU KV cache usage: 3.1%", ("0", 0.031)),
+        (f"{API}Engine 012: {STEP_TEXT}, GPU KV cache usage: 100.0%", ("12", 1.0)),
+        (f"{API}Engine 001: {STEP_TEXT}, GPU KV cache usage: 0.0%{ENCODER}", ("1", 0.0)),
+        (f"INFO 11-22 02:38:10 [core.py:360] {STEP_TEXT}", (None, None)),
+        (f"{COLOURED}{STEP_TEXT}", (None, None)),
+        (json.dumps({**JSON_LINE, "message": STEP_TEXT}), ("2", None)),
+        (json.dumps({"created": AT, "message": f"Engine 000: {STEP_TEXT}"}), ("0", None)),
+        (f"2026-11-22T02:38:10.000000000Z stdout F {API}{STEP_TEXT}", (None, None)),
+        (json.dumps({"log": f"{API}{STEP_TEXT}\n", "stream": "stdout", "time": "2026-11-22T02:38:10Z"}), (None, None)),
+    ],
+)
+def test_a_step_is_read_from_every_version_s_line(line: str, fact: tuple[str | None, float | None]) -> None:
+    """Composition, elapsed time, and engine and KV usage where they are told."""
+    engine, usage = fact
+    expected = Iteration(
+        STEP.at, 4914, 1, 177, 1, 1, pytest.approx(0.01218), None if usage is None else pytest.approx(usage), engine
+    )
+    assert read(line) == ([expected], {"event": 1})
+
+
+def test_a_dummy_step_serves_nobody() -> None:
+    """Data-parallel engines run them to stay in step."""
+    assert read(f"{API}Engine 001: {STEP_TEXT} (dummy), GPU KV cache usage: 0.0%") == ([], {"other": 1})
+
+
+@pytest.mark.parametrize(
+    ("message", "facts"),
+    [
+        ("Added request cmpl-9e70e257600cb91c-0-8120547a.", [RequestStarted(AT)]),
+        ("Aborted request(s) cmpl-1-0-aaaaaaaa,cmpl-2-0-bbbbbbbb.", [RequestAborted(AT)] * 2),
+        ("Aborted request cmpl-1.", [RequestAborted(AT)]),
+        ("Request cmpl-1 failed (engine dead).", [RequestAborted(AT)]),
+        # it comes beside the line before, or the request was never added
+        ("Request cmpl-1 aborted.", []),
+        ("Request cmpl-1 failed (bad request): too long.", []),
+        ("Received request cmpl-1: params: SamplingParams(n=1, max_tokens=48), lora_request: None.", []),
+        (
+            "Engine 000: Avg prompt throughput: 2684.1 tokens/s, Avg generation throughput: 2384.1 tokens/s, "
+            "Running: 46 reqs, Waiting: 17 reqs, Preemptions: 3, GPU KV cache usage: 99.4%",
+            [],
+        ),
+    ],
+)
+def test_arrivals_and_aborts_count_once(message: str, facts: list[LogFact]) -> None:
+    """An abort is told twice and counted once; the ten-second summary says nothing that /metrics does not."""
+    assert read(API + message)[0] == facts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'INFO:     127.0.0.1:44896 - "GET /INFO 11-22 02:38:10 [a.py:1] {STEP_TEXT} HTTP/1.1" 200 OK',
+        f"{API}Added {STEP_TEXT}",
+        f"{API}Received request x: prompt: 'Engine 000: {STEP_TEXT}', params: SamplingParams(n=1)",
+        f"{API}Request Aborted request(s) a,b. aborted.",
+        f"{STEP_TEXT}",
+        "",
+        "\x1b[",
+        json.dumps({"message": 5, "asctime": "x"}),
+        json.dumps({"msg": STEP_TEXT}),
+    ],
+)
+def test_what_a_client_sends_is_never_taken_for_a_line_of_the_engine(line: str) -> None:
+    """Only the beginning of a message counts."""
+    assert read(line)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (f"{API}Iteration(x): 1 context requests", "bad_event"),
+        (f"{API}{STEP_TEXT.replace('12.18', '1e9')}", "bad_event"),
+        (f"{API}{STEP_TEXT}".replace("11-22", "02-30"), "bad_time"),
+        (json.dumps({"message": STEP_TEXT, "asctime": "yesterday"}), "bad_time"),
+    ],
+)
+def test_a_line_that_begins_as_known_and_cannot_be_read_is_refused(line: str, reason: str) -> None:
+    """By a reason of the closed list."""
+    assert read(line) == ([], {reason: 1})
+
+
+def test_settings_are_found_from_the_start_on_and_forgotten_at_the_next() -> None:
+    """The arguments come first; later lines tell what came to hold."""
+    lines = [
+        f"{API}non-default args: {{'model': 'm', 'max_num_seqs': 12, 'max_num_batched_tokens': 4096}}",
+        f"{API}Using max model len 32768",
+        f"{API}Chunked prefill is enabled with max_num_batched_tokens=2048.",
+        "(EngineCore pid=2) INFO 11-22 02:38:10 [core.py:1] Initializing a V1 LLM engine (v0.32.0) with config: "
+        "model='m', max_seq_len=32768, seed=0",
+        f"{API}non-default args: {{'model': 'm'}}",
+        f"{API}Defaulting max_num_seqs to 1024 for OPENAI_API_SERVER usage context.",
+        "INFO 11-22 02:38:10 [api_server.py:1] args: Namespace(max_num_seqs=7, max_model_len=None)",
+    ]
+    source = "server log"
+    assert read("\n".join(lines))[0] == [
+        Settings(12, 4096, None, source),
+        Settings(12, 4096, 32768, source),
+        Settings(12, 2048, 32768, source),
+        Settings(None, None, None, source),
+        Settings(1024, None, None, source),
+        Settings(7, None, None, source),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reference", "stamp", "expected"),
+    [
+        ("2026-11-22T12:00:00", "11-22 02:38:10", "2026-11-22T02:38:10"),
+        ("2027-01-01T00:00:05", "12-31 23:59:58", "2026-12-31T23:59:58"),
+        ("2026-12-31T23:59:58", "01-01 00:00:05", "2027-01-01T00:00:05"),
+        ("2027-03-01T00:00:00", "02-28 23:00:00", "2027-02-28T23:00:00"),
+        ("2028-03-01T00:00:00", "02-29 23:00:00", "2028-02-29T23:00:00"),
+    ],
+)
+def test_the_year_is_the_one_that_brings_a_stamp_nearest_to_the_time_of_reading(
+    reference: str, stamp: str, expected: str
+) -> None:
+    """Around New Year, and on leap days."""
+    local = LocalTime(datetime.fromisoformat(reference).replace(tzinfo=UTC).timestamp())
+    facts, _ = read(f"INFO {stamp} [async_llm.py:1] Added request a.", local)
+    assert facts == [RequestStarted(datetime.fromisoformat(expected).replace(tzinfo=UTC).timestamp())]
+
+
+def test_the_zone_is_the_caller_s_and_a_container_runtime_s_time_wins() -> None:
+    """Local time without a zone, against the runtime's own in UTC."""
+    east = LocalTime(REFERENCE, lambda _: 3600.0)
+    assert read(f"{API}Added request a.", east)[0] == [RequestStarted(AT - 3600)]
+    assert read(f"2026-11-22T02:38:10.250Z stdout F {API}Added request a.", east)[0] == [RequestStarted(AT + 0.25)]
+
+
+@pytest.mark.parametrize("name", ["chat", "homog", "seqcap"])
+def test_a_recorded_server_s_steps_add_up_to_its_counters(name: str) -> None:
+    """Between two moments at which the engine is empty, and nobody has given up or been evicted, to the last token.
+
+    A prefill's last chunk brings a first token, which a line counts among no generation tokens.
+    """
+    folder = RECORDINGS / name
+    log = gzip.decompress((folder / "server.log.gz").read_bytes())
+    reader = ExpositionReader()
+    with gzip.open(folder / "scrapes.jsonl.gz") as lines:
+        scrapes = [recorded_scrape(line, reader) for line in lines]
+    samples = [(s.at, s.engines[0]) for s in scrapes if isinstance(s, Scrape) and s.engines]
+    facts = LogReader(LogFormat("vllm")).read(log, LocalTime(samples[0][0])).facts
+    steps = [fact for fact in facts if isinstance(fact, Iteration)]
+    assert [step.index for step in steps] == list(range(steps[0].index, steps[0].index + len(steps)))
+
+    told = [fact for fact in facts if isinstance(fact, Iteration | RequestStarted | RequestAborted)]
+    seconds = {fact.at for fact in told}
+    empty = [(at, s) for at, s in samples if not s.running and not s.waiting and float(int(at)) not in seconds]
+    compared = 0
+    for (begin, before), (end, after) in pairwise(empty):
+        within = [fact for fact in told if begin < fact.at < end]
+
+        def grown(counter: str, before: EngineSample = before, after: EngineSample = after) -> float:
+            return float(getattr(after, counter) - getattr(before, counter))
+
+        taken = [fact for fact in within if isinstance(fact, Iteration)]
+        if grown("preemptions") or any(isinstance(fact, RequestAborted) for fact in within):
+            continue
+        context, generation = sum(s.context_tokens for s in taken), sum(s.generation_tokens for s in taken)
+        assert len(taken) == grown("steps")
+        assert context == grown("prompt_tokens_computed")
+        assert generation + grown("first_token_count") == grown("generation_tokens")
+        assert context + generation + grown("first_token_count") == grown("step_tokens")
+        assert sum(isinstance(fact, RequestStarted) for fact in within) == grown("finished")
+        compared += len(taken)
+    assert compared > 8000
+
+
+@pytest.mark.parametrize("name", ["chat", "homog", "ramp11", "seqcap"])
+def test_a_recorded_server_s_settings_are_found(name: str) -> None:
+    """All three, and no line of its log is refused."""
+    folder = RECORDINGS / name
+    log = gzip.decompress((folder / "server.log.gz").read_bytes())
+    reading = LogReader(LogFormat("vllm")).read(log, LOCAL)
+    settings = json.loads((folder / "settings.json").read_bytes())
+    found = [fact for fact in reading.facts if isinstance(fact, Settings)][-1]
+    assert {key: getattr(found, key) for key in settings} == settings
+    assert set(reading.results) == {"event", "other"}

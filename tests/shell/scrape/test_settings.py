@@ -1,0 +1,96 @@
+"""Settings that no metric shows are taken from the server's API, where it answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from aiohttp import web
+
+from kvwatch.facts import Settings
+from kvwatch.shell.scrape.client import Client, Target
+from kvwatch.shell.scrape.settings import discover, keep_discovering
+from tests.shell.conftest import running, serve
+
+MODELS = {"object": "list", "data": [{"id": "llama", "max_model_len": 4096}]}
+SERVER_INFO = {
+    "vllm_config": {
+        "scheduler_config": {"max_num_seqs": 256, "max_num_batched_tokens": 2048},
+        "model_config": {"max_model_len": 4096},
+    }
+}
+
+
+async def found(session: aiohttp.ClientSession, pages: dict[str, object]) -> Settings | None:
+    """What is discovered on a server that has these pages."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path not in pages:
+            return web.Response(status=404)
+        return web.json_response(pages[request.path])
+
+    async with serve(handler) as url:
+        return await discover(Client(session, Target("t", url)))
+
+
+async def test_development_mode_tells_everything(session: aiohttp.ClientSession) -> None:
+    """/server_info has all three."""
+    pages: dict[str, object] = {"/server_info": SERVER_INFO, "/v1/models": MODELS}
+    assert await found(session, pages) == Settings(256, 2048, 4096, "/server_info")
+
+
+async def test_otherwise_the_longest_request_is_known(session: aiohttp.ClientSession) -> None:
+    """/v1/models is always there."""
+    assert await found(session, {"/v1/models": MODELS}) == Settings(max_model_len=4096, source="/v1/models")
+
+
+async def test_a_server_without_either_tells_nothing(session: aiohttp.ClientSession) -> None:
+    """That is None, not an error; so is an answer that makes no sense."""
+    assert await found(session, {}) is None
+    assert await found(session, {"/server_info": [1, 2], "/v1/models": "hello"}) is None
+
+
+async def test_it_asks_when_the_server_is_fresh_and_not_before(session: aiohttp.ClientSession) -> None:
+    """Not until the first good scrape, then after each restart, without waiting for the interval."""
+    asked = asyncio.Event()
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response(MODELS)
+
+    def deliver(settings: Settings | None) -> None:
+        assert settings is not None
+        asked.set()
+
+    fresh = asyncio.Event()
+    async with serve(handler) as url:
+        client = Client(session, Target("t", url))
+        async with running(keep_discovering(client, fresh, 3600.0, deliver)):
+            await asyncio.sleep(0.02)
+            assert not asked.is_set()
+            for _ in range(2):
+                fresh.set()
+                await asked.wait()
+                asked.clear()
+
+
+async def test_it_asks_again_after_the_interval(session: aiohttp.ClientSession) -> None:
+    """A restart that no metric shows is found in time."""
+    times = 0
+    enough = asyncio.Event()
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response(MODELS)
+
+    def deliver(_settings: Settings | None) -> None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            enough.set()
+
+    fresh = asyncio.Event()
+    fresh.set()
+    async with (
+        serve(handler) as url,
+        running(keep_discovering(Client(session, Target("t", url)), fresh, 0.01, deliver)),
+    ):
+        await enough.wait()
