@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from kvwatch.embedded.histogram import BucketCounts
     from kvwatch.embedded.settings import SchedulerSettings
 
+_LONGEST_PLAIN_DIGITS = 6
+"""Digits before the point beyond which a number is spelled with an exponent [digits]. Data sheet: prometheus_client,
+utils.py, floatToGoString."""
+
 Labels = tuple[tuple[str, str], ...]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -179,7 +183,7 @@ def number(value: float) -> str:
         return "NaN"
     text = repr(value)
     point = text.find(".")
-    if value <= 0 or point <= 6:
+    if value <= 0 or point <= _LONGEST_PLAIN_DIGITS:
         return text
     digits = f"{text[0]}.{text[1:point]}{text[point + 1 :]}".rstrip("0.")
     return f"{digits}e+{point - 1:02d}"

@@ -14,16 +14,24 @@ REQUEST_SECONDS = (
     0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
     120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0,
 )  # fmt: skip
+"""Edges of a request's times [s]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 FIRST_TOKEN_SECONDS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
     10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
 )  # fmt: skip
+"""Edges of the time to the first token [s]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 INTER_TOKEN_SECONDS = (
     0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
 )  # fmt: skip
+"""Edges of the latency between tokens [s]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 ITERATION_TOKENS = (1.0, *(float(2**power) for power in range(3, 15)))
+"""Edges of the tokens of a step [tokens]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 REQUEST_COPIES = (1.0, 2.0, 5.0, 10.0, 20.0)
+"""Edges of the answers that a request asks for [answers]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 PREEMPTIONS = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
+"""Edges of the evictions of a request [evictions]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
+_DIGITS = (1, 2, 5)
+"""First digits of the edges of lengths in each decade [1]. Data sheet: vLLM 0.32, v1/metrics/buckets.py."""
 
 
 def token_edges(max_model_len: int) -> tuple[float, ...]:
@@ -31,7 +39,7 @@ def token_edges(max_model_len: int) -> tuple[float, ...]:
     edges: list[float] = []
     decade = 1
     while decade <= max_model_len:
-        edges += [float(digit * decade) for digit in (1, 2, 5) if digit * decade <= max_model_len]
+        edges += [float(digit * decade) for digit in _DIGITS if digit * decade <= max_model_len]
         decade *= 10
     return tuple(edges)
 

@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from kvwatch.embedded.prefix_cache import CachedRun
     from kvwatch.embedded.settings import RequestShape
 
-WAITING, PREFILLING, DECODING, FINISHED, ABORTED = range(5)
+WAITING = 0
+"""State of a request that holds no memory and no seat [1]. Definition."""
+PREFILLING = 1
+"""State of one whose prompt, or what it lost with an eviction, is being computed [1]. Definition."""
+DECODING = 2
+"""State of one that makes a token a step [1]. Definition."""
+FINISHED = 3
+"""State of one that has made its last token [1]. Definition."""
+ABORTED = 4
+"""State of one whose client has left [1]. Definition."""
 
 
 class Request:

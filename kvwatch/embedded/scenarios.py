@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 POOL_SIZE = 512
+"""Shapes that stand for a scenario's traffic [requests]. Choice: the mean of a lognormal length is then right within
+3%."""
 TEXTURE = StepTexture(noise_ratio=0.03, gap_seconds=0.0005, gap_per_sequence_seconds=0.00001)
-"""Steps vary a little, and some time passes between them."""
+"""Steps vary a little, and some time passes between them. Choice: about as in the recordings of a real vLLM."""
+_CAPACITY_STEPS = 8000
+"""Steps over which a scenario's capacity is found [steps]. Choice: some twenty lifetimes of its requests, a second of
+CPU."""
+_ROUND_SEED_STRIDE = 7919
+"""Difference of the seeds of two rounds [1]. Choice: a large prime, so that neighbouring scenarios' rounds share
+none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,9 @@ class Scenario:
 
     def capacity(self, seed: int = 0) -> Saturation:
         """What the engine does when it is kept full of this traffic."""
-        return saturate(self.pool(seed), self.settings, self.texture.mean_law(self.law), steps=8000, seed=seed)
+        return saturate(
+            self.pool(seed), self.settings, self.texture.mean_law(self.law), steps=_CAPACITY_STEPS, seed=seed
+        )
 
     def sped_up(self, factor: float) -> Scenario:
         """The same on hardware that is ``factor`` times faster, and put under load as much faster."""
@@ -103,7 +113,7 @@ class Scenario:
             yield from arrivals(
                 segments,
                 self.lengths,
-                seed=seed + 7919 * rounds,
+                seed=seed + _ROUND_SEED_STRIDE * rounds,
                 start=start + rounds * length,
                 burstiness=self.burstiness,
                 patience_seconds=self.patience_seconds,
@@ -120,8 +130,12 @@ class Scenario:
 _SETTINGS = SchedulerSettings(
     num_blocks=2049, block_size_tokens=16, max_num_seqs=256, max_num_batched_tokens=2048, max_model_len=4096
 )
+"""A small engine, of 32,768 tokens. Choice: full with about a hundred requests, so that a run costs little."""
 _LAW = StepLaw(0.015, 0.0003, 0.00004, 2e-7)
+"""Its steps. Choice: 15 ms when empty and about 50 ms when full, as a model of some ten billion parameters on one
+GPU."""
 _TALK = Lognormal(220, 0.7, 160, 0.6, correlation=0.3, longest_tokens=1500)
+"""Chats. Choice: lengths spread by a factor of two either way, longer questions having longer answers."""
 
 SCENARIOS = {
     scenario.name: scenario
@@ -183,10 +197,12 @@ SCENARIOS = {
         ),
     )
 }
-"""By name."""
+"""By name. Choice: one for each limit, and for each way in which load can change."""
 
 _DEMO_SETTINGS = replace(_SETTINGS, num_blocks=4097)
+"""The demo's engines. Choice: twice as large, so that full ones run two hundred requests."""
 _DEMO_LAW = StepLaw(0.012, 0.00015, 0.00002, 1e-7)
+"""Their steps. Choice: about twice as fast, so that enough requests finish within a minute."""
 
 DEMO = {
     scenario.name: scenario
@@ -209,4 +225,4 @@ DEMO = {
         ),
     )
 }
-"""The two engines of the demo, by the name of their model: fast enough for sure estimates within a minute."""
+"""The two engines of the demo, by the name of their model. Choice: fast enough for sure estimates within a minute."""

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEFAULT_BLOCK_TOKENS = 16
+"""Tokens of a block where nothing else is known [tokens]. Data sheet: vLLM 0.32, config/cache.py."""
+_DEFAULT_MAX_NUM_SEQS = 256
+"""Seats of an engine that is told none [requests]. Data sheet: vLLM 0.32, engine/arg_utils.py, API server on a GPU of
+less than 70 GiB."""
+_DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
+"""Token budget of an engine that is told none [tokens]. Data sheet: vLLM 0.32, engine/arg_utils.py, the same case."""
+_DEFAULT_MAX_MODEL_LEN = 4096
+"""Longest sequence of an engine that is told none [tokens]. Choice: vLLM takes the model's own, and there is no model
+here; longer than any request of the scenarios."""
+
 
 @dataclass(frozen=True, slots=True)
 class SchedulerSettings:
@@ -22,10 +33,10 @@ class SchedulerSettings:
     """
 
     num_blocks: int
-    block_size_tokens: int = 16
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 2048
-    max_model_len: int = 4096
+    block_size_tokens: int = DEFAULT_BLOCK_TOKENS
+    max_num_seqs: int = _DEFAULT_MAX_NUM_SEQS
+    max_num_batched_tokens: int = _DEFAULT_MAX_NUM_BATCHED_TOKENS
+    max_model_len: int = _DEFAULT_MAX_MODEL_LEN
     enable_prefix_caching: bool = False
     watermark_ratio: float = 0.0
     reserve_full_sequence: bool = True
@@ -54,9 +65,9 @@ class SchedulerSettings:
         cls,
         kv_capacity_tokens: int,
         *,
-        block_size_tokens: int = 16,
-        max_num_seqs: int = 256,
-        max_num_batched_tokens: int = 2048,
+        block_size_tokens: int = DEFAULT_BLOCK_TOKENS,
+        max_num_seqs: int = _DEFAULT_MAX_NUM_SEQS,
+        max_num_batched_tokens: int = _DEFAULT_MAX_NUM_BATCHED_TOKENS,
         max_model_len: int | None = None,
         enable_prefix_caching: bool = False,
     ) -> SchedulerSettings:

@@ -12,6 +12,9 @@ from kvwatch.embedded.step_law import StepLaw
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LEAST_SCALE = 1e-12
+"""Least scale of a regressor, whatever its unit [1]. Choice: one that is 0 in all steps stays 0."""
+
 
 def fit_step_law(steps: Sequence[tuple[float, float, float, float]]) -> StepLaw:
     """Fit b = b0 + b1·n + b2·p + b3·K.
@@ -30,7 +33,7 @@ def fit_step_law(steps: Sequence[tuple[float, float, float, float]]) -> StepLaw:
     table = np.asarray(steps, dtype=float)
     regressors = np.column_stack([np.ones(len(table)), table[:, :3]])
     # Columns differ by orders of magnitude; on one scale the solver's tolerance suits all.
-    scale = np.maximum(np.abs(regressors).max(axis=0), 1e-12)
+    scale = np.maximum(np.abs(regressors).max(axis=0), _LEAST_SCALE)
     coefficients, _ = nnls(regressors / scale, table[:, 3])
     base, sequence, prefill, resident = (float(value) for value in coefficients / scale)
     return StepLaw(base, sequence, prefill, resident)

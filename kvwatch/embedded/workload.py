@@ -7,10 +7,18 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from kvwatch.constants import TINY
 from kvwatch.embedded.settings import RequestShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_LONGEST_TOKENS = 2048
+"""Cap on a prompt and on an output each [tokens]. Choice: half of the default longest sequence, so that both together
+fit."""
+_SEED_BITS = 64
+"""Size of the seed that is drawn for the lengths [bits]. Choice: more would tell no more streams apart than are ever
+run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Segment:
     def time_of(self, requests: float) -> float:
         """Seconds into the segment by which ``requests`` are expected to have come."""
         slope = (self.end_rate - self.start_rate) / self.seconds
-        if abs(slope) * self.seconds < 1e-9 * max(self.start_rate, self.end_rate):
+        if abs(slope) * self.seconds < TINY * max(self.start_rate, self.end_rate):
             return requests / self.start_rate
         return (math.sqrt(max(self.start_rate**2 + 2 * slope * requests, 0.0)) - self.start_rate) / slope
 
@@ -112,7 +120,7 @@ class Lognormal:
     correlation: float = 0.0
     shared_prefix_tokens: int = 0
     prefixes: int = 1
-    longest_tokens: int = 2048
+    longest_tokens: int = _LONGEST_TOKENS
 
     def shapes(self, random_source: random.Random) -> Iterator[RequestShape]:
         """Draw shapes for ever."""
@@ -152,7 +160,7 @@ def arrivals(  # noqa: PLR0913 (a workload has that many sides)
     if burstiness <= 0:
         raise ValueError(f"burstiness is {burstiness}; it must be positive")
     source = random.Random(seed)  # noqa: S311 (reproducible, not secret)
-    shapes = lengths.shapes(random.Random(source.getrandbits(64)))  # noqa: S311
+    shapes = lengths.shapes(random.Random(source.getrandbits(_SEED_BITS)))  # noqa: S311
     order = 1 / burstiness**2
     due = source.gammavariate(order, 1 / order)
     for segment in segments:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from kvwatch.constants import TINY
+
 KV, SEQS, TOKENS = "kv", "seqs", "tokens"
 
 
@@ -71,4 +73,4 @@ def stable_limit(largest_request_tokens: float, kv_tokens: float, limit: str) ->
 
 def replicas_required(arrival_rate: float, service_rate: float, target_utilization: float) -> int:
     """⌈λ/(μ·target ρ)⌉; 0 when nothing arrives."""
-    return ceil(arrival_rate / (service_rate * target_utilization) - 1e-9)
+    return ceil(arrival_rate / (service_rate * target_utilization) - TINY)

@@ -22,8 +22,26 @@ Array = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.intp]
 
 POOL_SIZE = 128
+"""Requests that stand for the traffic where no log shows any [requests]. Choice: the mean of g is right within the 1%
+at which the mix is made again; double doubles the time of each making."""
 _RANKS: Array = (np.arange(POOL_SIZE) + 0.5) / POOL_SIZE
+"""Equally likely ranks of the requests [1]. Definition: the middles of the parts in probability."""
 _CORRELATIONS = 513
+"""Couplings among which the one with the wanted covariance is sought [1]. Choice: correlations from −1 to 1 in steps of
+1/256, finer than the correlation of some hundred requests is known (1/√100)."""
+_MOST_CORRELATED = 0.95
+"""Largest correlation of prompts and outputs that is made [1]. Choice: moments of few groups can show 1 and more, with
+which the pool would have but one request of each length."""
+_PLASTIC = 1.324717957244746
+"""Plastic number, the real root of x³ = x + 1 [1]. Definition: its powers make the R2 sequence of low discrepancy."""
+_BEYOND_EDGES_RATIO = 2.5
+"""Where the bucket beyond the last finite edge ends, over that edge [1]. Choice: vLLM's edges run 1, 2, 5, 10, …, and
+one step is a ratio of 2 or 2.5."""
+_LEAST_WIDTH = 1e-12
+"""Rank that an empty bucket takes [1]. Choice: far below 1/128; without it two values would have one rank."""
+_ROUNDS = 4
+"""Rounds in which lengths that fell below 1 are lifted and the variance is met again [rounds]. Choice: the variance is
+then within 1% of what the moments say, for any law that vLLM's buckets can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ def synthesize(moments: PairMoments, laws: LengthLaws) -> tuple[Array, Array]:
     s = _with_moments(laws.prompt, moments.mean_s, moments.var_s, laws.max_tokens)
     o = _with_moments(laws.output, moments.mean_o, moments.var_o, laws.max_tokens)
     spread = sqrt(moments.var_s * moments.var_o)
-    target = min(max(moments.cov / spread, -0.95), 0.95) if spread > 0 else 0.0
+    target = min(max(moments.cov / spread, -_MOST_CORRELATED), _MOST_CORRELATED) if spread > 0 else 0.0
     by_request, centred = s[ranks_s], o - o.mean()
     # a rearrangement changes neither mean nor variance: only the product has to be looked at
     from_mean = by_request - by_request.mean()
@@ -74,8 +92,7 @@ def _couplings() -> tuple[Ranks, list[Ranks]]:
     The two normals are independent and come from an R2 low-discrepancy sequence.
     """
     i = np.arange(POOL_SIZE) + 1
-    plastic = 1.324717957244746
-    first, second = ndtri(np.mod(0.5 + i / plastic, 1.0)), ndtri(np.mod(0.5 + i / plastic**2, 1.0))
+    first, second = ndtri(np.mod(0.5 + i / _PLASTIC, 1.0)), ndtri(np.mod(0.5 + i / _PLASTIC**2, 1.0))
     coupled = [_ranks(rho * first + sqrt(1 - rho * rho) * second) for rho in np.linspace(-1.0, 1.0, _CORRELATIONS)]
     return _ranks(first), coupled
 
@@ -93,7 +110,7 @@ def _quantiles(buckets: BucketCounts | None, u: Array, max_tokens: float) -> Arr
     values = _finite_edges(buckets, max_tokens)
     cumulative = np.concatenate([[0.0], np.cumsum(buckets.counts)]) / sum(buckets.counts)
     # np.interp needs rising ranks: an empty bucket adds no width to the law
-    ranks = cumulative + np.arange(len(cumulative)) * 1e-12
+    ranks = cumulative + np.arange(len(cumulative)) * _LEAST_WIDTH
     return np.asarray(np.interp(u, ranks, values), dtype=float)
 
 
@@ -101,7 +118,7 @@ def _finite_edges(buckets: BucketCounts, max_tokens: float) -> Array:
     """0 and the buckets' upper edges, none of them infinite, never falling."""
     finite = [e for e in buckets.edges if isfinite(e)]
     # vLLM's edges run 1, 2, 5, 10 …: what lies beyond the last is short of the next one or two
-    beyond = min(max_tokens, 2.5 * finite[-1]) if finite else min(max_tokens, 1.0)
+    beyond = min(max_tokens, _BEYOND_EDGES_RATIO * finite[-1]) if finite else min(max_tokens, 1.0)
     edges = finite + [max(beyond, finite[-1] if finite else 1.0)] * (len(buckets.edges) - len(finite))
     return np.maximum.accumulate(np.array([0.0, *edges]))
 
@@ -121,7 +138,7 @@ def _with_moments(values: Array, mean: float, variance: float, max_tokens: float
     """Sorted ``values`` stretched to this mean and variance, each kept within [1, max_tokens]."""
     spread = sqrt(max(variance, 0.0))
     low, high = 1.0, max(max_tokens, 1.0)
-    for _ in range(4):
+    for _ in range(_ROUNDS):
         centred = values - values.mean()
         deviation = sqrt(float(centred @ centred) / len(centred))
         values = mean + centred * (spread / deviation if deviation > 0 else 0.0)

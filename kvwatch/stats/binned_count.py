@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from math import ceil, floor, isfinite
 
+_BINS = 600
+"""Parts of the horizon in which events are counted [bins]. Choice: half a second of the five-minute window, less than a
+scrape interval; the count over a window is wrong by at most one bin's events at its older end."""
+
 
 class BinnedCount:
     """Counts of events in bins of time; at most ``bins`` of them, however many events and in whatever order.
@@ -11,7 +15,7 @@ class BinnedCount:
     Events older than the horizon before the newest are forgotten.
     """
 
-    def __init__(self, horizon_seconds: float, bins: int = 600) -> None:
+    def __init__(self, horizon_seconds: float, bins: int = _BINS) -> None:
         self._width = horizon_seconds / bins
         self._most = bins + 1
         self._bins: dict[int, float] = {}

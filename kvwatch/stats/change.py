@@ -8,6 +8,14 @@ import numpy as np
 from river.drift import ADWIN
 
 _LEAST_AFTER = 3
+"""Values after a change without which its place is not sought [values]. Choice: with fewer, the last value alone, an
+outlier or not, is the likeliest place of a change."""
+_FALSE_ALARM_PROBABILITY = 1e-3
+"""Bound on the probability that a change is seen in a stream that has none [1]. Choice: one false alarm in a thousand
+values at most; it enters ADWIN's threshold by its logarithm only, so that half or double moves little."""
+_VALUES_BETWEEN_CHECKS = 4
+"""ADWIN looks for a change after so many values [values]. Choice: a change is seen four scrapes late at most; river's
+default is made for streams of thousands of values a second."""
 
 
 def change_point(values: Sequence[float]) -> int:
@@ -27,8 +35,8 @@ def change_point(values: Sequence[float]) -> int:
 class ChangeDetector:
     """Keeps as many of the newest values as can be of one mean. Bounded: O(log n) numbers of memory."""
 
-    def __init__(self, confidence: float = 1e-3) -> None:
-        self._adwin = ADWIN(delta=confidence, clock=4)  # type: ignore[no-untyped-call]
+    def __init__(self, confidence: float = _FALSE_ALARM_PROBABILITY) -> None:
+        self._adwin = ADWIN(delta=confidence, clock=_VALUES_BETWEEN_CHECKS)  # type: ignore[no-untyped-call]
 
     def update(self, value: float) -> bool:
         """Take a value; whether a change was found with it."""

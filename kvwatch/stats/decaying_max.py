@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+_LARGEST = 1e15
+"""What no value or time reaches, whatever its unit [1]. Choice: a state file that holds more is damaged; up to here
+doubles hold every whole number."""
+
 
 class DecayingMax:
     """Largest value over the last one to two ``period_seconds``, with two numbers of memory.
@@ -33,7 +37,7 @@ class DecayingMax:
     def restore(self, state: list[float | None]) -> None:
         """Take up a dumped state. Raises ValueError or TypeError for one that cannot be."""
         start, current, previous = (None if value is None else float(value) for value in state)
-        if not all(abs(value) < 1e15 for value in (start, current, previous) if value is not None):
+        if not all(abs(value) < _LARGEST for value in (start, current, previous) if value is not None):
             raise ValueError("largest value out of range")
         if start is None and (current is not None or previous is not None):
             raise ValueError("largest value without its time")

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_MEDIAN_OF_SQUARED_NORMAL = 0.4549364
+from kvwatch.stats.normal import MEDIAN_OF_ABSOLUTE_NORMAL
+
+_LEAST_BINS = 5
+"""Bins from which on there is a dispersion to tell [bins]. Choice: λ has 20 bins; of three or fewer differences the
+median is one of them, which tells nothing."""
 
 
 def index_of_dispersion(counts: Sequence[float]) -> float | None:
@@ -16,10 +20,11 @@ def index_of_dispersion(counts: Sequence[float]) -> float | None:
     burstiness is what happens from bin to bin, while a trend, or a jump of the rate, is not.
     ``None`` with fewer than 5 bins or no events.
     """
-    if len(counts) < 5:
+    if len(counts) < _LEAST_BINS:
         return None
     x = np.asarray(counts, dtype=float)
     mean = float(x.mean())
     if mean <= 0:
         return None
-    return float(np.median(np.diff(x) ** 2)) / (2 * _MEDIAN_OF_SQUARED_NORMAL) / mean
+    # the difference of two bins has twice the variance of one
+    return float(np.median(np.diff(x) ** 2)) / (2 * MEDIAN_OF_ABSOLUTE_NORMAL**2) / mean

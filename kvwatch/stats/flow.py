@@ -5,6 +5,13 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 
+_MOST_POINTS = 1024
+"""Points kept over the horizon [points]. Choice: three a second of the five-minute window; more is memory without
+accuracy, as values between points are interpolated."""
+_LEFT_OVER_RATIO = 1 / 8
+"""Share of the points that may lie beyond the horizon until they are dropped together [1]. Choice: each drop moves all
+points, so the mean cost of a sample stays constant; the memory is an eighth more."""
+
 
 class WindowedCount:
     """Cumulative count sampled at irregular times; how much it rose over trailing windows.
@@ -14,11 +21,11 @@ class WindowedCount:
     eighth more: a sample that comes sooner than ``horizon_seconds / max_points`` after the last kept one replaces it.
     """
 
-    def __init__(self, horizon_seconds: float, max_points: int = 1024) -> None:
+    def __init__(self, horizon_seconds: float, max_points: int = _MOST_POINTS) -> None:
         self._horizon = horizon_seconds
         self._spacing = horizon_seconds / max_points
         # points beyond the horizon are dropped together: one by one each would move all the others
-        self._most_left_over = max_points // 8
+        self._most_left_over = int(max_points * _LEFT_OVER_RATIO)
         self._times: list[float] = []
         self._values: list[float] = []
         self._first = 0

@@ -13,14 +13,29 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kvwatch.stats.normal import MEDIAN_OF_ABSOLUTE_NORMAL
+
 Array = npt.NDArray[np.float64]
 
 _LEAST_POINTS = 24
+"""Points from which on an oscillation is looked for [points]. Choice: six periods at the least points a period; the
+autocorrelation of fewer swings by chance as much as a wave does."""
 _LEAST_POINTS_A_PERIOD = 4.0
+"""Points that a period must have [points]. Choice: twice the two below which a period is taken for another (Nyquist),
+as a crest and a trough must both be met."""
 _LEAST_PERIODS = 2.5
+"""Periods that the series must hold [periods]. Choice: noise that lasts swings up and down once by chance, seldom two
+and a half times; with twice as many a wave would be told only after five of its periods, minutes into the
+congestion."""
 _FIRST_CREST_RATIO = 0.8
-"""The first crest that comes this near the highest is the period; later ones are its multiples."""
-_ROBUST_SD = 1.4826
+"""The first crest that comes this near the highest is the period [1]. Choice: later crests are the multiples of a
+period, and noise makes any of them the highest by a tenth; the crests of a wave's harmonics are lower than this."""
+_FARTHEST_DEVIATIONS = 3.0
+"""Values are cut to this distance from the median [sd]. Choice: a sine stays whole (its crests lie 0.95 robust standard
+deviations out), normal noise nearly so, and a single wild sample counts no more than a few others."""
+_FLAT_RATIO = 1e-12
+"""Variance over squared mean below which a series does not swing at all [1]. Choice: a swing by a millionth, which
+whole numbers of requests cannot make; what the rounding of doubles leaves of a constant series is far below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ def oscillation(positions: Sequence[float], values: Sequence[float]) -> Oscillat
     mean = float(even.mean())
     swings = _swings(even)
     power = float(swings @ swings)
-    if points < _LEAST_POINTS or mean <= 0 or power <= 1e-12 * mean**2 * points:
+    if points < _LEAST_POINTS or mean <= 0 or power <= _FLAT_RATIO * mean**2 * points:
         return None
     overlap = np.arange(points, 0, -1)
     spectrum = np.fft.rfft(swings, 2 * points)
@@ -85,7 +100,7 @@ def _swings(values: Array) -> Array:
     trend = np.polynomial.Polynomial.fit(t, values, 1)
     left = values - trend(t)
     left -= np.median(left)
-    farthest = 3 * _ROBUST_SD * float(np.median(np.abs(left)))
+    farthest = _FARTHEST_DEVIATIONS * float(np.median(np.abs(left))) / MEDIAN_OF_ABSOLUTE_NORMAL
     left = np.clip(left, -farthest, farthest) if farthest > 0 else left
     return np.asarray(left - left.mean(), dtype=float)
 

@@ -15,8 +15,14 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-Z90 = 1.6448536269514722
-"""95th percentile of the normal law: the half-width of a two-sided 90% interval in standard deviations."""
+from kvwatch.stats.normal import Z90
+
+_LEAST_POINTS = 8
+"""Points from which on a trend is told [points]. Choice: of half as many only a perfect order is significant at 10% (2
+of 4! orders); twice as many would tell a growing queue later."""
+_REMEMBERED_SIZES = 64
+"""Lengths of series whose index pairs are kept [lengths]. Choice: the windows hold at most 60 points, so that each
+length is made once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class Trend:
     significant: bool
 
 
-def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int = 8) -> Trend | None:
+def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int = _LEAST_POINTS) -> Trend | None:
     """Trend of ``values`` over ``times`` (seconds, strictly rising); ``None`` with too few points."""
     n = len(times)
     if n < min_points:
@@ -52,7 +58,7 @@ def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int =
     return Trend(slope, float(slopes[low]), float(slopes[high]), significant=abs(score) > Z90 * deviation)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_REMEMBERED_SIZES)
 def _pairs(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     return np.triu_indices(n, k=1)
 

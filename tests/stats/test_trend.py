@@ -9,7 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, norm, theilslopes
 
-from kvwatch.stats.trend import Z90, _inflation, _score_variance, theil_sen
+from kvwatch.stats.normal import Z90
+from kvwatch.stats.trend import _inflation, _score_variance, theil_sen
 
 Array = npt.NDArray[np.float64]
 series = st.lists(st.integers(-20, 20), min_size=8, max_size=40)

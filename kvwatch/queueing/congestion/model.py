@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kvwatch.constants import TINY
 from kvwatch.queueing.congestion.survival import Array, checked_prompts, checked_shares, whole_steps
-
-_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +113,18 @@ class DiscreteEngine:
         """Take the youngest out until the rest fits; return how many."""
         held = self._held()
         excess = float(held.sum()) - self._kv_tokens
-        if excess <= _NOTHING * self._kv_tokens:
+        if excess <= TINY * self._kv_tokens:
             return 0.0
         freed = np.minimum(np.maximum(excess - (np.cumsum(held[::-1]) - held[::-1]), 0.0), held[::-1])[::-1]
-        gone = np.where(held > 0, freed / np.maximum(held, _NOTHING), 1.0) * self._count
+        gone = np.where(held > 0, freed / np.maximum(held, TINY), 1.0) * self._count
         if self._whole:
-            gone = np.minimum(np.ceil(gone - _NOTHING), self._count)
+            gone = np.minimum(np.ceil(gone - TINY), self._count)
         # the oldest victim ends up at the head of the queue
         for place in np.flatnonzero(gone > 0)[::-1]:
             made = int(self._made[place]) if self._keep else 0
             self._waiting.append((int(self._class[place]), made, float(gone[place])))
         self._count = self._count - gone
-        self._keep_only(self._count > _NOTHING)
+        self._keep_only(self._count > TINY)
         return float(gone.sum())
 
     def _admit(self) -> tuple[float, float]:
@@ -133,7 +132,7 @@ class DiscreteEngine:
         room = self._kv_tokens - float(self._held().sum())
         entries: list[tuple[int, int, float]] = []
         recomputed = 0.0
-        while self._waiting and room > _NOTHING * self._kv_tokens:
+        while self._waiting and room > TINY * self._kv_tokens:
             kind, made, count = self._waiting.pop()
             size = float(self._s[kind]) + made
             admitted = min(count, room // size if self._whole else room / size)

@@ -17,16 +17,48 @@ from math import pi, sqrt
 import numpy as np
 
 from kvwatch.queueing.congestion.survival import Array, coarse_grained
-from kvwatch.queueing.congestion.winding import Complex, circle, hidden_roots, points_of, roots_inside
+from kvwatch.queueing.congestion.winding import LEAST_MODULUS, Complex, circle, hidden_roots, points_of, roots_inside
 
 _MOST_BINS = 1024
-_LEAST_GROWTH, _MOST_GROWTH = 0.02, 1e4
-"""Growth per mean lifetime outside of which it does not matter how fast a wave dies or grows."""
-_BISECTIONS, _SECTOR_BISECTIONS = 22, 30
-_STARTS, _POLISHED, _SEARCHES = 32, 8, 4
-_NEWTON_STEPS, _CONVERGED, _CONVERGED_BOUND = 40, 1e-13, 1e-6
+"""Coefficients of the coarse polynomial [bins]. Choice: half has a ripple of two bins too near to a slow wave of
+outputs that are 16 times as long as the mean; double doubles the time of a search, which is tens of milliseconds."""
+_LEAST_GROWTH = 0.02
+"""Growth per mean lifetime below which it does not matter how fast a wave dies [1]. Choice: it is a fiftieth after one
+lifetime; "stable" begins at 0.8."""
+_MOST_GROWTH = 1e4
+"""Growth per mean lifetime above which it does not matter how fast a wave grows [1]. Choice: it fills the engine within
+one lifetime, whatever it began with; "unstable" begins at 1.25."""
+_BISECTIONS = 22
+"""Halvings of the coarse modulus's bracket [1]. Choice: ln(10⁴/0.02) = 13 over 2²² leaves 3e-6, a start that Newton's
+method makes exact; each costs an FFT."""
+_SECTOR_BISECTIONS = 30
+"""Halvings of the bracket around a root that was missed [1]. Choice: here the bracket itself may be the answer, so it
+is made as small (1e-8) as known roots are kept away from."""
+_STARTS = 32
+"""Points of a circle from which Newton's method starts [1]. Choice: one for each of the most nearly equal roots that
+traffic has shown; a root that none of them leads to is still found by the winding number."""
+_POLISHED = 8
+"""Coarse roots that are made exact with all coefficients [1]. Choice: adding up coefficients moves roots by less than
+their distance to the eighth nearest; what is missed is still found by the winding number."""
+_SEARCHES = 4
+"""How often roots that the winding number shows are looked for by Newton's method before bisection [1]. Choice: each
+search finds up to 32; only clusters of equal roots take more than one."""
+_NEWTON_STEPS = 40
+"""Steps of Newton's method at most [steps]. Choice: it doubles the digits with each step once it is near, and is given
+as many to come near."""
+_CONVERGED = 1e-13
+"""Newton step that is no longer worth another [1]. Choice: some hundred times the rounding of doubles at |x| = 1."""
+_CONVERGED_BOUND = 1e-6
+"""Error, times the degree, up to which Newton's method counts as having found a root [1]. Choice: an error of growth in
+a lifetime of at most that, six digits where two are told."""
+_NEWTON_STRIDE = 0.6
+"""Longest Newton step, times the degree [rad]. Choice: a tenth of the period 2π/degree, so that a start stays with the
+root next to it; double lets neighbours be mistaken for each other, half costs steps."""
 _EDGE = 1e-7
-"""How far a circle keeps from a known root, relative to a step's share of the longest output."""
+"""How far a circle keeps from a known root, relative to a step's share of the longest output [1]. Choice: well above
+the error of a root that Newton's method found, well below the distance of roots that matter."""
+_WHOLE_ANGLE = 1 + 1e-9
+"""Factor on the angle of the least period [1]. Choice: a root of exactly that period is inside in spite of rounding."""
 
 
 def smallest_root(coefficients: Array, lifetime: float, least_period_steps: float = 2.0) -> tuple[complex, float]:
@@ -40,7 +72,7 @@ def smallest_root(coefficients: Array, lifetime: float, least_period_steps: floa
     if len(coefficients) <= least_width:
         return complex("inf"), 0.0
     bins, width = coarse_grained(coefficients, min(_MOST_BINS, -(-len(coefficients) // least_width)))
-    angle = pi / max(least_width, width) * (1 + 1e-9)
+    angle = pi / max(least_width, width) * _WHOLE_ANGLE
     exact = coefficients / float(coefficients.max())
     known = _found(exact, bins / float(bins.max()), width, lifetime)
     faintest, edge = float(_LEAST_GROWTH ** (-1 / lifetime)), _EDGE / len(exact)
@@ -97,7 +129,7 @@ def _nearly_roots(coefficients: Array, radius: float, angle: float = pi) -> Comp
     """Points of the arc that a Newton step |f/f′| shows to be nearest to a root, each nearer than its neighbours."""
     points = points_of(coefficients)
     slopes = circle(coefficients * np.arange(len(coefficients)), radius, points)
-    distance = np.abs(circle(coefficients, radius, points)) / np.maximum(np.abs(slopes), 1e-300)
+    distance = np.abs(circle(coefficients, radius, points)) / np.maximum(np.abs(slopes), LEAST_MODULUS)
     half = distance[: int(min(angle, pi) / (2 * pi) * points) + 1]
     least = np.flatnonzero((half <= np.roll(distance, 1)[: len(half)]) & (half <= np.roll(distance, -1)[: len(half)]))
     nearest = least[np.argsort(half[least])][:_STARTS]
@@ -116,7 +148,7 @@ def _newton(coefficients: Array, x: complex) -> tuple[complex, float]:
             break
         step = value / slope
         # far from a root a whole step may leave the neighbourhood: no more than a tenth of a period
-        x -= step * min(1.0, 0.6 / (degree * abs(step))) if step else 0
+        x -= step * min(1.0, _NEWTON_STRIDE / (degree * abs(step))) if step else 0
         if abs(step) < _CONVERGED:
             break
     return x, degree * abs(step)

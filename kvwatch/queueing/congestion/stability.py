@@ -11,6 +11,7 @@ from math import exp, isfinite, log, pi, sqrt
 import numpy as np
 import numpy.typing as npt
 
+from kvwatch.constants import TINY
 from kvwatch.queueing.congestion.roots import smallest_root
 from kvwatch.queueing.congestion.survival import (
     Array,
@@ -19,12 +20,20 @@ from kvwatch.queueing.congestion.survival import (
     survival_coefficients,
     whole_steps,
 )
+from kvwatch.stats.normal import Z90
 
-_Z90 = 1.6449
 _MOST_LOGARITHM = 100.0
-"""Of a growth, and of its interval's half width: what is beyond is not told apart."""
-STABLE_BELOW, UNSTABLE_ABOVE = 0.8, 1.25
-"""Growth per mean lifetime between which noise decides."""
+"""Logarithm of the fastest growth, and widest interval, that are told [1]. Choice: e^100 is already beyond all use, and
+its product with another such number is still a double."""
+STABLE_BELOW = 0.8
+"""Growth per mean lifetime below which waves die [1]. Choice: a wave loses a fifth in a lifetime, and a third in two;
+nearer to 1 the noise of arrivals feeds it as fast as it dies."""
+UNSTABLE_ABOVE = 1 / STABLE_BELOW
+"""Growth per mean lifetime above which waves grow [1]. Definition: as far above 1 as the other is below, in the
+logarithm."""
+_POLE_OFFSET_RATIO = 1e-8
+"""How far a root at 1 is moved, relative to it [1]. Choice: there (1 − x^o)/(1 − x) is 0/0; the square root of a
+double's rounding is where its two errors, of the step and of the cancellation, are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +98,12 @@ def stability(
     if not np.isfinite(root):
         return Stability(0.0, 0.0, None, lifetime, 0.0, 0.0, 0.0)
     radius = float(1 / abs(root))
-    logarithm, half = min(lifetime * log(radius), _MOST_LOGARITHM), min(_Z90 * lifetime * deviation, _MOST_LOGARITHM)
+    logarithm, half = min(lifetime * log(radius), _MOST_LOGARITHM), min(Z90 * lifetime * deviation, _MOST_LOGARITHM)
     angle = abs(float(np.angle(root)))
     return Stability(
         radius=radius,
         error=float(error) * radius**2,
-        period_steps=2 * pi / angle if angle > 1e-9 else None,
+        period_steps=2 * pi / angle if angle > TINY else None,
         lifetime_steps=lifetime,
         growth=exp(logarithm),
         growth_lower=exp(logarithm - half),
@@ -109,7 +118,7 @@ def _deviation(s: Array, o: npt.NDArray[np.int64], q: Array, root: complex, coef
     """
     if not np.isfinite(root):
         return 0.0
-    x = root if abs(1 - root) > 1e-9 else root * (1 + 1e-8)
+    x = root if abs(1 - root) > TINY else root * (1 + _POLE_OFFSET_RATIO)
     power = np.exp(o * np.log(complex(x)))
     sums = (1 - power) / (1 - x)
     weighted = x * (1 - o * power / x + (o - 1) * power) / (1 - x) ** 2

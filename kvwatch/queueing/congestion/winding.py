@@ -13,12 +13,31 @@ import numpy.typing as npt
 from kvwatch.queueing.congestion.survival import Array
 
 _POINTS_PER_BIN = 8
-_SAME, _REAL = 1e-6, 1e-11
-"""How near to each other two starts end that found the same root; and how near to the real axis one that is real."""
-_MOST_TURN, _REFINEMENTS = 2.0, 40
-"""Between two points of a path f may turn by so much; halvings of a stretch where it turns by more."""
-_RAY_RATIO, _NO_MORE = 1.1, 50.0
-"""Points on a ray lie apart by this ratio in log radius; x^j counts as nothing from e^−50 down."""
+"""Points of a circle for each coefficient [1]. Choice: f turns by less than a quarter circle between two of them unless
+a root is near; half of it miscounts roots near the circle, double doubles the time."""
+_SAME = 1e-6
+"""Distance within which two starts have found the same root [1]. Choice: the error up to which Newton's method counts
+as having found one."""
+_REAL = 1e-11
+"""Distance from the real axis within which a root is real [1]. Choice: some hundred times where Newton's method
+stops."""
+_MOST_TURN = 2.0
+"""Turn of f between two points of a path above which a point is put between them [rad]. Choice: well below the half
+circle (3.14) from which on the sense of a turn is lost."""
+_REFINEMENTS = 40
+"""Halvings of a stretch where f turns by more [1]. Choice: a root at distance ε of the path takes log₂(1/ε) of them,
+and known roots are kept 1e-7 and more away."""
+_RAY_RATIO = 1.1
+"""Distance of two points on a ray, as a ratio of log radii [1]. Choice: f turns on a ray by far less than a circle for
+each octave; where it does not, points are put between."""
+_NO_MORE = 50.0
+"""Logarithm below which a term x^j counts as nothing [1]. Choice: e^−50 is 2e-22, below the rounding of a double."""
+_RAY_START_RATIO = 0.01
+"""Log radius of a ray's first point below its end, times the number of coefficients [1]. Choice: x^j has changed there
+by 1% at most."""
+LEAST_MODULUS = 1e-300
+"""Least divisor of a complex number's modulus [1]. Choice: nearly the smallest double; a polynomial with thousands of
+coefficients comes near it inside the circle."""
 
 Complex = npt.NDArray[np.complex128]
 
@@ -41,7 +60,7 @@ def hidden_roots(coefficients: Array, radius: float, angle: float, known: list[c
     values = np.conj(circle(coefficients, radius, points)[: len(arc)])
     if angle < pi:
         # from the arc's end to the origin, where f is c_0 and all of its turns are made
-        least = 0.01 / len(coefficients)
+        least = _RAY_START_RATIO / len(coefficients)
         count = int(np.log(_NO_MORE / least) / np.log(_RAY_RATIO))
         depth = np.concatenate([[0.0], np.geomspace(least, _NO_MORE, count)])
         ray = np.asarray(radius * np.exp(1j * angle - depth), dtype=complex)
@@ -65,10 +84,10 @@ def hidden_roots(coefficients: Array, radius: float, angle: float, known: list[c
 
 def _divided(values: Complex, points: Complex, roots: list[complex]) -> Complex:
     """Values of f over the factors of known roots, as far as directions go."""
-    directions = values / np.maximum(np.abs(values), 1e-300)
+    directions = values / np.maximum(np.abs(values), LEAST_MODULUS)
     for root in roots:
         factor = (points - root) * (points - np.conj(root)) if root.imag else points - root
-        directions = directions * np.conj(factor) / np.maximum(np.abs(factor), 1e-300)
+        directions = directions * np.conj(factor) / np.maximum(np.abs(factor), LEAST_MODULUS)
     return directions
 
 

@@ -1,0 +1,131 @@
+"""The command: halves and doubles each constant, and writes what becomes of the accuracy to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import orjson
+
+from bench.sensitivity import patched, report
+from bench.sensitivity.found import Constant, constants, sources
+from bench.sensitivity.patched import Scaled, Touches, forget
+from bench.sensitivity.replayed import Answer, Case, answers, recordings
+from bench.sensitivity.scores import difference, score
+
+FACTORS = (0.5, 2.0)
+RESULTS = Path(__file__).parents[1] / "results"
+RECORDINGS = Path(__file__).parents[2] / "tests" / "data" / "recordings"
+PACKAGES = ("constants", "stats", "queueing", "embedded", "core", "views")
+LONGEST_SECONDS = 600.0
+"""After this a variant counts as one that does not end [s]."""
+
+Answers = list[list[Answer]]
+
+
+def main() -> None:
+    """Try every constant that the cases touch."""
+    parser = argparse.ArgumentParser(prog="python -m bench.sensitivity", description=__doc__)
+    parser.add_argument("names", nargs="*", help="only constants whose module.NAME contains one of these")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for sensitivity.md and sensitivity.json")
+    arguments = parser.parse_args()
+    cases = list(recordings(RECORDINGS))
+    known = {(c.module, c.name): c for path in sources() for c in constants(path)}
+    touched = _touched(cases)
+    usual = _asked(cases, None)
+    if isinstance(usual, str):
+        raise SystemExit(usual)
+    rows = []
+    for key, constant in known.items():
+        if arguments.names and not any(name in f"{constant.module}.{constant.name}" for name in arguments.names):
+            continue
+        rows.append(_row(cases, constant, usual, touched=key in touched))
+        print(report.line(rows[-1]), file=sys.stderr, flush=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    data = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit.stdout.strip(),
+        "cases": [case.name for case in cases],
+        "usual": asdict(score(cases, usual)),
+        "constants": rows,
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "sensitivity.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+    (arguments.output / "sensitivity.md").write_text(report.text(data))
+
+
+def _row(cases: Sequence[Case], constant: Constant, usual: Answers, *, touched: bool) -> dict[str, object]:
+    """A constant and, by factor, what its variant scores; none where it is defined, or no case reads it."""
+    row: dict[str, object] = {"module": constant.module, "name": constant.name, "value": constant.value}
+    row["defined"] = "Definition" in constant.text
+    row["touched"] = touched
+    variants: dict[str, object] = {}
+    if touched and not row["defined"]:
+        for factor in FACTORS:
+            said = _asked(cases, Scaled(constant.module, constant.name, factor))
+            if isinstance(said, str):
+                variants[f"{factor:g}"] = {"fails": said}
+            else:
+                variants[f"{factor:g}"] = {**asdict(score(cases, said)), **asdict(difference(usual, said))}
+    row["variants"] = variants
+    return row
+
+
+def _asked(cases: Sequence[Case], finder: Scaled | None) -> Answers | str:
+    """The answers of a variant of the estimator to all cases, or why there are none."""
+    return _apart(lambda: [answers(case) for case in cases], finder)  # type: ignore[return-value]
+
+
+def _touched(cases: Sequence[Case]) -> set[tuple[str, str]]:
+    """The constants that the cases read."""
+
+    def read() -> object:
+        for case in cases:
+            answers(case)
+        return patched.touched
+
+    found = _apart(read, Touches())
+    if isinstance(found, str):
+        raise SystemExit(found)
+    return found  # type: ignore[return-value]
+
+
+def _apart(work: Callable[[], object], finder: Scaled | Touches | None) -> object:
+    """What work returns in a process of its own, in which kvwatch is imported anew behind a finder."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(work, finder, theirs))
+    process.start()
+    theirs.close()
+    result: object = f"no answer within {LONGEST_SECONDS:g} s"
+    if ours.poll(LONGEST_SECONDS):
+        try:
+            result = pickle.loads(ours.recv_bytes())
+        except EOFError:
+            result = "the process died"
+    process.kill()
+    process.join()
+    return result
+
+
+def _work(work: Callable[[], object], finder: Scaled | Touches | None, to: Connection) -> None:
+    if finder is not None:
+        sys.meta_path.insert(0, finder)
+    forget([f"kvwatch.{package}" for package in PACKAGES])
+    try:
+        result = work()
+    except Exception as fault:
+        result = f"{type(fault).__name__}: {fault}"
+    to.send_bytes(pickle.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

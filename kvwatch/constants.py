@@ -1,0 +1,19 @@
+"""Numbers that more than one package needs: units of time, and what a number can be at all.
+
+Every constant of kvwatch stands on a line of its own. The text below it says what it is, its unit in brackets ([1] for
+a pure number), and where it comes from, in one of four forms: "Definition", "Data sheet: which", "Measured: by what",
+or "Choice: why", with what half and double of it would do where that is not plain.
+"""
+
+from __future__ import annotations
+
+MINUTE_SECONDS = 60.0
+"""A minute [s]. Definition."""
+HOUR_SECONDS = 3600.0
+"""An hour [s]. Definition."""
+DAY_SECONDS = 86_400.0
+"""A day [s]. Definition."""
+TINY = 1e-9
+"""What counts as nothing beside 1 [1]. Choice: far below any measured share, far above the rounding of doubles."""
+LATEST_UNIX_SECONDS = 1e12
+"""A time that no clock shows [unix s]. Choice: 30,000 years from now; a state file with more than that is damaged."""
