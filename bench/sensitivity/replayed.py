@@ -20,7 +20,7 @@ Answer = dict[str, float | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A time at which the estimate is judged [unix s], the load then (arrivals over capacity), the true μ [requests/s]."""
+    """A time at which μ is judged [unix s], the load then (arrivals over capacity), and the true μ [requests/s]."""
 
     at: float
     load: float
