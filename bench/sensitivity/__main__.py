@@ -81,7 +81,7 @@ def _row(cases: Sequence[Case], constant: Constant, usual: Answers, *, touched: 
 
 def _asked(cases: Sequence[Case], finder: Scaled | None) -> Answers | str:
     """The answers of a variant of the estimator to all cases, or why there are none."""
-    return _apart(lambda: [answers(case) for case in cases], finder)  # type: ignore[return-value]
+    return apart(lambda: [answers(case) for case in cases], finder)  # type: ignore[return-value]
 
 
 def _touched(cases: Sequence[Case]) -> set[tuple[str, str]]:
@@ -92,13 +92,13 @@ def _touched(cases: Sequence[Case]) -> set[tuple[str, str]]:
             answers(case)
         return patched.touched
 
-    found = _apart(read, Touches())
+    found = apart(read, Touches())
     if isinstance(found, str):
         raise SystemExit(found)
     return found  # type: ignore[return-value]
 
 
-def _apart(work: Callable[[], object], finder: Scaled | Touches | None) -> object:
+def apart(work: Callable[[], object], finder: Scaled | Touches | None) -> object:
     """What work returns in a process of its own, in which kvwatch is imported anew behind a finder."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)

@@ -45,7 +45,7 @@ class BareNumber:
     module: str
     function: str
     line: int
-    number: complex
+    number: str
 
 
 def sources(root: Path = ROOT) -> Iterator[Path]:
@@ -90,9 +90,9 @@ def bare_numbers(path: Path, root: Path = ROOT) -> list[BareNumber]:
         if isinstance(statement, ast.Assign | ast.AnnAssign):
             excused.update(id(inner) for inner in ast.walk(statement))
     return [
-        BareNumber(module_of(path, root), function, node.lineno, node.value)
+        BareNumber(module_of(path, root), function, node.lineno, str(node.value))
         for function, node in _numbers(tree, "")
-        if id(node) not in excused and _bare(node.value)
+        if id(node) not in excused and _bare(_number(node))
     ]
 
 
@@ -105,13 +105,17 @@ def _numbers(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Constant]]
         yield from _numbers(child, inside)
 
 
-def _bare(number: complex) -> bool:
+def _bare(number: str) -> bool:
     """Whether a number wants a name; the imaginary unit and its double do not."""
     return abs(number) not in _INNOCENT
 
 
 def _is_number(node: ast.AST) -> TypeGuard[ast.Constant]:
     return isinstance(node, ast.Constant) and type(node.value) in {int, float, complex}
+
+
+def _number(node: ast.Constant) -> complex:
+    return complex(node.value) if isinstance(node.value, int | float | complex) else 0
 
 
 def _bound(statement: ast.stmt) -> list[str]:

@@ -28,7 +28,7 @@ def scaled(value: object, factor: float) -> object:
     if isinstance(value, np.ndarray):
         return value * factor
     if isinstance(value, tuple | list | frozenset):
-        return type(value)(scaled(each, factor) for each in value)  # type: ignore[arg-type, misc]
+        return type(value)(scaled(each, factor) for each in value)
     if isinstance(value, Mapping):
         return {key: scaled(each, factor) for key, each in value.items()}
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 from bench.accuracy.recordings import _LEAD_SECONDS, RecordedTruth, _marks
-from kvwatch.facts import Fact, Scrape, Settings
+from kvwatch.facts import Fact, RequestRecord, Scrape, Settings
 from kvwatch.shell.replay import Recording
 
 TARGET = "engine"
@@ -38,29 +38,29 @@ class Case:
 
 
 def recordings(folder: Path) -> Iterator[Case]:
-    """The recordings of a real vLLM, each whole and from just before its load on, and with what logs say of requests."""
+    """The recordings of a real vLLM: from just before the load on, whole, and with what a log says of requests."""
     for path in sorted(p for p in folder.iterdir() if p.is_dir()):
         recording = Recording(path, lambda problem: None)
         settings = recording.settings()
         scrapes = [scrape for scrape in recording.scrapes() if isinstance(scrape, Scrape)]
         truth = RecordedTruth(path, settings)
         loaded = next(p["start"] for p in truth.phases if p["kind"] != "sat") - _LEAD_SECONDS
-        for name, since, records in (
-            ("from the load on", loaded, []),
-            ("whole", float("-inf"), []),
-            ("whole, with its requests", float("-inf"), recording.requests()),
-        ):
+        for name, since, records in _ways(recording, loaded):
             kept = [scrape for scrape in scrapes if scrape.at >= since]
             judged = [
                 Mark(at, load, truth.rate(phase, at)) for phase in truth.phases for at, load in _marks(phase, kept)
             ]
-            facts = sorted([*records, *kept], key=_known_at)
-            yield Case(f"{path.name}, {name}", settings, facts, judged)
+            # a request that ends in the instant of a scrape is in that scrape, so it comes before it
+            events: list[Scrape | RequestRecord] = [*records, *kept]
+            events.sort(key=lambda e: (e.at, 1) if isinstance(e, Scrape) else (e.finish, 0))
+            yield Case(f"{path.name}, {name}", settings, events, judged)
 
 
-def _known_at(fact: Fact) -> tuple[float, bool]:
-    """A request that ends in the instant of a scrape is in that scrape, so it comes before it."""
-    return (fact.at, True) if isinstance(fact, Scrape) else (fact.finish, False)  # type: ignore[union-attr]
+def _ways(recording: Recording, loaded: float) -> Iterator[tuple[str, float, list[RequestRecord]]]:
+    """How a recording is replayed: the name, from when on [unix s], and with which requests of its log."""
+    yield "from the load on", loaded, []
+    yield "whole", float("-inf"), []
+    yield "whole, with its requests", float("-inf"), recording.requests()
 
 
 def answers(case: Case) -> list[Answer]:
