@@ -11,7 +11,7 @@ from bench.sensitivity.found import ROOT, bare_numbers, constants, module_of, so
 
 PROVENANCE = re.compile(r"(?:^|[.)] )(Definition(?:\.|: .)|(?:Data sheet|Measured|Choice): .)", re.DOTALL)
 """How the sentence begins that says where a constant comes from."""
-UNIT = re.compile(r"\[([^]]+)\]")
+UNIT = re.compile(r"(?<!\w)\[([^]]+)\]")
 UNITS = {
     "1", "s", "unix s", "1/s", "rad", "sd", "bits", "digits", "characters",
     "tokens", "blocks", "requests", "steps", "replicas", "evictions", "answers", "tokens/request",
