@@ -1,22 +1,22 @@
-"""The command: scores recordings and simulated engines, prints the tables and writes them to a folder."""
+"""The command: scores recordings and simulated engines, prints the tables and writes them to a folder.
+
+Parts that are not run stay as they are there.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import orjson
-
-from bench.accuracy import report
+from bench.accuracy import report, results
 from bench.accuracy.cases import Outcome
 from bench.accuracy.changes import changes, restarts
 from bench.accuracy.recordings import FOLDER, score_recording
 from bench.accuracy.sweep import ENGINES, LOADS_EACH, QUICK_ENGINES, QUICK_LOADS_EACH, sweep
+from bench.stamp import stamp
 
 RESTARTED_ENGINES, CHANGED_ENGINES = 12, 6
-RESULTS = Path(__file__).parents[1] / "results"
 PARTS = ("recordings", "sweep", "restarts", "changes")
 
 
@@ -29,15 +29,13 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=PARTS, help="run this part only")
     parser.add_argument("--engines", type=int, help="simulated engines")
     parser.add_argument("--loads", type=int, help="loads for each of them")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for accuracy.md and accuracy.json")
+    parser.add_argument("--output", type=Path, default=results.FOLDER, help="folder for accuracy.md and accuracy.json")
     arguments = parser.parse_args()
     parts = arguments.only or PARTS
-    texts, data = ["# Accuracy of the service rate\n"], {}
+    found = results.load(arguments.output)
     if "recordings" in parts:
         folders = sorted(path for path in FOLDER.iterdir() if path.is_dir()) + arguments.folders
-        phases = [outcome for folder in folders for outcome in score_recording(folder)]
-        texts.append(report.recordings(phases))
-        data["recordings"] = report.as_json(phases)
+        found.recordings = [outcome for folder in folders for outcome in score_recording(folder)]
     if "sweep" in parts:
         engines = arguments.engines or (QUICK_ENGINES if arguments.quick else ENGINES)
         loads = arguments.loads or (QUICK_LOADS_EACH if arguments.quick else LOADS_EACH)
@@ -46,21 +44,14 @@ def main() -> None:
             outcomes += cases
             errors = ", ".join(f"{o.load:g}: {report.ratio(o.error)}" for o in cases)
             print(f"{cases[0].name} [{cases[0].conditions}] {errors}", file=sys.stderr, flush=True)
-        texts.append(report.sweep(outcomes))
-        data["sweep"] = report.as_json(outcomes)
+        found.sweep = outcomes
     if "restarts" in parts:
-        restarted = list(restarts(arguments.engines or (4 if arguments.quick else RESTARTED_ENGINES)))
-        texts.append(report.restarts(restarted))
-        data["restarts"] = [asdict(r) for r in restarted]
+        found.restarts = list(restarts(arguments.engines or (4 if arguments.quick else RESTARTED_ENGINES)))
     if "changes" in parts:
-        changed = list(changes(arguments.engines or (2 if arguments.quick else CHANGED_ENGINES)))
-        texts.append(report.changes(changed))
-        data["changes"] = [asdict(c) for c in changed]
-    text = "\n".join(texts)
-    print(text)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "accuracy.md").write_text(text)
-    (arguments.output / "accuracy.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+        found.changes = list(changes(arguments.engines or (2 if arguments.quick else CHANGED_ENGINES)))
+    found.made |= dict.fromkeys(parts, stamp())
+    print(results.page(found))
+    results.save(found, arguments.output)
 
 
 if __name__ == "__main__":

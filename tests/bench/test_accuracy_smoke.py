@@ -10,7 +10,6 @@ from bench.accuracy import cases, report
 from bench.accuracy.drive import KEY, Drive, engine_sample
 from bench.accuracy.engines import TrueEngine, design
 from bench.accuracy.hardware import HARDWARE
-from bench.accuracy.recordings import FOLDER, score_recording
 from bench.accuracy.saturated import FullEngine, keep_full
 from bench.accuracy.sweep import LOADS, loads_of
 from bench.accuracy.true_clock import KINDS, TrueClock, Truth
@@ -97,12 +96,3 @@ def test_a_case_is_scored_and_shown(engine: TrueEngine, full: FullEngine, monkey
     assert outcome.error == pytest.approx(0, abs=0.5)
     assert outcome.limit == "seqs"
     assert engine.name in report.sweep([outcome])
-
-
-def test_a_recording_is_scored_in_all_its_phases() -> None:
-    """Three loads without what came before them and with it; saturated phases are their own truth."""
-    outcomes = list(score_recording(FOLDER / "seqcap"))
-    assert [o.kind for o in outcomes if o.whole] == ["sat", "const", "const", "const", "sat"]
-    assert [o.load for o in outcomes if not o.whole and o.kind == "const"] == [0.25, 0.5, 0.75]
-    assert all(o.true_limits == ("seqs",) for o in outcomes)
-    assert all(o.plain_error is not None and o.plain_error > 10 for o in outcomes)

@@ -1,0 +1,133 @@
+"""The command: tries the drawn faults and writes the results, or tries a few of them, as CI does.
+
+python -m bench.mutation            # all that are drawn: half an hour on two cores
+python -m bench.mutation --check    # those that CI tries, from the results that are there
+python -m bench.mutation --only step_law --draw 0   # all faults whose name has a text in it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.mutation import reach, report, sample, trial
+from bench.mutation.mutants import Mutant
+from bench.mutation.trial import SURVIVED, Job, Verdict
+from bench.stamp import stamp
+
+RESULTS = Path(__file__).parents[1] / "results"
+DATA, PAGE, ACCEPTED = RESULTS / "mutation.json", RESULTS / "mutation.md", Path(__file__).parent / "survivors.yaml"
+
+
+def main() -> int:
+    """Do what is asked for; 1 where too few faults are found."""
+    parser = argparse.ArgumentParser(prog="python -m bench.mutation", description=__doc__)
+    parser.add_argument("--check", action="store_true", help=f"try {sample.CHECKED} faults, write nothing")
+    parser.add_argument("--page", action="store_true", help="write the page from the results that are there")
+    parser.add_argument("--draw", type=int, default=sample.SAMPLE, help="faults to draw; 0 for all there are")
+    parser.add_argument("--only", default="", help="faults only whose name has this text in it; writes nothing")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    arguments = parser.parse_args()
+    if arguments.page:
+        PAGE.write_text(page(), encoding="utf-8")
+        return 0
+    trial.warm_up()
+    if arguments.check:
+        return check(arguments.jobs)
+    known = [m for m in sample.everything() if arguments.only in m.name]
+    chosen = sample.drawn(known, arguments.draw or len(known))
+    titled = [*([] if arguments.only else sample.always()), *(("", m) for m in chosen)]
+    verdicts = try_all([m for _, m in titled], reaches(arguments.jobs), arguments.jobs)
+    rows = report.as_rows(titled, verdicts)
+    ratio = report.dead_ratio([row for row in rows if not row["always"]])
+    if not arguments.only:
+        DATA.write_text(json.dumps({"made": stamp(), "faults": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        PAGE.write_text(page(), encoding="utf-8")
+    print(f"{ratio:.1%} of {len(chosen)} drawn faults are found")
+    return 0 if ratio >= report.LEAST_DEAD_RATIO else 1
+
+
+def page() -> str:
+    """The page of the results that are there."""
+    results = results_of()
+    return report.page(results["made"], results["faults"], accepted())
+
+
+def results_of() -> dict[str, Any]:
+    """The committed results: when they were made, and what became of each fault."""
+    results: dict[str, Any] = json.loads(DATA.read_text(encoding="utf-8"))
+    return results
+
+
+def accepted() -> dict[str, str]:
+    """Survivors, and why each does not matter."""
+    reasons: dict[str, str] = yaml.safe_load(ACCEPTED.read_text(encoding="utf-8")) or {}
+    return reasons
+
+
+def reaches(processes: int) -> list[reach.Reach]:
+    """What each test file reaches, measured where it is not on disk. Raises RuntimeError where tests fail as it is."""
+    missing = [f for f in reach.test_files() if not reach.cached(f).exists()]
+    jobs = [Job(file, partial(trial.measure, file), 600.0) for file in missing]
+    for job, answer, cpu in trial.run_all(jobs, processes):
+        if "lines" not in answer:
+            raise RuntimeError(f"{job.name} fails without any fault: {answer}")
+        found = reach.Reach(job.name, cpu, {path: frozenset(lines) for path, lines in answer["lines"].items()})
+        reach.save(found, reach.cached(job.name))
+        print(f"{job.name}: {cpu:.1f} s", file=sys.stderr, flush=True)
+    return [reach.load(reach.cached(f)) for f in reach.test_files()]
+
+
+def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int) -> dict[str, Verdict]:
+    """A verdict on each fault, by its name."""
+    selection = reach.Selection(known)
+    jobs = []
+    for mutant in mutants:
+        files = selection.files(mutant)
+        jobs.append(Job(mutant.name, partial(trial.try_mutant, mutant, [r.file for r in files]), trial.cpu_limit(files)))
+    return _verdicts(jobs, processes)
+
+
+def check(processes: int) -> int:
+    """Try the faults of CI, each against the tests that found it last, then against all of the suites.
+
+    Known survivors count as such without being tried: that can only understate the share.
+    """
+    last = {row["mutant"]: row for row in results_of()["faults"]}
+    named = [m for _, m in sample.always()]
+    chosen = [*named, *sample.drawn(sample.everything(), sample.CHECKED - len(named))]
+    spared = [m for m in chosen if last.get(m.name, {}).get("outcome") == SURVIVED]
+    jobs = []
+    for mutant in chosen:
+        if mutant in spared:
+            continue
+        test = last.get(mutant.name, {}).get("by")
+        own = [test] if test and (sample.ROOT / test.split("::")[0]).exists() else []
+        files = [*own, *(f for f in reach.test_files() if f not in own)]
+        jobs.append(Job(mutant.name, partial(trial.try_mutant, mutant, files), 300.0))
+    verdicts = _verdicts(jobs, processes)
+    alive = [m.name for m in spared] + [v.mutant for v in verdicts.values() if not v.dead]
+    ratio = 1 - len(alive) / len(chosen)
+    print(f"{ratio:.0%} of {len(chosen)} faults are found; survivors: {'; '.join(alive) or 'none'}")
+    print(f"{len(chosen) - len(alive)} passed, {0 if ratio >= report.LEAST_DEAD_RATIO else len(alive)} failed")
+    return 0 if ratio >= report.LEAST_DEAD_RATIO else 1
+
+
+def _verdicts(jobs: Sequence[Job], processes: int) -> dict[str, Verdict]:
+    verdicts = {}
+    for number, (job, answer, cpu) in enumerate(trial.run_all(jobs, processes), 1):
+        verdicts[job.name] = Verdict(job.name, answer["outcome"], answer["by"], answer["files"], cpu)
+        said = f"{number}/{len(jobs)} {cpu:5.1f} s {answer['outcome']}: {job.name} by {answer['by']}"
+        print(said, file=sys.stderr, flush=True)
+    return verdicts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
