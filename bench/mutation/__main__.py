@@ -91,7 +91,9 @@ def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: 
     jobs = []
     for mutant in mutants:
         files = selection.files(mutant)
-        jobs.append(Job(mutant.name, partial(trial.try_mutant, mutant, [r.file for r in files]), trial.cpu_limit(files)))
+        jobs.append(
+            Job(mutant.name, partial(trial.try_mutant, mutant, [r.file for r in files]), trial.cpu_limit(files))
+        )
     return _verdicts(jobs, processes)
 
 

@@ -117,9 +117,7 @@ def _reads(node: ast.AST, names: set[str]) -> bool:
 
 
 def _function_lines(tree: ast.Module) -> frozenset[int]:
-    return frozenset(
-        line for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for line in _body_lines(node)
-    )
+    return frozenset(line for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for line in _body_lines(node))
 
 
 def _body_lines(function: ast.FunctionDef) -> set[int]:

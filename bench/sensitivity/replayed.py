@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.accuracy.recordings import _LEAD_SECONDS, RecordedTruth, _marks
 from kvwatch.facts import Fact, RequestRecord, Scrape, Settings
-from kvwatch.shell.replay import Recording
+from kvwatch.shell.recordings.replay import Recording
 
 TARGET = "engine"
 MODEL_MAX_AGE_SECONDS = 30.0

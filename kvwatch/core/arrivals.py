@@ -23,7 +23,8 @@ from kvwatch.facts import EngineSample
 from kvwatch.stats.binned_count import BinnedCount
 from kvwatch.stats.dispersion import index_of_dispersion
 from kvwatch.stats.flow import WindowedCount
-from kvwatch.stats.trend import Z90, Trend, theil_sen
+from kvwatch.stats.normal import Z90
+from kvwatch.stats.trend import Trend, theil_sen
 
 _MASS_REQUESTS, _MASS_RATIO = 20.0, 0.3
 """So many requests, and such a share of those inside, vanishing at once leave other ones than there were."""

@@ -20,7 +20,7 @@ from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
-from kvwatch.stats.trend import Z90
+from kvwatch.stats.normal import Z90
 
 PRESCRIBE_REQUESTS = 100
 """Finished requests from which on the mix is known well enough to recommend settings."""

@@ -14,7 +14,7 @@ from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
 from kvwatch.queueing.capacity import KV, SEQS, binding, paper_service_rate
 from kvwatch.queueing.full_load import FullLoad
-from kvwatch.stats.trend import Z90
+from kvwatch.stats.normal import Z90
 
 _SHARING_RATIO = 0.02
 """Share of prompt tokens found in the cache above which lengths overstate the memory held."""
