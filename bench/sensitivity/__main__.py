@@ -54,7 +54,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit.stdout.strip(),
         "cases": [case.name for case in cases],
-        "usual": asdict(score(cases, usual)),
+        "usual": {group: asdict(score(*of)) for group, of in _groups(cases, usual).items()},
         "constants": rows,
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -71,12 +71,25 @@ def _row(cases: Sequence[Case], constant: Constant, usual: Answers, *, touched: 
     if touched and not row["defined"]:
         for factor in FACTORS:
             said = _asked(cases, Scaled(constant.module, constant.name, factor))
-            if isinstance(said, str):
-                variants[f"{factor:g}"] = {"fails": said}
-            else:
-                variants[f"{factor:g}"] = {**asdict(score(cases, said)), **asdict(difference(usual, said))}
+            variants[f"{factor:g}"] = {"fails": said} if isinstance(said, str) else _scored(cases, usual, said)
     row["variants"] = variants
     return row
+
+
+def _scored(cases: Sequence[Case], usual: Answers, said: Answers) -> dict[str, object]:
+    """By group of cases, what a variant scores and how far it is from the usual."""
+    before, after = _groups(cases, usual), _groups(cases, said)
+    return {group: {**asdict(score(*of)), **asdict(difference(before[group][1], of[1]))} for group, of in after.items()}
+
+
+def _groups(cases: Sequence[Case], said: Answers) -> dict[str, tuple[list[Case], Answers]]:
+    """The cases and what is said of them, by group."""
+    groups: dict[str, tuple[list[Case], Answers]] = {}
+    for case, answer in zip(cases, said, strict=True):
+        of = groups.setdefault(case.group, ([], []))
+        of[0].append(case)
+        of[1].append(answer)
+    return groups
 
 
 def _asked(cases: Sequence[Case], finder: Scaled | None) -> Answers | str:

@@ -105,7 +105,7 @@ def _numbers(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Constant]]
         yield from _numbers(child, inside)
 
 
-def _bare(number: str) -> bool:
+def _bare(number: complex) -> bool:
     """Whether a number wants a name; the imaginary unit and its double do not."""
     return abs(number) not in _INNOCENT
 

@@ -29,8 +29,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Facts about one engine in the order in which they come to be known, and when its estimates are judged."""
+    """Facts about one engine in the order in which they come to be known, and when its estimates are judged.
 
+    ``group`` says what cases it is scored with.
+    """
+
+    group: str
     name: str
     settings: Settings
     facts: Sequence[Fact]
@@ -53,7 +57,7 @@ def recordings(folder: Path) -> Iterator[Case]:
             # a request that ends in the instant of a scrape is in that scrape, so it comes before it
             events: list[Scrape | RequestRecord] = [*records, *kept]
             events.sort(key=lambda e: (e.at, 1) if isinstance(e, Scrape) else (e.finish, 0))
-            yield Case(f"{path.name}, {name}", settings, events, judged)
+            yield Case("recordings", f"{path.name}, {name}", settings, events, judged)
 
 
 def _ways(recording: Recording, loaded: float) -> Iterator[tuple[str, float, list[RequestRecord]]]:

@@ -61,7 +61,9 @@ def test_a_variant_that_fails_says_how() -> None:
 
 def test_scores_are_of_the_marks_they_are_for() -> None:
     """Errors count from half load on, pages up to half load, intervals everywhere; a missing μ is counted apart."""
-    case = Case("case", Settings(), [], [Mark(1, 0.25, 10.0), Mark(2, 0.5, 10.0), Mark(3, 0.75, 10.0), Mark(4, 1, 1.0)])
+    case = Case(
+        "group", "case", Settings(), [], [Mark(1, 0.25, 10.0), Mark(2, 0.5, 10.0), Mark(3, 0.75, 10.0), Mark(4, 1, 1.0)]
+    )
 
     def said(rate: float, lower: float, upper: float, rho: float) -> dict[str, float | str | None]:
         return {
