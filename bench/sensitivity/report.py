@@ -77,7 +77,16 @@ def _usual(usual: Mapping[str, Any]) -> str:
 
 
 def _head() -> list[str]:
-    columns = ("constant", "value", "factor", "μ moves by", "interval by", "median error", "worst", "coverage")
+    columns: tuple[str, ...] = (
+        "constant",
+        "value",
+        "factor",
+        "μ moves by",
+        "interval by",
+        "median error",
+        "worst",
+        "coverage",
+    )
     columns += ("false pages", "absent")
     return [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
 
