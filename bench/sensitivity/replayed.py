@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, float | str | None]]:
     if is_dataclass(value) and not isinstance(value, type):
         for each in fields(value):
             yield from _flat(f"{path}.{each.name}".strip("."), getattr(value, each.name))
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(f"{path}.{key}", inner)
     elif isinstance(value, tuple):
@@ -108,10 +108,12 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, float | str | None]]:
 
 def service_rate(answer: Answer) -> tuple[float | None, float | None, float | None]:
     """μ and the ends of its 90% interval [requests/s]."""
-    value, lower, upper = (answer.get(name) for name in ("service_rate", "service_rate_lower", "service_rate_upper"))
+    value, lower, upper = (
+        answer.get(name) for name in ("service_rate.value", "service_rate.lower", "service_rate.upper")
+    )
     return value, lower, upper  # type: ignore[return-value]
 
 
 def utilization_lower(answer: Answer) -> list[float]:
     """Lower ends of ρ's intervals over all windows [1]."""
-    return [float(v) for k, v in answer.items() if k.startswith("utilization_lower.") and v is not None]
+    return [float(v) for k, v in answer.items() if k.startswith("utilization.lower.") and v is not None]

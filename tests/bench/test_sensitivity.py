@@ -67,10 +67,10 @@ def test_scores_are_of_the_marks_they_are_for() -> None:
 
     def said(rate: float, lower: float, upper: float, rho: float) -> dict[str, float | str | None]:
         return {
-            "service_rate": rate,
-            "service_rate_lower": lower,
-            "service_rate_upper": upper,
-            "utilization_lower.1m": rho,
+            "service_rate.value": rate,
+            "service_rate.lower": lower,
+            "service_rate.upper": upper,
+            "utilization.lower.1m": rho,
         }
 
     usual = [said(5, 4, 6, 0.9), said(11, 9, 12, 0.5), said(8, 7, 11, 0.9), {}]
