@@ -115,7 +115,7 @@ def apart(work: Callable[[], object], finder: Scaled | Touches | None) -> object
     """What work returns in a process of its own, in which kvwatch is imported anew behind a finder."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(work, finder, theirs))
+    process = context.Process(target=_work, args=(work, finder, ours, theirs))
     process.start()
     theirs.close()
     result: object = f"no answer within {LONGEST_SECONDS:g} s"
@@ -129,7 +129,8 @@ def apart(work: Callable[[], object], finder: Scaled | Touches | None) -> object
     return result
 
 
-def _work(work: Callable[[], object], finder: Scaled | Touches | None, to: Connection) -> None:
+def _work(work: Callable[[], object], finder: Scaled | Touches | None, parents: Connection, to: Connection) -> None:
+    parents.close()  # or else nobody would notice that the parent has gone
     if finder is not None:
         sys.meta_path.insert(0, finder)
     forget([f"kvwatch.{package}" for package in PACKAGES])
