@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import orjson
-
-from bench.autoscaling import plot, policies, report, scenarios, score, store
-
-RESULTS = Path(__file__).parents[1] / "results"
+from bench.autoscaling import policies, report, results, scenarios, store
+from bench.stamp import stamp
 
 
 def main() -> None:
@@ -22,7 +18,7 @@ def main() -> None:
     parser.add_argument("--signal", action="append", choices=list(policies.SWEEPS), help="policies of this kind only")
     parser.add_argument("--cached", action="store_true", help="only report what is simulated already")
     parser.add_argument("--cache", type=Path, help="folder for outcomes (default: .cache/autoscaling, by version)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for autoscaling.md, .json and .svg")
+    parser.add_argument("--output", type=Path, default=results.FOLDER, help="folder for autoscaling.md, .json and .svg")
     arguments = parser.parse_args()
     courses = scenarios.quick() if arguments.quick else scenarios.ALL
     chosen = [p for p in policies.sweep() if arguments.signal is None or p.signal in arguments.signal]
@@ -36,13 +32,7 @@ def main() -> None:
         outcomes[scenario, policy] = outcome
         said = f"late {outcome.late / outcome.requests:.2%}, {outcome.gpu_hours:.1f} GPU-hours"
         print(f"{number}/{len(pairs)} {scenario.name}: {policy.name}: {said}", file=sys.stderr, flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "autoscaling.md").write_text(report.markdown(outcomes, courses, "autoscaling.svg"))
-    (arguments.output / "autoscaling.svg").write_text(plot.svg(score.totals(outcomes, courses)))
-    raw = [{"scenario": s.name, **asdict(p), **asdict(o)} for (s, p), o in outcomes.items()]
-    for row in raw:
-        del row["timeline"]
-    (arguments.output / "autoscaling.json").write_bytes(orjson.dumps(raw, option=orjson.OPT_APPEND_NEWLINE))
+    results.save(results.Results(stamp(), courses, outcomes), arguments.output)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bench.autoscaling.policies import OWN, RIVALS, SWEEPS, TITLES, USUAL, Policy
 from bench.autoscaling.scenarios import KV_BOUND, Scenario
@@ -11,12 +11,12 @@ from bench.autoscaling.score import Equal, Outcomes, Total, at_equal_hours, flap
 _INTRO = """\
 # Autoscaling
 
-Written by `python -m bench.autoscaling`; what is simulated is in `bench/autoscaling/__init__.py`. The engines are
-kvwatch's emulated vLLM scheduler in virtual time; a replica takes 2 to 8 minutes to start and holds its GPU all the
-while; the HPA and KEDA are models of the documented algorithms, going up at once and down after their default of
-5 minutes, but for `kvwatch_replicas_required`, where it is the chart's one minute. A request is late if it waits more
-than 2 s before it is scheduled for the first time. A flap is a change of direction within ten minutes. The first 15
-minutes of a scenario are not counted.
+Written by `python -m bench.autoscaling` on {date} ({commit}).
+What is simulated is in `bench/autoscaling/__init__.py`. The engines are kvwatch's emulated vLLM scheduler in virtual
+time; a replica takes 2 to 8 minutes to start and holds its GPU all the while; the HPA and KEDA are models of the
+documented algorithms, going up at once and down after their default of 5 minutes, but for `kvwatch_replicas_required`,
+where it is the chart's one minute. A request is late if it waits more than 2 s before it is scheduled for the first
+time. A flap is a change of direction within ten minutes. The first 15 minutes of a scenario are not counted.
 """
 _POLICIES = """\
 
@@ -116,9 +116,9 @@ def scenario_table(outcomes: Outcomes, scenarios: Collection[Scenario]) -> str:
     return _table(("scenario", *(p.name for p in policies)), rows)
 
 
-def markdown(outcomes: Outcomes, scenarios: Collection[Scenario], picture: str) -> str:
+def markdown(outcomes: Outcomes, scenarios: Collection[Scenario], picture: str, made: Mapping[str, str]) -> str:
     """The whole page."""
-    parts = [_INTRO, f"\n![late requests over GPU-hours]({picture})\n", _POLICIES]
+    parts = [_INTRO.format(**made), f"\n![late requests over GPU-hours]({picture})\n", _POLICIES]
     parts += [policies_table(totals(outcomes, scenarios)), _EQUAL]
     for name, members in groups(scenarios).items():
         parts += [f"\n### {name.capitalize()}\n", equal_table(totals(outcomes, members))] if members else []

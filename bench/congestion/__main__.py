@@ -18,6 +18,7 @@ from bench.congestion.classes import class_mixes, class_outcome
 from bench.congestion.embedded import outcome, predicted
 from bench.congestion.mixes import Mix, mixes
 from bench.congestion.report import page
+from bench.stamp import stamp
 
 RESULTS = Path(__file__).parents[1] / "results"
 EMBEDDED, CLASSES = RESULTS / "congestion.json", RESULTS / "congestion-classes.json"
@@ -32,18 +33,30 @@ def main(arguments: list[str]) -> None:
     elif arguments == ["predict"]:
         for path, known in ((EMBEDDED, mixes()), (CLASSES, class_mixes())):
             _write(path, [row | _prediction(mix) for row, mix in zip(read(path), known, strict=True)])
-    lines = REAL.read_text(encoding="utf-8").splitlines() if REAL.exists() else []
-    PAGE.write_text(page(read(EMBEDDED), read(CLASSES), [json.loads(line) for line in lines]), encoding="utf-8")
+    PAGE.write_text(written(), encoding="utf-8")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a results file."""
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["mixes"]
     return rows
 
 
+def real_runs() -> list[dict[str, Any]]:
+    """What was measured on the real server, as far as it was."""
+    lines = REAL.read_text(encoding="utf-8").splitlines() if REAL.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def written() -> str:
+    """The page, from the results that are there."""
+    made: dict[str, str] = json.loads(EMBEDDED.read_text(encoding="utf-8"))["made"]
+    return page(read(EMBEDDED), read(CLASSES), real_runs(), made)
+
+
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    data = {"made": stamp(), "mixes": rows}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _prediction(mix: Mix) -> dict[str, Any]:

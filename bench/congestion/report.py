@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
@@ -14,7 +15,8 @@ _PERIOD_RATIO, _HARM_RATIO = 0.10, 0.02
 
 _HEAD = """# Service-induced congestion: what was predicted and what happened
 
-Written by `python -m bench.congestion`. Why requests that grow together are evicted together, and what to do about it:
+Written by `python -m bench.congestion`; simulated on {date} ({commit}), the real server measured on {measured}.
+Why requests that grow together are evicted together, and what to do about it:
 [docs/congestion.md](../../docs/congestion.md).
 
 """
@@ -40,10 +42,12 @@ called no wave often swings with a clear period (crest: how much the batch resem
 than 2.6 times what chance makes.""".splitlines()
 
 
-def page(rows: list[Row], classes: list[Row], real: list[Row]) -> str:
+def page(rows: list[Row], classes: list[Row], real: list[Row], made: Mapping[str, str]) -> str:
     """The whole page."""
+    days = sorted({datetime.fromtimestamp(r["at"], UTC).date().isoformat() for r in real}) or ["no day yet"]
+    head = _HEAD.format(**made, measured=" and ".join(days))
     parts = [*_summary(rows), "", *_classes(classes), "", *_real(real), "", *_table(rows), "", *_class_table(classes)]
-    return _HEAD + "\n".join([*parts, ""])
+    return head + "\n".join([*parts, ""])
 
 
 def _confusion(rows: list[Row]) -> Iterator[str]:

@@ -7,11 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import orjson
-
-from bench.lead_time import judge, plot, report, scenarios, store
-
-RESULTS = Path(__file__).parents[1] / "results"
+from bench.lead_time import judge, results, scenarios, store
+from bench.stamp import stamp
 
 
 def main() -> None:
@@ -25,7 +22,9 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, help="folder for traces (default: .cache/lead_time, by version of the sources)"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for lead_time.md, .json and pictures")
+    parser.add_argument(
+        "--output", type=Path, default=results.FOLDER, help="folder for lead_time.md, .json and pictures"
+    )
     arguments = parser.parse_args()
     folder = arguments.cache or store.CACHE / store.version()
     cases = scenarios.quick() if arguments.quick else scenarios.chosen(arguments.runs)
@@ -43,15 +42,9 @@ def main() -> None:
         )
         elapsed = time.monotonic() - started
         print(f"{number}/{len(cases)} {elapsed:.0f} s: {case.name}: {said}", file=sys.stderr, flush=True)
-    text = report.markdown(judged, cpu_seconds=cpu)
-    print(text)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "lead_time.md").write_text(text)
-    (arguments.output / "lead_time.json").write_bytes(
-        orjson.dumps(report.as_json(judged), option=orjson.OPT_INDENT_2) + b"\n"
-    )
-    (arguments.output / "lead_time_leads.svg").write_text(plot.lead_distributions(judged))
-    (arguments.output / "lead_time_false_pages.svg").write_text(plot.false_page_rates(judged))
+    found = results.Results(stamp(), cpu, judged)
+    print(results.pages(found)["lead_time.md"])
+    results.save(found, arguments.output)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,12 +43,13 @@ def _seconds(value: float) -> str:
     return f"{value:+.0f}"
 
 
-def markdown(cases: Sequence[Judged], *, cpu_seconds: float) -> str:
+def markdown(cases: Sequence[Judged], *, cpu_seconds: float, made: Mapping[str, str]) -> str:
     """The whole page."""
     hours = sum(j.case.seconds for j in cases) / 3600
     parts = [
         "# Lead time, misses and false pages\n",
-        "Made by `python -m bench.lead_time`. Simulated fleets in virtual time, seen by kvwatch's core and by a "
+        f"Made by `python -m bench.lead_time` on {made['date']} ({made['commit']}). "
+        "Simulated fleets in virtual time, seen by kvwatch's core and by a "
         "Prometheus; the rules of `alerts/kvwatch.rules.yaml` as they ship, and rivals' rules, judged by one evaluator "
         "that is tested against a real Prometheus.\n",
         f"{len(cases)} of {len(scenarios.cases())} runs, up to {hours:.0f} simulated hours, {cpu_seconds / 60:.0f} "

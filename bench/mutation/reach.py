@@ -81,9 +81,9 @@ class Selection:
 
     def _places(self, mutant: Mutant) -> list[tuple[str, frozenset[int]]]:
         """Lines in functions that the fault has a part in."""
-        if mutant.in_function:
-            return [(mutant.path, frozenset(range(mutant.lines[0], mutant.lines[1] + 1)))]
-        names = set(mutant.scope.replace(".", ",").split(","))
+        if mutant.place.in_function:
+            return [(mutant.path, frozenset(range(mutant.place.lines[0], mutant.place.lines[1] + 1)))]
+        names = set(mutant.place.scope.replace(".", ",").split(","))
         used = [(path, _uses(tree, names)) for path, tree in self._trees.items()]
         if any(lines for _, lines in used):
             return used

@@ -17,13 +17,15 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
+import pytest
+
 from bench.mutation.mutants import Mutant
 from bench.mutation.reach import INCLUDED, Reach, measured_lines
 from bench.mutation.sample import ROOT
 
 WARM = (
-    "numpy", "scipy.optimize", "scipy.special", "scipy.stats", "river.drift", "msgspec", "orjson", "pytest", "hypothesis",
-    "hypothesis.extra.numpy", "pytest_asyncio", "yaml", "aiohttp", "prometheus_client", "coverage",
+    "numpy", "scipy.optimize", "scipy.special", "scipy.stats", "river.drift", "msgspec", "orjson", "pytest",
+    "hypothesis", "hypothesis.extra.numpy", "pytest_asyncio", "yaml", "aiohttp", "prometheus_client", "coverage",
 )  # fmt: skip
 """What tests import that is not under test."""
 _OPTIONS = (
@@ -104,18 +106,16 @@ class _Watcher:
     def __init__(self) -> None:
         self.failed: str | None = None
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
             self.failed = report.nodeid
 
-    def pytest_collectreport(self, report: Any) -> None:
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed and self.failed is None:
             self.failed = report.nodeid
 
 
 def _run_tests(file: str) -> tuple[int, str | None]:
-    import pytest  # noqa: PLC0415
-
     watcher = _Watcher()
     return int(pytest.main([*_OPTIONS, file], plugins=[watcher])), watcher.failed
 
@@ -171,7 +171,7 @@ def run_all(jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, dict[str
             for reader in ready:
                 job, pid, _ = running.pop(reader)
                 yield job, *_answer(reader, pid)
-            for reader, (_, pid, deadline) in list(running.items()):
+            for _, pid, deadline in list(running.values()):
                 if time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
     finally:

@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.scale import results as scale
 from bench.scale.parts import Parts, parts
 
-RESULTS = Path(__file__).parent.parent / "results" / "scale.md"
 TICKS = os.sysconf("SC_CLK_TCK")
 SCRAPER_CORE, SERVER_CORE = 0, 1
 _AGE = re.compile(r"^kvwatch_estimates_age_seconds\{.*\} (\S+)$", re.MULTILINE)
@@ -47,6 +47,18 @@ class Result:
     late: int
     others_ratio: float
     """Share of the scraper's core that other processes had."""
+
+    def figures(self) -> dict[str, object]:
+        """For the results on disk."""
+        return {
+            "scraper": self.name,
+            "scrapes_per_second": round(self.scrapes / self.seconds),
+            "cores": round(self.cpu_seconds / self.seconds, 2),
+            "cpu_milliseconds": round(1000 * self.cpu_seconds / self.scrapes, 2),
+            "peak_mb": round(self.peak_mb),
+            "latest_seconds": round(max(self.longest_gap_seconds - 1, 0), 2),
+            "late": self.late,
+        }
 
     def row(self, expected: int) -> str:
         """A line of the table."""
@@ -73,6 +85,14 @@ class Page:
     series: int
     oldest_seconds: float
     engines: int
+
+    def figures(self) -> dict[str, object]:
+        """For the results on disk."""
+        return {
+            "page_seconds": round(self.seconds, 1),
+            "page_engines": self.engines,
+            "oldest_estimate_seconds": round(self.oldest_seconds),
+        }
 
     def __str__(self) -> str:
         return (
@@ -166,7 +186,7 @@ def main() -> None:
     parser.add_argument("--warm", type=float, default=90.0, help="seconds before the measurement")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the measurement")
     parser.add_argument("--only", choices=("kvwatch", "prometheus"))
-    parser.add_argument("--write", action="store_true", help="write bench/results/scale.md")
+    parser.add_argument("--write", metavar="RUN", help="put it into bench/results/scale.json as the run of this name")
     args = parser.parse_args()
     results: list[Result] = []
     page = share = None
@@ -224,7 +244,11 @@ def main() -> None:
     text = render(results, page, share, args.engines, args.warm)
     print(text)
     if args.write:
-        RESULTS.write_text(text, encoding="utf-8")
+        rows = [result.figures() for result in results]
+        if page is not None:
+            rows[0] |= page.figures()
+        asked = {"engines": args.engines, "warm_seconds": int(args.warm), "seconds": int(args.seconds)}
+        scale.put(args.write, rows, share, asked)
 
 
 def render(results: list[Result], page: Page | None, share: Parts | None, engines: int, warm: float) -> str:
@@ -235,7 +259,7 @@ def render(results: list[Result], page: Page | None, share: Parts | None, engine
         [
             "# One process, a thousand engines",
             "",
-            f"`python -m bench.scale --write`: {engines} embedded engines behind one HTTP server, scraped at 1 Hz by",
+            f"`python -m bench.scale`: {engines} embedded engines behind one HTTP server, scraped at 1 Hz by",
             f"one process on one core ({platform.machine()}, Python {platform.python_version()}), after {warm:.0f} s "
             "of warming up.",
             "Late is an engine that was not scraped for more than two seconds, as the server saw it (of the worst 20);",

@@ -12,6 +12,7 @@ from bench.autoscaling.policies import Policy, sweep
 from bench.autoscaling.scenarios import ALL, KV_BOUND, SEATS_BOUND, Scenario
 from bench.autoscaling.score import Total, at_equal_hours, flaps
 
+MADE = {"date": "2026-01-01", "commit": "abc"}
 SHORT = (
     Scenario("short", ((900.0, 0.5, 0.5), (300.0, 0.5, 1.6), (300.0, 1.6, 1.6)), KV_BOUND, 1),
     Scenario("short, seats bind", ((900.0, 0.5, 0.5), (300.0, 0.5, 0.5)), SEATS_BOUND, 2, "turns", steady=True),
@@ -61,7 +62,7 @@ def test_a_short_scenario_goes_through_cache_tables_and_picture(tmp_path: Path) 
     again = {(s, p): o for s, p, o in store.obtain(pairs, 1, tmp_path)}
     assert outcomes == again
     assert len(list(tmp_path.glob("*.json"))) == len(pairs)
-    text = report.markdown(outcomes, SHORT, "x.svg")
+    text = report.markdown(outcomes, SHORT, "x.svg", MADE)
     assert "**HPA, requests waiting 10**" in text
     assert "| short, seats bind |" in text
     found = score.totals(outcomes, SHORT)

@@ -18,6 +18,7 @@ from bench.lead_time.scenarios import Case, Stretch
 from bench.lead_time.simulate import simulate
 from bench.lead_time.trace import Trace, labels_of
 
+MADE = {"date": "2026-01-01", "commit": "abc"}
 RAMP = Case(
     "ramp 10 min from 0.5, short", "ramp", 0,
     (Stretch(900, 0.5, 0.5), Stretch(600, 0.5, 1.25), Stretch(900, 1.25, 1.25)),
@@ -145,7 +146,7 @@ def test_stable_time_counts_up_to_where_the_queue_stands(tmp_path: Path) -> None
     assert judged.onset == 3600.0
     assert (judged.stable_hours, judged.dropped_hours) == (1.0, pytest.approx(1.0, abs=0.01))
     assert (judged.of("Waiting10For1m").false_pages, judged.of("Waiting10For1m").pages) == (1, 2)
-    assert "| stable 0.8 | 1.0 h | 1.0 h |" in report.markdown([judged], cpu_seconds=1.0)
+    assert "| stable 0.8 | 1.0 h | 1.0 h |" in report.markdown([judged], cpu_seconds=1.0, made=MADE)
 
 
 def test_a_rollout_mutes_what_the_rules_say_and_no_page_besides(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_the_report_and_its_pictures_hold_every_rule(ramp: Trace) -> None:
     steady = Case("stable 0.3, short", "stable", 1, (Stretch(1800, 0.3, 0.3),))
     files = judge.rule_files()
     cases = [judge.judge(RAMP, ramp, files), judge.judge(steady, simulate(steady), files)]
-    text = report.markdown(cases, cpu_seconds=1.0)
+    text = report.markdown(cases, cpu_seconds=1.0, made=MADE)
     drawn = [plot.lead_distributions(cases), plot.false_page_rates(cases)]
     for rule in summary.rules(cases):
         assert rule in text

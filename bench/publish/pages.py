@@ -1,0 +1,20 @@
+"""The results pages and pictures, each from the committed JSON beside it."""
+
+from __future__ import annotations
+
+from bench.accuracy import results as accuracy
+from bench.autoscaling import results as autoscaling
+from bench.congestion.__main__ import written as congestion_page
+from bench.lead_time import results as lead_time
+from bench.scale import results as scale
+
+
+def pages() -> dict[str, str]:
+    """Texts by file name in ``bench/results``."""
+    return {
+        "accuracy.md": accuracy.page(accuracy.load()),
+        "congestion.md": congestion_page(),
+        "scale.md": scale.page(scale.load()),
+        **autoscaling.pages(autoscaling.load()),
+        **lead_time.pages(lead_time.load()),
+    }
