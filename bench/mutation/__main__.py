@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="write the page from the results that are there")
     parser.add_argument("--draw", type=int, default=sample.SAMPLE, help="faults to draw; 0 for all there are")
     parser.add_argument("--only", default="", help="faults only whose name has this text in it; writes nothing")
+    parser.add_argument("--tests", default="", help="test files only whose path begins with this; writes nothing")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     arguments = parser.parse_args()
     if arguments.page:
@@ -44,10 +45,10 @@ def main() -> int:
     known = [m for m in sample.everything() if arguments.only in m.name]
     chosen = sample.drawn(known, arguments.draw or len(known))
     titled = [*([] if arguments.only else sample.always()), *(("", m) for m in chosen)]
-    verdicts = try_all([m for _, m in titled], reaches(arguments.jobs), arguments.jobs)
+    verdicts = try_all([m for _, m in titled], reaches(arguments.jobs, arguments.tests), arguments.jobs)
     rows = report.as_rows(titled, verdicts)
     ratio = report.dead_ratio([row for row in rows if not row["always"]])
-    if not arguments.only:
+    if not arguments.only and not arguments.tests:
         DATA.write_text(json.dumps({"made": stamp(), "faults": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
         PAGE.write_text(page(), encoding="utf-8")
     print(f"{ratio:.1%} of {len(chosen)} drawn faults are found")
@@ -72,9 +73,10 @@ def accepted() -> dict[str, str]:
     return reasons
 
 
-def reaches(processes: int) -> list[reach.Reach]:
+def reaches(processes: int, beginning: str = "") -> list[reach.Reach]:
     """What each test file reaches, measured where it is not on disk. Raises RuntimeError where tests fail as it is."""
-    missing = [f for f in reach.test_files() if not reach.cached(f).exists()]
+    files = [f for f in reach.test_files() if f.startswith(beginning)]
+    missing = [f for f in files if not reach.cached(f).exists()]
     jobs = [Job(file, partial(trial.measure, file), 600.0) for file in missing]
     for job, answer, cpu in trial.run_all(jobs, processes):
         if "lines" not in answer:
@@ -82,7 +84,7 @@ def reaches(processes: int) -> list[reach.Reach]:
         found = reach.Reach(job.name, cpu, {path: frozenset(lines) for path, lines in answer["lines"].items()})
         reach.save(found, reach.cached(job.name))
         print(f"{job.name}: {cpu:.1f} s", file=sys.stderr, flush=True)
-    return [reach.load(reach.cached(f)) for f in reach.test_files()]
+    return [reach.load(reach.cached(f)) for f in files]
 
 
 def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int) -> dict[str, Verdict]:
