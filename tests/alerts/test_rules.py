@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
 
+from alerts.rule import Alert
+from alerts.rule_file import GROUPS as GROUPS_IN_PYTHON
+from alerts.write import to_yaml
 from kvwatch.export.catalog import BY_NAME, VALIDITY
 
 ROOT = Path(__file__).parents[2]
@@ -98,9 +102,25 @@ def test_every_alert_is_tested_silent_firing_and_silent_again() -> None:
     assert full == set(ALERT_RULES)
 
 
-def test_there_are_rule_and_test_files_only() -> None:
-    """So that a Prometheus may load `alerts/*.rules.yaml`, and a tool the whole folder."""
-    assert {p.name for p in ALERTS.iterdir()} == {RULES.name, *(p.name for p in TESTS)}
+def test_the_committed_rules_are_what_the_python_makes() -> None:
+    """To change a rule, change its Python and run ``python -m alerts``."""
+    assert RULES.read_text(encoding="utf-8") == to_yaml(GROUPS_IN_PYTHON)
+
+
+def test_the_rule_file_holds_what_the_python_says() -> None:
+    """YAML's own reader finds the same expressions, words and durations in the text."""
+    read = {rule.get("alert") or rule["record"]: rule for rule in ALL}
+    for rule in (rule for group in GROUPS_IN_PYTHON for rule in group.rules):
+        found = read[rule.name]
+        assert found["expr"].strip() == dedent(rule.expr).strip()
+        assert rule.fields.items() <= found.items()
+        if isinstance(rule, Alert):
+            assert found["annotations"] == {name: " ".join(text) for name, text in rule.annotations.items()}
+
+
+def test_the_only_yaml_is_rules_and_their_tests() -> None:
+    """So that a Prometheus may load `alerts/*.rules.yaml`, and promtool test `alerts/*.test.yaml`."""
+    assert {p.name for p in ALERTS.glob("*.y*ml")} == {RULES.name, *(p.name for p in TESTS)}
 
 
 def test_rules_name_only_metrics_that_exist() -> None:

@@ -1,0 +1,44 @@
+"""The numbers of the rules: those that kvwatch itself computes with come from there, the others are chosen here."""
+
+from __future__ import annotations
+
+from kvwatch.core.fleet_model import _INTERVAL_DEVIATIONS as INTERVAL_DEVIATIONS
+from kvwatch.core.fleet_model import _MOST_GROWTH as MOST_GROWTH
+from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
+from kvwatch.core.sizing import _BAND_DEVIATIONS as BAND_DEVIATIONS
+from kvwatch.core.sizing import _BAND_RATIO as BAND_RATIO
+from kvwatch.core.sizing import _ROUNDING as ROUNDING
+from kvwatch.core.sizing import _WIDEST_BAND_RATIO as WIDEST_BAND_RATIO
+
+__all__ = [
+    "BAND_DEVIATIONS",
+    "BAND_RATIO",
+    "INTERVAL_DEVIATIONS",
+    "MOST_GROWTH",
+    "ROUNDING",
+    "WIDEST_BAND_RATIO",
+]
+
+SHORT_WINDOW, LONG_WINDOW = DEFAULT_WINDOWS_SECONDS
+"""Values of the label ``window``. The names of recorded series end in them."""
+LONG_WINDOW_SECONDS = round(DEFAULT_WINDOWS_SECONDS[LONG_WINDOW])
+"""The longer of kvwatch's default windows, s."""
+HOLD_SECONDS = round(CoreOptions().scale_up_seconds)
+"""How long the number for autoscalers stands without data, s: the default time that a new replica takes, as there."""
+BUSY_UTILIZATION = CoreOptions().target_utilization
+"""ρ from which an engine counts as busy: the default that replicas are sized for."""
+
+LOWEST_LIMIT = 0.85
+"""Lowest stable limit, ratio of μ. Choice: a single large request must not bring it below a load served with ease."""
+PAGING_SHARE = 0.5
+"""Share of a model's engines whose ρ must be sure for a page that rests on it. Choice: the majority."""
+MODEL_SHARE = 0.2
+"""Share of a model's engines that makes a difference to its load. Choice: with fewer, the others tell enough."""
+EVICTION_LOSS_RATIO = 0.05
+"""Share of the throughput lost to evictions from which it makes a ticket. Choice, as on the dashboards."""
+MODEL_GAP_RATIO = 0.25
+"""Error of μ from which it makes a ticket. Choice: beyond twice the error that μ has on recorded engines."""
+HOT_RATIO = 1.25
+"""ρ of an engine over its model's from which it is hot. Choice: what a balancer's chance alone seldom does."""
+QUEUE_REQUESTS = 10
+"""Requests that may wait in an engine without a page. Choice: a burst that is served within seconds."""

@@ -1,0 +1,87 @@
+"""Have engines gone out of sight in an incident? Then nothing says that it is over for them."""
+
+from __future__ import annotations
+
+from alerts.numbers import MODEL_SHARE
+from alerts.promql import MODEL, TARGET, WATCHER, by_model
+from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert, Recording
+from alerts.words import text
+
+PAGES = 'ALERTS{alertname=~"Kvwatch.+", alertname!="KvwatchBlind", alertstate="firing", severity="critical"}'
+"""Pages that are out, but for the one about what is out of sight, which must not keep itself alive."""
+
+RECORDINGS = (
+    Recording(
+        "engine:kvwatch_queue_length:lost",
+        f"""
+        last_over_time(
+          (
+            kvwatch_queue_length
+            and on {MODEL} max_over_time({PAGES}[5m])
+          )[1h:30s]
+        )
+        unless kvwatch_queue_length
+        and on {TARGET} (
+          kvwatch_target_up == 0
+          or last_over_time(kvwatch_queue_length[1h]) and on {WATCHER} up == 0
+        )
+        """,
+        "Engines that went out of sight in an incident, with the queue that each had: seen within the hour while a "
+        "page about the model was out or had been five minutes before, and now their server does not answer kvwatch, "
+        "or kvwatch not Prometheus. Who was gone before, or was taken away since, is not among them.",
+    ),
+    Recording(
+        "model:kvwatch_engines:lost",
+        f"""
+        {by_model("count", "engine:kvwatch_queue_length:lost")}
+        or (
+          last_over_time(model:kvwatch_engines:count[15m])
+          unless model:kvwatch_engines:count
+          unless on {MODEL} (
+            last_over_time(kvwatch_queue_length[15m])
+            and on {TARGET} kvwatch_queue_length
+          )
+        )
+        """,
+        "How many; and for a quarter of an hour those of a model of which nothing at all is left to be asked. Where "
+        "one of its servers serves another name now, it is in sight.",
+    ),
+    Recording(
+        "model:kvwatch_engines:blind",
+        f"""
+        (
+          model:kvwatch_engines:lost >= {MODEL_SHARE} * (model:kvwatch_engines:lost + model:kvwatch_engines:count)
+          or (model:kvwatch_engines:lost unless model:kvwatch_engines:count)
+        )
+        and on {MODEL} (
+          max_over_time({PAGES}[5m])
+          or last_over_time(model:kvwatch_engines:blind[2m])
+        )
+        """,
+        "The same where they are a fifth of the model or more: the rest say how it is where fewer are gone. It begins "
+        "while a page is out or within five minutes of it, and holds until they have been back for two minutes, so "
+        "that one that crashes again and again does not keep it alive.",
+    ),
+)
+
+ALERTS = (
+    Alert(
+        "KvwatchBlind",
+        "model:kvwatch_engines:blind",
+        CRITICAL,
+        hold="2m",
+        keep_firing="10m",
+        summary=text("<whole value> of <all engines> engines of <model><role> went out of sight in an incident"),
+        description=text(
+            """
+            <whole value> of <all engines> engines of <model> went out of sight while a page about it was out
+            or just over: nothing says that the incident is over for them.<waited>
+            <ρ in sight> <last queue> requests waiting.
+            Out of sight:<five of them><and more>.
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
+        why="What cannot be seen any more goes on: a page is not over because of that. Engines that are back need "
+        "minutes until ρ is known.",
+    ),
+)

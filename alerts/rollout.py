@@ -1,0 +1,82 @@
+"""Do so many of a model's engines start or leave that its load moves by itself?"""
+
+from __future__ import annotations
+
+from alerts.numbers import MODEL_SHARE
+from alerts.promql import MODEL, by_model
+from alerts.rule import FLEET_OF_MODEL, NONE, WARNING, Alert, Recording
+from alerts.words import text
+
+LASTS_SHARE = 0.9
+"""Share of half an hour in a rollout from which it is none, but a crash loop. Choice: a pause between two crashes."""
+EXCUSED = f"""on {MODEL} (
+            max_over_time(model:kvwatch_engines:rollout[1m]) == 1
+            unless model:kvwatch_engines:rollout30m > {LASTS_SHARE}
+          )"""
+
+COUNT = Recording("model:kvwatch_engines:count", by_model("count", "kvwatch_queue_length"))
+RECORDINGS = (
+    COUNT,
+    Recording(
+        "model:kvwatch_engines:rollout",
+        f"""
+        (
+          avg by {MODEL} (
+            (kvwatch_estimate_valid{{estimate="arrival_rate_5m", reason=~"restart|warming_up"}} == bool 0)
+            or kvwatch_estimate_valid{{estimate="arrival_rate_5m"}} * 0
+          ) >= bool {MODEL_SHARE}
+          and model:kvwatch_engines:count offset 5m
+        ) == 1
+        or model:kvwatch_engines:count < bool {1 - MODEL_SHARE} * max_over_time(model:kvwatch_engines:count[10m])
+        """,
+        "1 while a fifth of a model's engines or more have started in the last 5 minutes or left in the last 10, else "
+        "0: that moves the load by itself. The alerts that it would set off ask for it themselves: Alertmanager never "
+        "tells of the end of an alert that ends while it is inhibited.",
+    ),
+    Recording(
+        "model:kvwatch_engines:rollout30m",
+        "avg_over_time(model:kvwatch_engines:rollout[30m])",
+        "Nearly 1 where it has lasted for half an hour: that is a crash loop, and excuses nothing any more.",
+    ),
+    Recording(
+        "model:kvwatch_target_up:count",
+        f"""
+        count by {MODEL} (
+          count by (cluster, namespace, model_name, role, job, instance, target) (kvwatch_queue_length)
+        )
+        """,
+        "Servers of those engines: a server with data-parallel engines has several. Sidecars all call theirs "
+        "localhost, so it is told by who watches it as well.",
+    ),
+)
+
+ALERTS = (
+    Alert(
+        "KvwatchRollout",
+        "model:kvwatch_engines:rollout == 1",
+        NONE,
+        keep_firing="1m",
+        summary=text("Engines of <model><role> are starting or leaving"),
+        description=text(
+            """
+            A fifth of the engines of <model> or more started in the last 5 minutes
+            or left in the last 10. It notifies nobody: alerts that a rollout would set off wait for its end.
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
+    ),
+    Alert(
+        "KvwatchRolloutLasts",
+        f"model:kvwatch_engines:rollout30m > {LASTS_SHARE}",
+        WARNING,
+        keep_firing="5m",
+        summary=text("Engines of <model><role> have been starting or leaving for half an hour"),
+        description=text(
+            """
+            A fifth of the engines of <model> or more have been starting or leaving for half an hour:
+            one of them may crash again and again. While that lasts, the early page may come late or for nothing.
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
+    ),
+)

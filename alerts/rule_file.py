@@ -1,0 +1,39 @@
+"""The rule file: which rules there are, in groups whose order is that of their evaluation."""
+
+from __future__ import annotations
+
+from alerts import (
+    engine_alerts,
+    fleet,
+    forecast,
+    load,
+    load_alerts,
+    out_of_sight,
+    replicas,
+    rollout,
+    trends,
+    watcher_alerts,
+)
+from alerts.rule import Group
+
+GROUPS = (
+    Group("kvwatch-models.rules", (*load.RECORDINGS, *rollout.RECORDINGS, *out_of_sight.RECORDINGS)),
+    Group("kvwatch-trends.rules", (*trends.RECORDINGS, *forecast.RECORDINGS)),
+    Group("kvwatch-replicas.rules", replicas.RECORDINGS),
+    Group("kvwatch-fleet.rules", fleet.RECORDINGS),
+    Group(
+        "kvwatch.alerts",
+        (
+            *load_alerts.ALERTS,
+            engine_alerts.QUEUE_GROWING,
+            *out_of_sight.ALERTS,
+            engine_alerts.CONGESTION,
+            engine_alerts.MODEL_GAP,
+            engine_alerts.INVALID,
+            engine_alerts.HOT,
+            *watcher_alerts.ALERTS,
+            *rollout.ALERTS,
+        ),
+    ),
+)
+"""Groups are evaluated beside each other, the rules of one in order."""

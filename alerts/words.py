@@ -1,0 +1,40 @@
+"""How alerts speak: a text holds slots, ``<like this>``, each of which stands for a template that is written once.
+
+Prometheus' templates are Go's: ``{{ with query ... }}`` asks for a number when the alert is sent. In the queries ``%s``
+stands for matchers of the alert's model (``$m``) or engine (``$e``); :func:`text` sets those that a text needs.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+
+from alerts.word_slots import SLOTS
+
+_SLOT = re.compile(r"<([^<>\n]+)>")
+
+
+def _matchers(variable: str, *labels: str) -> str:
+    names = ",".join(f"{label}=%q" for label in labels)
+    values = " ".join(f"$labels.{label}" for label in labels)
+    return '{{ $%s := printf "%s" %s -}}' % (variable, names, values)  # noqa: UP031 (braces stand for themselves)
+
+
+_SET = {
+    "$m": _matchers("m", "cluster", "namespace", "model_name", "role"),
+    "$e": _matchers("e", "cluster", "namespace", "instance", "target", "model_name", "engine"),
+}
+"""Sets a variable to matchers of what the alert is about; a line of its own."""
+
+
+def text(block: str) -> tuple[str, ...]:
+    """The lines of an annotation, which are joined by spaces: slots filled, matchers set before they are needed.
+
+    Raises:
+        KeyError: There is no such slot.
+    """
+    filled = block
+    while _SLOT.search(filled):
+        filled = _SLOT.sub(lambda slot: SLOTS[slot[1]], filled)
+    needed = [line for variable, line in _SET.items() if variable in filled]
+    return (*needed, *dedent(filled).strip().splitlines())
