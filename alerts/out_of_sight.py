@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from alerts.numbers import MODEL_SHARE
-from alerts.promql import MODEL, TARGET, WATCHER, by_model
+from alerts.promql import MODEL, TARGET, WATCHER, by_model, short
 from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert, Recording
 from alerts.words import text
 
 PAGES = 'ALERTS{alertname=~"Kvwatch.+", alertname!="KvwatchBlind", alertstate="firing", severity="critical"}'
 """Pages that are out, but for the one about what is out of sight, which must not keep itself alive."""
 
+IDLE = f"""kvwatch_running_requests + kvwatch_queue_length == 0
+            and ignoring (window) {short("kvwatch_arrival_rate")} == 0"""
+"""Engines with nothing to do: nothing is inside, and for a minute nothing has arrived."""
+
 RECORDINGS = (
+    Recording(
+        "model:kvwatch_engines:paged",
+        f"""
+        group by {MODEL} (
+          max_over_time({PAGES}[1m])
+          or last_over_time(model:kvwatch_engines:blind[2m])
+          or (
+            max_over_time({PAGES}[10m])
+            unless on {MODEL} last_over_time(model:kvwatch_engines:count[1m] offset 2m)
+          )
+        )
+        """,
+        "There while a page about the model is out, or its engines are back from being out of sight for less than two "
+        "minutes. Where nothing was recorded two minutes ago Prometheus has just started, and its alerts begin from "
+        "nothing: for so long pages of ten minutes ago count.",
+    ),
+    Recording(
+        "engine:kvwatch_engines:paged",
+        f"""
+        (
+          kvwatch_queue_length
+          and on {MODEL} model:kvwatch_engines:paged
+          unless (
+            {IDLE}
+          )
+        ) * 0 + 1
+        or kvwatch_queue_length * 0
+        """,
+        "1 for an engine that is seen in an incident, else 0: while its model is paged and the engine has something "
+        "to do.",
+    ),
     Recording(
         "engine:kvwatch_queue_length:lost",
         f"""
-        last_over_time(
-          (
-            kvwatch_queue_length
-            and on {MODEL} max_over_time({PAGES}[5m])
-          )[1h:30s]
-        )
+        last_over_time(kvwatch_queue_length[1h])
+        and last_over_time(engine:kvwatch_engines:paged[1h]) == 1
         unless kvwatch_queue_length
         and on {TARGET} (
           kvwatch_target_up == 0
           or last_over_time(kvwatch_queue_length[1h]) and on {WATCHER} up == 0
         )
         """,
-        "Engines that went out of sight in an incident, with the queue that each had: seen within the hour while a "
-        "page about the model was out or had been five minutes before, and now their server does not answer kvwatch, "
-        "or kvwatch not Prometheus. Who was gone before, or was taken away since, is not among them.",
+        "Engines that went out of sight in an incident, with the queue that each had: in one when last seen, within "
+        "the hour, and now their server does not answer kvwatch, or kvwatch not Prometheus. Who was gone before, had "
+        "seen the end of it, or was taken away since, is not among them.",
     ),
     Recording(
         "model:kvwatch_engines:lost",
@@ -36,6 +67,7 @@ RECORDINGS = (
         {by_model("count", "engine:kvwatch_queue_length:lost")}
         or (
           last_over_time(model:kvwatch_engines:count[15m])
+          and on {MODEL} last_over_time(engine:kvwatch_engines:paged[15m]) == 1
           unless model:kvwatch_engines:count
           unless on {MODEL} (
             last_over_time(kvwatch_queue_length[15m])
@@ -53,14 +85,11 @@ RECORDINGS = (
           model:kvwatch_engines:lost >= {MODEL_SHARE} * (model:kvwatch_engines:lost + model:kvwatch_engines:count)
           or (model:kvwatch_engines:lost unless model:kvwatch_engines:count)
         )
-        and on {MODEL} (
-          max_over_time({PAGES}[5m])
-          or last_over_time(model:kvwatch_engines:blind[2m])
-        )
+        and model:kvwatch_engines:paged
         """,
         "The same where they are a fifth of the model or more: the rest say how it is where fewer are gone. It begins "
-        "while a page is out or within five minutes of it, and holds until they have been back for two minutes, so "
-        "that one that crashes again and again does not keep it alive.",
+        "while the model is paged and holds until they have been back for two minutes, so that one that crashes again "
+        "and again does not keep it alive.",
     ),
 )
 
@@ -70,7 +99,7 @@ ALERTS = (
         "model:kvwatch_engines:blind",
         CRITICAL,
         hold="2m",
-        keep_firing="10m",
+        keep_firing="7m",
         summary=text("<whole value> of <all engines> engines of <model><role> went out of sight in an incident"),
         description=text(
             """
@@ -82,6 +111,6 @@ ALERTS = (
         ),
         dashboard=FLEET_OF_MODEL,
         why="What cannot be seen any more goes on: a page is not over because of that. Engines that are back need "
-        "minutes until ρ is known.",
+        "five minutes until ρ is known, and their page one more.",
     ),
 )

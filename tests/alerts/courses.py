@@ -21,6 +21,11 @@ def series(name: str, labels: Mapping[str, str], course: Course) -> dict[str, st
     return {"series": f"{name}{{{inside}}}", "values": " ".join("stale" if v is None else f"{v:g}" for v in course)}
 
 
+def unmarked(given: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """The same series, whose end nobody has marked: Prometheus was away then, and goes on with the last value."""
+    return [each | {"values": each["values"].replace("stale", "_")} for each in given]
+
+
 def engine(load: Course, queue_growth: Course | None = None, reason: str = "ok", **labels: str) -> list[dict[str, str]]:
     """An engine at a utilization known to 7%, which is gone where that is None.
 

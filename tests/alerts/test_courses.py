@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboards.queries import Engines
-from tests.alerts.courses import Course, engine, judge, series
+from tests.alerts.courses import Course, engine, judge, series, unmarked
 
 pytestmark = pytest.mark.prometheus
 
@@ -99,6 +99,10 @@ def test_one_failed_scrape_does_not_end_the_long_trends(tmp_path: Path) -> None:
     judge(tmp_path, given, {"29m": "", "60m": "SaturationApproaching"}, {"60m": "model:kvwatch_arrival_rate:deriv30m"})
 
 
+OWN = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}
+"""Labels of the only engine."""
+
+
 def blind(gone: int, **at: list[float]) -> list[dict[str, str]]:
     """An engine that is overloaded from 10 to 25 minutes and then cannot be seen for ``gone``; and what else is."""
     more = [series(name, {"instance": "k", "job": "kvwatch"}, course) for name, course in at.items()]
@@ -118,6 +122,31 @@ def test_an_overload_that_cannot_be_seen_any_more_goes_on_for_an_hour(tmp_path: 
     given = [*blind(75), target_up(*[1.0] * 25, *[0.0] * 75)]
     times = {"24m": PAGES, "26m": PAGES, "28m": f"{PAGES} Blind", "37m": "Blind TargetDown", "80m": "Blind TargetDown"}
     judge(tmp_path, given, times | {"97m": "TargetDown"})
+
+
+def test_an_engine_that_goes_while_prometheus_restarts_leaves_no_minute_without_a_page(tmp_path: Path) -> None:
+    """Prometheus marks the end of no series then: for five minutes more it goes on with each one's last value."""
+    given = [*unmarked(blind(75)), target_up(*[1.0] * 25, *[0.0] * 75)]
+    times = {"24m": PAGES, "28m": PAGES, "33m": f"{PAGES} Blind TargetDown", "45m": "Blind TargetDown"}
+    judge(tmp_path, given, times | {"80m": "Blind TargetDown"})
+
+
+def stopped(at: int, load: float) -> list[dict[str, str]]:
+    """An engine that is overloaded for 15 minutes, then at ``load``, and is stopped on purpose at this minute."""
+    course = [1.2] * 15 + [load] * (at - 15) + [None] * 30
+    return [
+        *engine(course, [30.0] * 15 + [-450.0] + [0.0] * (at + 14)),
+        series("kvwatch_running_requests", OWN, [None if rho is None else 20 * rho for rho in course]),
+        target_up(*(float(rho is not None) for rho in course)),
+    ]
+
+
+@pytest.mark.parametrize(("load", "at"), [(0.0, 20), (0.0, 27), (0.4, 28)])
+def test_a_server_that_is_stopped_after_its_incident_is_no_page(tmp_path: Path, load: float, at: int) -> None:
+    """Idle while the page's hysteresis lasts or right after it, and busy once it has been over for two minutes."""
+    held = "SaturationApproaching Saturated" if at == 20 else ""
+    ended = dict.fromkeys([f"{at + minutes}m" for minutes in (3, 4)], held)
+    judge(tmp_path, stopped(at, load), {"14m": PAGES, f"{at}m": held} | ended | {f"{at + 20}m": "TargetDown"})
 
 
 def test_an_overload_goes_on_while_kvwatch_is_out_of_sight(tmp_path: Path) -> None:
@@ -189,24 +218,22 @@ def test_a_server_that_does_not_answer_makes_a_ticket_only(tmp_path: Path) -> No
 
 def test_one_large_request_pages_nobody(tmp_path: Path) -> None:
     """It fills half of the cache, δ is known from it for an hour, and half of what the engine can serve arrives."""
-    own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}
     given = [
         *engine([0.5] * 30),
-        series("kvwatch_stable_limit", own, [0.95] * 15 + [0.47] * 15),
-        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | own, [1.0] * 30),
+        series("kvwatch_stable_limit", OWN, [0.95] * 15 + [0.47] * 15),
+        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | OWN, [1.0] * 30),
     ]
     judge(tmp_path, given, {"14m": "", "17m": "", "20m": "", "29m": ""})
 
 
 def test_one_large_request_turns_no_dashboard_red(tmp_path: Path) -> None:
     """The limit of the dashboards has the floor that the rules' has, and where no request is known both are 1."""
-    own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"}
     given = [
         *engine([0.5] * 30),
-        series("kvwatch_running_requests", own, [10.0] * 30),
-        series("kvwatch_stable_limit", own, [0.95] * 10 + [0.47] * 20),
-        series("kvwatch_stability_margin", own, [0.45] * 10 + [-0.03] * 20),
-        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | own, [1.0] * 20 + [0.0] * 10),
+        series("kvwatch_running_requests", OWN, [10.0] * 30),
+        series("kvwatch_stable_limit", OWN, [0.95] * 10 + [0.47] * 20),
+        series("kvwatch_stability_margin", OWN, [0.45] * 10 + [-0.03] * 20),
+        series("kvwatch_estimate_valid", {"estimate": "stable_limit", "reason": "ok"} | OWN, [1.0] * 20 + [0.0] * 10),
     ]
     limit = Engines('model_name="m"').limit
     same = f"({limit}) == on (model_name) model:kvwatch_stable_limit:avg"
