@@ -13,10 +13,28 @@ def _asked(query: str, selector: str) -> str:
     return f'query (printf "{quoted}"{arguments})'
 
 
+def _shown(asked: str, form: str, otherwise: str) -> str:
+    """The answer in a format, or words where there is none."""
+    return "{{ with " + asked + ' }}{{ . | first | value | printf "' + form + '" }}{{ else }}' + otherwise + "{{ end }}"
+
+
+FORMS = MappingProxyType({"%.2f": "number", "%.0f": "whole", "%+.2f": "slope"})
+"""Templates within the texts that show the answer to a query in a format, or "unknown"."""
+DEFINITIONS = MappingProxyType(
+    {
+        name: '{{ define "' + name + '" }}' + _shown("query .", form, "unknown") + "{{ end -}}"
+        for form, name in FORMS.items()
+    }
+)
+"""What defines each of them; a line of its own, since every text is a world of its own to Prometheus."""
+
+
 def _number(query: str, selector: str, form: str = "%.2f", otherwise: str = "unknown") -> str:
     """A number in a format, or words where there is none."""
-    shown = '{{ . | first | value | printf "' + form + '" }}'
-    return "{{ with " + _asked(query, selector) + " }}" + shown + "{{ else }}" + otherwise + "{{ end }}"
+    asked = _asked(query, selector)
+    if form not in FORMS or otherwise != "unknown":
+        return _shown(asked, form, otherwise)
+    return '{{ template "' + FORMS[form] + '" ' + asked.removeprefix("query ") + " }}"
 
 
 def _model(series: str, form: str = "%.2f") -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from textwrap import dedent
 
-from alerts.word_slots import SLOTS
+from alerts.word_slots import DEFINITIONS, SLOTS
 
 _SLOT = re.compile(r"<([^<>\n]+)>")
 
@@ -28,7 +28,7 @@ _SET = {
 
 
 def text(block: str) -> tuple[str, ...]:
-    """The lines of an annotation, which are joined by spaces: slots filled, matchers set before they are needed.
+    """The lines of an annotation, which are joined by spaces: slots filled, and before them what they rest on.
 
     Raises:
         KeyError: There is no such slot.
@@ -36,5 +36,6 @@ def text(block: str) -> tuple[str, ...]:
     filled = block
     while _SLOT.search(filled):
         filled = _SLOT.sub(lambda slot: SLOTS[slot[1]], filled)
-    needed = [line for variable, line in _SET.items() if variable in filled]
+    needed = [line for name, line in DEFINITIONS.items() if f'template "{name}"' in filled]
+    needed += [line for variable, line in _SET.items() if variable in filled]
     return (*needed, *dedent(filled).strip().splitlines())
