@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alerts.numbers import BUSY_UTILIZATION, EVICTION_LOSS_RATIO, HOT_RATIO, MODEL_GAP_RATIO, QUEUE_REQUESTS
 from alerts.promql import MODEL, long
-from alerts.rollout import EXCUSED
+from alerts.rollout import UNLESS_EXCUSED
 from alerts.rule import CRITICAL, ENGINE_DASHBOARD, WARNING, Alert
 from alerts.words import text
 
@@ -74,7 +74,7 @@ INVALID = Alert(
     f"""
     max without (reason) (kvwatch_estimate_valid{{estimate="utilization"}}) == 0
     and ignoring (estimate, window) {long("kvwatch_arrival_rate")} > 0
-    unless {EXCUSED}
+    {UNLESS_EXCUSED}
     """,
     WARNING,
     hold="30m",
@@ -100,7 +100,7 @@ HOT = Alert(
       ALERTS{{alertname=~"KvwatchOverloaded|KvwatchSaturated", alertstate="firing"}}
     unless on (cluster, namespace, model_name, target, engine, instance)
       ALERTS{{alertname="KvwatchQueueGrowing", alertstate="firing"}}
-    unless {EXCUSED}
+    {UNLESS_EXCUSED}
     """,
     WARNING,
     hold="10m",

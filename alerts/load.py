@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from alerts.numbers import LOWEST_LIMIT
+from alerts.numbers import INTERVAL_DEVIATIONS, LOWEST_LIMIT
 from alerts.promql import MODEL, by_model, long, short, weighted
 from alerts.rule import Recording
+
+WIDTH = f"{long('kvwatch_arrival_rate_upper')} - {long('kvwatch_arrival_rate_lower')}"
+"""That of the 90% interval of an engine's λ, requests/s."""
 
 RATES = (
     Recording("model:kvwatch_arrival_rate:sum1m", by_model("sum", short("kvwatch_arrival_rate"))),
     Recording("model:kvwatch_arrival_rate:sum5m", by_model("sum", long("kvwatch_arrival_rate"))),
+    Recording(
+        "model:kvwatch_arrival_rate:variance5m",
+        by_model("sum", f"(({WIDTH}) / {INTERVAL_DEVIATIONS}) ^ 2"),
+        f"Square of λ's standard error: a 90% interval is {INTERVAL_DEVIATIONS} of these wide.",
+    ),
     Recording("model:kvwatch_service_rate:sum", by_model("sum", "kvwatch_service_rate")),
     Recording("model:kvwatch_service_rate:avg", by_model("avg", "kvwatch_service_rate")),
 )
@@ -77,4 +85,9 @@ TRUST = (
         "pages late, never falsely.",
     ),
 )
-RECORDINGS = RATES + UTILIZATIONS + LIMITS + QUEUES + TRUST
+YOUNG = Recording(
+    "model:kvwatch_engines:young",
+    by_model("count", f"{short('kvwatch_utilization')} unless ignoring (window) {long('kvwatch_utilization')}"),
+    "Engines of which ρ is known over a minute and not yet over five.",
+)
+RECORDINGS = RATES + UTILIZATIONS + LIMITS + QUEUES + TRUST + (YOUNG,)

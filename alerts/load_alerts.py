@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from alerts.forecast import LIMIT, RHO_1M, RHO_5M
+from alerts.close import LOWER_1M, LOWER_5M, LOWER_15M
 from alerts.numbers import PAGING_SHARE
-from alerts.promql import MODEL, long, short
-from alerts.rollout import EXCUSED
+from alerts.promql import LIMIT, RHO_1M, RHO_5M
+from alerts.rollout import UNLESS_EXCUSED
 from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert
 from alerts.words import text
 
-LOWER_1M = "model:kvwatch_utilization_lower:ratio1m"
-LOWER_5M = "model:kvwatch_utilization_lower:ratio5m"
-LOWER_15M = "model:kvwatch_utilization_lower:avg15m"
+BEYOND = 1.05
+"""Over its limit, from which ρ's lower bound over five minutes says enough. Choice: λ of 3/s is known to 3% then."""
 SURE = f"model:kvwatch_estimate_valid:avg >= {PAGING_SHARE}"
 REST = """μ <μ> requests/s, bound by<binding>.
     Time to saturation: <time to saturation>.
@@ -22,20 +21,9 @@ APPROACHING = Alert(
     "KvwatchSaturationApproaching",
     f"""
     {RHO_1M}
-    and (
-      model:kvwatch_time_to_saturation_seconds:early
-      or (
-        {LOWER_15M} > 0.97 * {LIMIT}
-        and {RHO_1M} > 0.9 * {LIMIT}
-      )
-      or (
-        {LOWER_1M} > 0.95 * {LIMIT}
-        and {LOWER_1M} offset 1m > 0.95 * {LIMIT}
-        unless {RHO_5M}
-      )
-    )
+    and (model:kvwatch_time_to_saturation_seconds:early or model:kvwatch_utilization_lower:close)
     and {SURE}
-    unless {EXCUSED}
+    {UNLESS_EXCUSED}
     """,
     CRITICAL,
     keep_firing="10m",
@@ -61,10 +49,7 @@ SATURATED = Alert(
     {RHO_5M}
     and {RHO_5M} >= {LIMIT}
     and {RHO_1M} >= {LIMIT}
-    and (
-      {LOWER_5M} >= 1.05 * {LIMIT}
-      or {LOWER_15M} >= {LIMIT}
-    )
+    and ({LOWER_5M} >= {BEYOND} * {LIMIT} or {LOWER_15M} >= {LIMIT})
     and {SURE}
     """,
     CRITICAL,
@@ -88,9 +73,7 @@ OVERLOADED = Alert(
       or (
         {LOWER_1M} > 1
         and model:kvwatch_queue_length:sum > model:kvwatch_queue_length:sum offset 1m
-        and count by {MODEL} (
-          {short("kvwatch_utilization")} unless ignoring (window) {long("kvwatch_utilization")}
-        )
+        and model:kvwatch_engines:young
       )
     )
     and model:kvwatch_queue_slope_lower:sum > 0

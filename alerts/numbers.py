@@ -23,8 +23,8 @@ SHORT_WINDOW, LONG_WINDOW = DEFAULT_WINDOWS_SECONDS
 """Values of the label ``window``. The names of recorded series end in them."""
 LONG_WINDOW_SECONDS = round(DEFAULT_WINDOWS_SECONDS[LONG_WINDOW])
 """The longer of kvwatch's default windows, s."""
-HOLD_SECONDS = round(CoreOptions().scale_up_seconds)
-"""How long the number for autoscalers stands without data, s: the default time that a new replica takes, as there."""
+HOLD = f"{CoreOptions().scale_up_seconds / 60:.0f}m"
+"""How long the number for autoscalers stands without data: the default time that a new replica takes, as in sizing."""
 BUSY_UTILIZATION = CoreOptions().target_utilization
 """ρ from which an engine counts as busy: the default that replicas are sized for."""
 

@@ -11,10 +11,21 @@ WATCHER = "(cluster, namespace, job, instance)"
 TARGET = "(cluster, namespace, job, instance, target)"
 """A server as one kvwatch sees it: sidecars all call theirs localhost, so the watcher is a part of it."""
 
+LIMIT = "model:kvwatch_stable_limit:avg"
+"""What ρ of a model must stay below."""
+RHO_1M = "model:kvwatch_utilization:ratio1m"
+RHO_5M = "model:kvwatch_utilization:ratio5m"
+"""ρ of a model over the short and the long window."""
+SERVICE_RATE = "model:kvwatch_service_rate:sum"
+"""μ of a model, requests/s."""
+SCALE_UP = "model:kvwatch_scale_up_seconds:max"
+"""How long a new replica takes until it serves, s."""
+
 
 def by_model(operator: str, expression: str) -> str:
-    """An aggregation over each model's series."""
-    return f"{operator} by {MODEL} ({expression})"
+    """An aggregation over each model's series; an expression of several lines has its own."""
+    inside = f"\n  {expression}\n" if "\n" in expression else expression
+    return f"{operator} by {MODEL} ({inside})"
 
 
 def short(metric: str) -> str:
@@ -32,10 +43,10 @@ def weighted(metric: str) -> str:
     known = f"({metric} >= bool 0)"
     return (
         f"{by_model('sum', f'{metric} * ignoring (window) kvwatch_service_rate')}"
-        f" / {by_model('sum', f'{known} * ignoring (window) kvwatch_service_rate')}"
+        f"\n/ {by_model('sum', f'{known} * ignoring (window) kvwatch_service_rate')}"
     )
 
 
 def first_of(series: dict[str, str], label: str) -> str:
     """A union of series that share all labels, told apart by ``label``, whose values are the keys."""
-    return " or ".join(f'label_replace({name}, "{label}", "{value}", "", "")' for value, name in series.items())
+    return "\n  or ".join(f'label_replace({name}, "{label}", "{value}", "", "")' for value, name in series.items())

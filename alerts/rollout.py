@@ -9,34 +9,44 @@ from alerts.words import text
 
 LASTS_SHARE = 0.9
 """Share of half an hour in a rollout from which it is none, but a crash loop. Choice: a pause between two crashes."""
-EXCUSED = f"""on {MODEL} (
-            max_over_time(model:kvwatch_engines:rollout[1m]) == 1
-            unless model:kvwatch_engines:rollout30m > {LASTS_SHARE}
-          )"""
+UNLESS_EXCUSED = f"unless on {MODEL} model:kvwatch_engines:excused"
+"""Ends an alert that a rollout would set off. Alertmanager cannot: an alert that ends while it is inhibited is never
+said to have ended."""
 
-COUNT = Recording("model:kvwatch_engines:count", by_model("count", "kvwatch_queue_length"))
 RECORDINGS = (
-    COUNT,
+    Recording("model:kvwatch_engines:count", by_model("count", "kvwatch_queue_length")),
+    Recording(
+        "model:kvwatch_engines:starting",
+        f"""
+        avg by {MODEL} (
+          (kvwatch_estimate_valid{{estimate="arrival_rate_5m", reason=~"restart|warming_up"}} == bool 0)
+          or kvwatch_estimate_valid{{estimate="arrival_rate_5m"}} * 0
+        )
+        """,
+        "Share of a model's engines that have started in the last 5 minutes.",
+    ),
     Recording(
         "model:kvwatch_engines:rollout",
         f"""
-        (
-          avg by {MODEL} (
-            (kvwatch_estimate_valid{{estimate="arrival_rate_5m", reason=~"restart|warming_up"}} == bool 0)
-            or kvwatch_estimate_valid{{estimate="arrival_rate_5m"}} * 0
-          ) >= bool {MODEL_SHARE}
-          and model:kvwatch_engines:count offset 5m
-        ) == 1
+        (model:kvwatch_engines:starting >= bool {MODEL_SHARE} and model:kvwatch_engines:count offset 5m) == 1
         or model:kvwatch_engines:count < bool {1 - MODEL_SHARE} * max_over_time(model:kvwatch_engines:count[10m])
         """,
         "1 while a fifth of a model's engines or more have started in the last 5 minutes or left in the last 10, else "
-        "0: that moves the load by itself. The alerts that it would set off ask for it themselves: Alertmanager never "
-        "tells of the end of an alert that ends while it is inhibited.",
+        "0: that moves the load by itself.",
     ),
     Recording(
         "model:kvwatch_engines:rollout30m",
         "avg_over_time(model:kvwatch_engines:rollout[30m])",
         "Nearly 1 where it has lasted for half an hour: that is a crash loop, and excuses nothing any more.",
+    ),
+    Recording(
+        "model:kvwatch_engines:excused",
+        f"""
+        max_over_time(model:kvwatch_engines:rollout[1m]) == 1
+        unless model:kvwatch_engines:rollout30m > {LASTS_SHARE}
+        """,
+        "There while alerts that a rollout would set off hold back. They ask for it themselves: Alertmanager never "
+        "tells of the end of an alert that ends while it is inhibited.",
     ),
     Recording(
         "model:kvwatch_target_up:count",

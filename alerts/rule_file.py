@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerts import (
+    close,
     engine_alerts,
     fleet,
     forecast,
@@ -18,7 +19,7 @@ from alerts.rule import Group
 
 GROUPS = (
     Group("kvwatch-models.rules", (*load.RECORDINGS, *rollout.RECORDINGS, *out_of_sight.RECORDINGS)),
-    Group("kvwatch-trends.rules", (*trends.RECORDINGS, *forecast.RECORDINGS)),
+    Group("kvwatch-trends.rules", (*trends.RECORDINGS, *forecast.RECORDINGS, *close.RECORDINGS)),
     Group("kvwatch-replicas.rules", replicas.RECORDINGS),
     Group("kvwatch-fleet.rules", fleet.RECORDINGS),
     Group(

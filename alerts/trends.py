@@ -1,19 +1,45 @@
-"""How fast does what arrives rise? Six trends of λ, from two minutes to two hours, each only where it is sure."""
+"""How fast does what arrives rise? Six trends of λ, from two minutes to two hours, each only where it is sure.
+
+A trend is there only where it is beyond what chance does to steady traffic, and only while engines neither come nor go.
+λ over T seconds has the standard error sqrt(dispersion · λ / T); the slope of a regression over W seconds has that of W
+seconds times sqrt(12) / W.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.numbers import INTERVAL_DEVIATIONS, LONG_WINDOW_SECONDS
-from alerts.promql import by_model, first_of, long, short
+from alerts.numbers import LONG_WINDOW_SECONDS
+from alerts.promql import by_model, first_of, short
 from alerts.rule import Recording
 
 STAYS = 0.95
 """Share of a model's engines that must have been there throughout a trend. Choice: one of twenty may restart."""
+SURGE_DEVIATIONS = 5.0
+"""Standard errors above 0 from which a surge is one. Choice: it is asked for every 15 s, and chance has many tries."""
 SURE_DEVIATIONS = 4.0
-"""Standard errors above 0 from which a trend over a quarter of an hour or more is one. Choice: bench/lead_time."""
+"""The same of a trend over a quarter of an hour or more, whose tries overlap. Choice: false pages, bench/lead_time."""
 NEWEST_SHARE = 0.3
 """Share of its slope that the newest part of a trend must have. Choice: a step that is over has none of it."""
+SURGE_SECONDS = 390
+"""From the middle of 5 to 10 minutes ago to that of the last 2 minutes, s. Definition."""
+
+RATE = "model:kvwatch_arrival_rate:sum1m"
+RATE_5M = "model:kvwatch_arrival_rate:sum5m"
+DISPERSION = "model:kvwatch_arrival_rate:dispersion1h"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The last minute against an earlier one, as PromQL and in s, and the standard errors that make it sure."""
+
+    back: str
+    seconds: int
+    deviations: float
+
+
+STEPS = (Step("90s", 90, 4.2), Step("2m", 120, 4.5))
+"""Where ten minutes are not known yet. Choice: the shorter is the earlier, and counts at a high ρ only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +72,16 @@ SLOPES = {
 }
 """Every trend, in requests/s², by the time that it looks back."""
 
-RATE = "model:kvwatch_arrival_rate:sum1m"
-WIDTH = f"{long('kvwatch_arrival_rate_upper')} - {long('kvwatch_arrival_rate_lower')}"
-"""That of λ's 90% interval."""
-VARIANCE = by_model("sum", f"(({WIDTH}) / {INTERVAL_DEVIATIONS}) ^ 2")
-"""That of a model's λ over the long window, (requests/s)²."""
 
-
-def _stays(counted: str, window: str) -> str:
+def _stays(count: str, window: str) -> str:
     """While engines neither come nor go."""
-    series = f"model:kvwatch_arrival_rate:{counted}[{window}]"
-    return f"min_over_time({series})\n            >= {STAYS} * max_over_time({series})"
+    series = f"model:kvwatch_arrival_rate:{count}[{window}]"
+    return f"min_over_time({series}) >= {STAYS} * max_over_time({series})"
+
+
+def _step(step: Step) -> str:
+    then = f"{RATE} offset {step.back}"
+    return f"({RATE} - {then} > {step.deviations} * sqrt(({RATE} + {then}) / 60)) / {step.seconds}"
 
 
 def _regression(trend: Regression) -> Recording:
@@ -65,9 +90,7 @@ def _regression(trend: Regression) -> Recording:
         SLOPES[window],
         f"""
         deriv({RATE}[{window}])
-        > {SURE_DEVIATIONS:g} * sqrt(
-          12 * model:kvwatch_arrival_rate:dispersion1h * model:kvwatch_arrival_rate:sum5m / {trend.seconds} ^ 3
-        )
+          > {SURE_DEVIATIONS:g} * sqrt(12 * {DISPERSION} * {RATE_5M} / {trend.seconds} ^ 3)
         and deriv({RATE}[{trend.newest}]) > {NEWEST_SHARE} * deriv({RATE}[{window}])
         and {_stays("count10m", window)}
         and {RATE} offset {trend.known_since}
@@ -78,69 +101,54 @@ def _regression(trend: Regression) -> Recording:
     )
 
 
-def _leap(back: str, seconds: int, deviations: float) -> str:
-    """The last minute against an earlier one, over the time between them."""
-    then = f"{RATE} offset {back}"
-    return f"""(
-              {RATE} - {then}
-              > {deviations} * sqrt(({RATE} + {then}) / 60)
-            ) / {seconds}"""
-
-
-RECORDINGS = (
+NOISE = (
     Recording(
         "model:kvwatch_arrival_rate:dispersion5m",
-        f"""
-        {LONG_WINDOW_SECONDS} * {VARIANCE}
-        / (model:kvwatch_arrival_rate:sum5m > 0)
-        """,
-        f"How much burstier than Poisson the arrivals are, from the width of λ's interval: a 90% interval is "
-        f"{INTERVAL_DEVIATIONS} standard errors wide. An hour's mean of it, since five minutes show it only roughly.",
+        f"{LONG_WINDOW_SECONDS} * model:kvwatch_arrival_rate:variance5m / ({RATE_5M} > 0)",
+        "How much burstier than Poisson the arrivals are.",
     ),
-    Recording("model:kvwatch_arrival_rate:dispersion1h", "avg_over_time(model:kvwatch_arrival_rate:dispersion5m[1h])"),
+    Recording(
+        DISPERSION,
+        "avg_over_time(model:kvwatch_arrival_rate:dispersion5m[1h])",
+        "An hour's mean of it, since five minutes show it only roughly.",
+    ),
+)
+COUNTS = (
     Recording("model:kvwatch_arrival_rate:count1m", by_model("count", short("kvwatch_arrival_rate"))),
+    Recording(
+        "model:kvwatch_arrival_rate:count10m",
+        "max_over_time(model:kvwatch_arrival_rate:count1m[10m])",
+        "An engine that is out of sight for as long as a restart takes, or whose scrape fails once, bends a long trend "
+        "by little, for the others get its load. It must not end it: with many engines one is always out of sight.",
+    ),
+)
+SURGES = (
     Recording(
         SLOPES["10m"],
         f"""
         (
-          ({RATE} + {RATE} offset 1m) / 2
-          - model:kvwatch_arrival_rate:sum5m offset 5m
-          > 5 * sqrt(
-            model:kvwatch_arrival_rate:dispersion1h * model:kvwatch_arrival_rate:sum5m offset 5m * (1 / 120 + 1 / 300)
-          )
+          ({RATE} + {RATE} offset 1m) / 2 - {RATE_5M} offset 5m
+            > {SURGE_DEVIATIONS:g} * sqrt({DISPERSION} * {RATE_5M} offset 5m * (1 / 120 + 1 / 300))
           and {_stays("count1m", "10m")}
-        ) / 390
+        ) / {SURGE_SECONDS}
         """,
-        "Six trends of λ in requests/s², each there only where it is beyond what chance does to steady traffic, and "
-        "only while engines neither come nor go. λ over T seconds has the standard error sqrt(dispersion · λ / T); the "
-        "slope of a regression over W seconds has that of W seconds times sqrt(12) / W. "
-        "A surge: the last 2 minutes against 5 to 10 minutes ago, whose middles are 390 s apart.",
+        "Trends of λ in requests/s², each there only where it is beyond what chance does to steady traffic, and only "
+        "while engines neither come nor go. A surge: the last 2 minutes against 5 to 10 minutes ago, whose middles are "
+        f"{SURGE_SECONDS} s apart.",
     ),
     Recording(
         SLOPES["3m"],
         f"""
         (
-            {_leap("90s", 90, 4.2)}
-            or {_leap("2m", 120, 4.5)}
+          {_step(STEPS[0])}
+          or {_step(STEPS[1])}
         )
         and {_stays("count1m", "3m")}
-        unless model:kvwatch_arrival_rate:sum5m offset 5m
+        unless {RATE_5M} offset 5m
         """,
         "The same where ten minutes are not known yet: the last minute against the one that ended 90 s before it, or 2 "
         "minutes. How bursty arrivals are is not known then either, so it counts only at a high ρ.",
     ),
-    Recording(
-        "model:kvwatch_arrival_rate:count10m",
-        "max_over_time(model:kvwatch_arrival_rate:count1m[10m])",
-        "One that is out of sight for as long as a restart takes, as it crashes or a scrape fails, bends a long trend "
-        "by little, for the others get its load. It must not end it: with many engines one of them is always out of "
-        "sight.",
-    ),
-    *map(_regression, REGRESSIONS),
 )
-STEEPEST = Recording(
-    "model:kvwatch_arrival_rate:deriv",
-    by_model("max", first_of(SLOPES, "trend")),
-    "What the alerts ask for: replicas for the load by the time they serve, which is the steepest trend carried on for "
-    "as long as that takes, at most to twice the load of now; never fewer than the load of now needs.",
-)
+STEEPEST = Recording("model:kvwatch_arrival_rate:deriv", by_model("max", first_of(SLOPES, "trend")), "The steepest.")
+RECORDINGS = (*NOISE, *COUNTS, *SURGES, *map(_regression, REGRESSIONS), STEEPEST)

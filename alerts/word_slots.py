@@ -78,9 +78,7 @@ MODEL_NUMBERS = {
     "queue slope": _model("model:kvwatch_queue_slope:sum", "%+.2f"),
     "engines": _model("model:kvwatch_engines:count", "%.0f"),
     "replicas": _model("model:kvwatch_target_up:count", "%.0f"),
-    "replicas to add": _number(
-        "clamp_min(model:kvwatch_replicas_required:ahead1m{%s} - model:kvwatch_target_up:count{%s}, 1)", "$m", "%.0f"
-    ),
+    "replicas to add": _model("model:kvwatch_replicas_required:missing", "%.0f"),
 }
 """Of the alert's model: ratios, requests/s, requests, replicas."""
 
@@ -130,10 +128,10 @@ REASON = (
 RECOMMENDATION = (
     "{{ with " + _asked("kvwatch_recommended_max_num_seqs{%s}", "$e") + " }}"
     'Recommended max_num_seqs: {{ . | first | value | printf "%.0f" }}, predicted gain: <gain>.'
-    "{{ else }}{{ with " + _asked('kvwatch_estimate_valid{estimate="recommendation",%s} == 1', "$e") + " }}"
+    " {{- else }} {{- with " + _asked('kvwatch_estimate_valid{estimate="recommendation",%s} == 1', "$e") + " }}"
     "No other max_num_seqs surely gains 3%."
-    "{{ else }}Whether another max_num_seqs would help is not known"
-    "{{ with " + _asked('kvwatch_estimate_valid{estimate="recommendation",%s} == 0', "$e") + " }}"
+    " {{- else }}Whether another max_num_seqs would help is not known"
+    " {{- with " + _asked('kvwatch_estimate_valid{estimate="recommendation",%s} == 0', "$e") + " }}"
     ' (reason {{ . | first | label "reason" }}){{ end }}.{{ end }}{{ end }}'
 )
 

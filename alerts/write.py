@@ -24,6 +24,8 @@ INTERVAL = "15s"
 """How often rules are evaluated: as often as the shortest scrape interval that they are made for."""
 WIDTH = 120
 """Columns of a line of the file."""
+_WORDS = re.compile(r"(?:{{.*?}}|[^\s{]|{(?!{))+")
+"""Words, and templates with what touches them."""
 _PLAIN = re.compile(r"""[A-Za-z0-9(_/][^#'"{}\[\]&*!|>%@`]*""")
 """What YAML takes for a string without quotes, more strictly than it must; a colon before a space is refused apart."""
 
@@ -57,12 +59,24 @@ def _rule(rule: Recording | Alert) -> Iterator[str]:
 
 def _block(key: str, style: str, text: Sequence[str]) -> Iterator[str]:
     """A value on the key's own line where it is one line that fits, else as a block below it."""
+    text = [part for line in text for part in _filled(line)] if style == ">-" else text
     if len(text) == 1 and len(key) + len(text[0]) + 6 <= WIDTH:
         yield key + _scalar(text[0])
         return
     yield key + style
     margin = " " * (len(key) - len(key.lstrip()) + 2)
     yield from indent("\n".join(text), margin).splitlines()
+
+
+def _filled(line: str) -> Iterator[str]:
+    """A line of words and templates as lines that fit, as far as a template fits: none is broken."""
+    filled = ""
+    for word in _WORDS.findall(line):
+        if filled and len(filled) + 1 + len(word) > WIDTH - 12:
+            yield filled
+            filled = ""
+        filled += f" {word}" if filled else word
+    yield filled
 
 
 def _scalar(text: str) -> str:

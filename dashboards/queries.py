@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.numbers import EVICTION_LOSS_RATIO, LOWEST_LIMIT
 from dashboards import states
 from dashboards.style import LIMIT_WORDS
 
@@ -17,8 +18,6 @@ NOT_IN_SIGHT = 1_000_000_000
 SOON = 1
 """Stands for a limit that is close while only a bound of it is known, seconds."""
 DAY_SECONDS = 86_400
-LOWEST_LIMIT = 0.85
-"""A single large request must not bring the limit down to a load that is served without a queue; as in the alerts."""
 SMOOTHING = "3m"
 """Long against what a trend's significance flickers by, short against the time that a new replica takes."""
 
@@ -69,7 +68,7 @@ class Engines:
         """The code of the engine's state, see :mod:`dashboards.states`."""
         used = self.load_of_limit
         grows = f"{self.metric('kvwatch_queue_slope_lower')} > 0"
-        evicts = f"{self.metric('kvwatch_congestion_loss_ratio')} > {states.EVICTION_LOSS_RATIO}"
+        evicts = f"{self.metric('kvwatch_congestion_loss_ratio')} > {EVICTION_LOSS_RATIO}"
         soon = f"{self.predicted} < {self.metric('kvwatch_scale_up_seconds')}"
         tests: tuple[tuple[str, states.State], ...] = (
             (f"{used} >= 1 and {grows} and {evicts}", states.COLLAPSES),

@@ -38,5 +38,3 @@ STATES = (UNKNOWN, IDLE, FINE, NEAR, QUEUES, FULL, EVICTS, OVERLOADED, COLLAPSES
 
 NEAR_RATIO = 0.8
 """Share of its limit from which an engine is near it: the default utilization to size replicas for."""
-EVICTION_LOSS_RATIO = 0.05
-"""Share of the throughput lost to eviction from which it is worth a word."""
