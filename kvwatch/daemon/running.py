@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import aiohttp
 from prometheus_client import ProcessCollector
@@ -110,7 +111,8 @@ class Daemon:
         exposition = Exposition(self.view, self._metrics.samples, ProcessCollector(registry=None))
         pages = Pages(exposition, self.view, lambda: self._running is not None)
         listen = Listen(config.host, config.port, self._certificate.context if self._certificate else None)
-        return HttpServer(pages, listen, more=self._traces.routes() if self._traces else ())
+        dropped = partial(self._metrics.count, "kvwatch_http_connections_dropped_total")
+        return HttpServer(pages, listen, more=self._traces.routes() if self._traces else (), dropped=dropped)
 
     def _new_watches(self, session: aiohttp.ClientSession) -> Watches:
         shared = Shared(session, self._intake, self._metrics, self._state, self._positions, self._clock, self._traces)

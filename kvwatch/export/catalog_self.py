@@ -23,6 +23,16 @@ SCRAPE_RESULTS: dict[str, str] = {
 }
 """The closed list of values of ``result``, each with its meaning."""
 
+DROP_REASONS: dict[str, str] = {
+    "idle": "it waited between two requests, and a new one needed its place",
+    "silent": "it brought no complete request within ten seconds, or a new one needed its place before",
+    "slow": "it did not take its answer within half a minute, or others needed the memory before",
+    "handshake": "it did not speak TLS, or not as it is configured",
+    "full": "it was new, and all others were being answered",
+    "no_files": "the process had no file descriptor left for it; counted once for each attempt",
+}
+"""Why a client's connection to kvwatch's own port is closed or refused."""
+
 SELF_METRICS: tuple[Metric, ...] = (
     Metric(
         "kvwatch_scrapes_total",
@@ -117,6 +127,18 @@ SELF_METRICS: tuple[Metric, ...] = (
         kind=Kind.COUNTER,
         extra_labels=("place",),
         values=("observe", "view", "model", "dump", "task"),
+    ),
+    Metric(
+        "kvwatch_http_connections_dropped_total",
+        _P,
+        "connections",
+        "Connections to kvwatch's own port that it closed or refused for what they cost, by reason: "
+        + "; ".join(f"`{reason}`, {words}" for reason, words in DROP_REASONS.items())
+        + ".",
+        kind=Kind.COUNTER,
+        extra_labels=("reason",),
+        values=tuple(DROP_REASONS),
+        since="0.2.0",
     ),
     Metric(
         "kvwatch_build_info",

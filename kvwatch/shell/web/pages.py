@@ -5,28 +5,23 @@ Only GET and HEAD are answered, and POST by what is added to it; nothing here ch
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from kvwatch import __version__
 from kvwatch.export.exposition import Exposition, asks_for_openmetrics, content_type
 from kvwatch.export.json_api import fleet_lists
 from kvwatch.export.page import STYLE_SOURCE, page
+from kvwatch.shell.web.bodies import Answer, Body, BodyMaker, in_slices
 from kvwatch.shell.web.runbooks import runbook_route, runbooks
 from kvwatch.views import FleetView
 
-T = TypeVar("T")
 _MAX_REQUEST_BYTES = 16 * 1024
 """Longest body of a request. Choice: small, since no page takes one; the receiver of traces has a limit of its own."""
-_COMPRESS_ABOVE_BYTES = 8 * 1024
-"""Choice: a smaller answer fits into a few packets anyway."""
-_SLICE_SECONDS = 0.02
-"""Longest stretch of work on a page before scrapes that are due have their turn."""
 _HEADERS = {
     "Server": f"kvwatch/{__version__}",
     "X-Content-Type-Options": "nosniff",
@@ -36,33 +31,43 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Pages:
-    """What the endpoint shows: what writes /metrics, the view behind the API, and the readiness."""
+    """What the endpoint shows: what writes /metrics, the view behind the API, and the readiness.
 
-    exposition: Exposition
-    view: Callable[[], FleetView]
-    ready: Callable[[], bool]
-    runbooks: Mapping[str, str] = field(default_factory=runbooks)
-    """Markdown by the alert's name."""
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One page is made at a time, so that many clients cost no more memory than one."""
+    ``texts`` are the runbooks in Markdown, by the alert's name.
+    """
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        view: Callable[[], FleetView],
+        ready: Callable[[], bool],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        self._exposition = exposition
+        self._view = view
+        self._ready = ready
+        self.runbooks = runbooks() if texts is None else texts
+        self._bodies = BodyMaker()
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics: text format 0.0.4, or OpenMetrics 1.0 where it is asked for."""
         openmetrics = asks_for_openmetrics(",".join(request.headers.getall("Accept", [])))
-        async with self._turn:
-            body = "".join(await _in_slices(self.exposition.pieces(openmetrics=openmetrics))).encode()
-        headers = {"Content-Type": content_type(openmetrics), "Vary": "Accept"}
-        return _compressed(web.Response(body=body, headers=headers))
+        body = await self._bodies.get(f"metrics {openmetrics}", partial(self._metrics_body, openmetrics))
+        return await Answer.of(request, body, {"Content-Type": content_type(openmetrics), "Vary": "Accept"})
 
-    async def engines(self, _request: web.Request) -> web.Response:
+    async def _metrics_body(self, openmetrics: bool) -> Body:
+        return Body("".join(await in_slices(self._exposition.pieces(openmetrics=openmetrics))).encode())
+
+    async def engines(self, request: web.Request) -> web.Response:
         """GET /api/v1/engines: the contract's JSON and the health of every target."""
-        async with self._turn:
-            view = self.view()
-            lists = {key: await _in_slices(part) for key, part in fleet_lists(view, targets=True).items()}
-            body = orjson.dumps({"t": view.at, **lists}, option=orjson.OPT_SERIALIZE_NUMPY)
-        return _compressed(web.Response(body=body, content_type="application/json"))
+        body = await self._bodies.get("engines", self._engines_body)
+        return await Answer.of(request, body, {"Content-Type": "application/json"})
+
+    async def _engines_body(self) -> Body:
+        view = self._view()
+        lists = {key: await in_slices(part) for key, part in fleet_lists(view, targets=True).items()}
+        return Body(orjson.dumps({"t": view.at, **lists}, option=orjson.OPT_SERIALIZE_NUMPY))
 
     async def healthy(self, _request: web.Request) -> web.Response:
         """GET /-/healthy: 200 as long as the event loop turns."""
@@ -70,18 +75,25 @@ class Pages:
 
     async def is_ready(self, _request: web.Request) -> web.Response:
         """GET /-/ready: 200 between start and shutdown, whatever the targets do."""
-        if self.ready():
+        if self._ready():
             return web.Response(text="ready\n")
         return web.Response(text="not ready\n", status=503)
 
-    async def index(self, _request: web.Request) -> web.Response:
+    async def index(self, request: web.Request) -> web.Response:
         """GET /: how loaded each engine is and what to set, for people, and where to go."""
-        return _compressed(web.Response(text=page(self.view(), __version__, self.runbooks), content_type="text/html"))
+        body = await self._bodies.get("index", self._index_body)
+        return await Answer.of(request, body, {"Content-Type": "text/html; charset=utf-8"})
+
+    async def _index_body(self) -> Body:
+        return Body(page(self._view(), __version__, self.runbooks).encode())
 
 
-def make_app(pages: Pages, more: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The routes, each with the headers that every answer has; ``more`` are served only where configured."""
-    app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[_plain_errors])
+def make_app(pages: Pages, outermost: Middleware, more: Iterable[web.RouteDef] = ()) -> web.Application:
+    """The routes, each with the headers that every answer has; ``more`` are served only where configured.
+
+    ``outermost`` sees every request first and every answer last.
+    """
+    app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[outermost, _plain_errors])
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_get("/api/v1/engines", pages.engines)
     app.router.add_get("/-/healthy", pages.healthy)
@@ -106,22 +118,3 @@ async def _plain_errors(
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
-
-
-async def _in_slices(pieces: Iterable[T]) -> list[T]:
-    """All pieces, made a few milliseconds' worth at a time; what is due meanwhile has its turn between."""
-    loop = asyncio.get_running_loop()
-    found = []
-    began = loop.time()
-    for piece in pieces:
-        found.append(piece)
-        if loop.time() - began > _SLICE_SECONDS:
-            await asyncio.sleep(0)
-            began = loop.time()
-    return found
-
-
-def _compressed(response: web.Response) -> web.Response:
-    if response.body is not None and len(response.body) > _COMPRESS_ABOVE_BYTES:  # type: ignore[arg-type]
-        response.enable_compression()
-    return response

@@ -16,9 +16,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from kvwatch.export.exposition import Exposition
-from kvwatch.shell.web import pages as web_pages
+from kvwatch.shell.web import bodies
+from kvwatch.shell.web.connections import Limits
 from kvwatch.shell.web.pages import Pages
-from kvwatch.shell.web.server import HttpServer, Limits, Listen
+from kvwatch.shell.web.server import HttpServer, Listen
 from kvwatch.views import FleetView
 from tests.export.full_view import fleet, full_engine
 from tests.shell.conftest import TLS
@@ -34,10 +35,11 @@ async def serving(
     ready: bool = True,
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
+    dropped: Callable[[str], None] = lambda _reason: None,
 ) -> AsyncIterator[HttpServer]:
     """A server on a free port of the loopback address."""
     pages = Pages(Exposition(view), view, lambda: ready)
-    server = HttpServer(pages, Listen("127.0.0.1", 0, tls), limits)
+    server = HttpServer(pages, Listen("127.0.0.1", 0, tls), limits, dropped=dropped)
     await server.start()
     try:
         yield server
@@ -81,7 +83,7 @@ async def test_metrics_come_in_the_format_that_is_asked_for() -> None:
 
 async def test_a_page_of_many_engines_leaves_room_for_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """While /metrics and the API are made, what is due has its turn again and again."""
-    monkeypatch.setattr(web_pages, "_SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(bodies, "SLICE_SECONDS", 0.0)
     view = fleet(*(full_engine(engine=str(number)) for number in range(50)))
     pages = Pages(Exposition(lambda: view), lambda: view, lambda: True)
     for page in (pages.metrics, pages.engines):
@@ -196,38 +198,6 @@ async def test_oversized_headers_are_refused() -> None:
         answer = await talk(server, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n")
         assert answer == b"" or answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400", b"HTTP/1.1 431"))
         assert (await ask(server, "/-/healthy"))[0].status == 200
-
-
-async def test_a_silent_connection_is_closed() -> None:
-    """A client that sends half a request, or none, does not hold a connection for ever."""
-    async with serving(limits=Limits(first_request_seconds=0.05)) as server:
-        async with asyncio.timeout(10):
-            assert await talk(server, b"") == b""
-            assert await talk(server, b"GET / HTTP/1.1\r\nHost: ") == b""
-
-
-async def test_a_connection_that_asks_is_kept() -> None:
-    """The limit is for the first request only, so Prometheus may keep its connection."""
-    async with serving(limits=Limits(first_request_seconds=0.05)) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        for _ in range(2):
-            writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert (await reader.readuntil(b"healthy\n")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.15)
-        writer.close()
-
-
-async def test_too_many_connections_are_refused() -> None:
-    """The first ones go on working; the next are closed at once."""
-    async with serving(limits=Limits(max_connections=2)) as server:
-        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
-        held[0][1].write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-        await held[0][0].readuntil(b"healthy\n")
-        assert await talk(server, b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n") == b""
-        held[0][1].write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-        await held[0][0].readuntil(b"healthy\n")
-        for _, writer in held:
-            writer.close()
 
 
 async def test_https_is_served_with_a_certificate() -> None:
