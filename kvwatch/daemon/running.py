@@ -85,6 +85,7 @@ class Daemon:
         Raises:
             OSError: the address cannot be listened on.
         """
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self._intake.loop_fault(context))
         certificate = self._certificate
         server = self._server()
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()

@@ -126,7 +126,7 @@ SELF_METRICS: tuple[Metric, ...] = (
         "Faults of kvwatch itself that were caught and logged, by the place where they happened.",
         kind=Kind.COUNTER,
         extra_labels=("place",),
-        values=("observe", "view", "model", "dump", "task"),
+        values=("observe", "view", "model", "dump", "task", "loop"),
     ),
     Metric(
         "kvwatch_http_connections_dropped_total",

@@ -180,6 +180,12 @@ class Intake:
         self._metrics.count("kvwatch_internal_errors_total", "task")
         event(logging.ERROR, "task_failed", task=name, error=repr(error), exc=error)
 
+    def loop_fault(self, context: Mapping[str, Any]) -> None:
+        """The event loop has caught what nobody else did; ``context`` is asyncio's for its exception handlers."""
+        self._metrics.count("kvwatch_internal_errors_total", "loop")
+        error = context.get("exception")
+        event(logging.ERROR, "loop_error", message=context.get("message"), error=repr(error), exc=error)
+
     def _fault(self, place: str, error: Exception, target: str) -> None:
         self._metrics.count("kvwatch_internal_errors_total", place)
         if (place, target) not in self._known_faults:  # once, not once a second

@@ -1,7 +1,7 @@
 """Logs on standard error: one event per change of state, as plain text or as JSON lines.
 
 An event has a short fixed name and fields. Values that come from a target are escaped, so that a hostile one
-cannot forge a line, and cut to :data:`MAX_VALUE_CHARACTERS`.
+cannot forge a line, and cut to :data:`MAX_VALUE_CHARACTERS`. Of what repeats, a few a minute are written.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
+
+from kvwatch.shell.repeats import RepeatFilter
 
 MAX_VALUE_CHARACTERS = 500
 LOGGER = logging.getLogger("kvwatch")
@@ -25,9 +27,11 @@ def setup(level: str = "info", style: str = "plain", stream: TextIO | None = Non
     """Send everything at ``level`` and above to ``stream`` (standard error by default)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
+    handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(max(logging.getLevelName(level.upper()), logging.INFO))  # a library's debugging may hold secrets
+    LOGGER.setLevel(level.upper())
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its faults come out as our own events, with a reason
 
 
@@ -38,6 +42,7 @@ def _name(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = getattr(record, "fields", {}) if record.name == LOGGER.name else {"message": record.getMessage()}
+    fields = {**fields, "left_out": getattr(record, "left_out", None)}
     return {key: _short(value) for key, value in fields.items() if value is not None}
 
 
