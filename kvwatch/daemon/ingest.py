@@ -9,6 +9,7 @@ from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.parse.tenant import TenantName, tenant_namer
 from kvwatch.shell.intake import Intake
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
 from kvwatch.shell.otlp.limits import SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -31,8 +32,13 @@ def log_sources(config: ValidatedConfig) -> dict[str, tuple[SourceSettings, ...]
     return sources
 
 
-def trace_receiver(
-    config: ValidatedConfig, intake: Intake, metrics: SelfMetrics, clock: Callable[[], float], seen: SeenSpans
+def trace_receiver(  # noqa: PLR0913, PLR0917 - each is one thing that it works with
+    config: ValidatedConfig,
+    intake: Intake,
+    metrics: SelfMetrics,
+    clock: Callable[[], float],
+    seen: SeenSpans,
+    lookups: Lookups,
 ) -> TraceReceiver | None:
     """The receiver of traces, where it is switched on.
 
@@ -55,7 +61,7 @@ def trace_receiver(
         (tls.key_file, tls.cert_file) if tls else None,
     )
     try:
-        return TraceReceiver(intake, metrics, settings, clock, seen)
+        return TraceReceiver(intake, metrics, settings, clock, seen, lookups)
     except (MissingExtraError, OSError) as error:
         raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
 

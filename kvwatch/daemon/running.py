@@ -25,6 +25,7 @@ from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.discovery import SourceError
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.model_refresh import keep_refreshing
 from kvwatch.shell.otlp.limits import SeenSpans
 from kvwatch.shell.scrape.client import new_session
@@ -61,6 +62,7 @@ class Daemon:
         self.config = load()
         self._clock = SteadyClock(wall, monotonic)
         self._metrics = SelfMetrics()
+        self._lookups = Lookups()
         self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
         state_file = self.config.estimates.state_file
         self._positions = Positions()
@@ -70,7 +72,7 @@ class Daemon:
         self._sources = log_sources(self.config)
         self._certificate = server_certificate(self.config.server)
         refuse_missing_extra(self.config)
-        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans)
+        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans, self._lookups)
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._running: tuple[aiohttp.ClientSession, Watches] | None = None
         """Between the start and the beginning of the shutdown."""
@@ -89,7 +91,7 @@ class Daemon:
         certificate = self._certificate
         server = self._server()
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()
-        async with new_session() as session, receiving:
+        async with new_session(self._lookups) as session, receiving:
             await server.start()
             watches = self._new_watches(session)
             self._discoverer.follow(self.config.discovery, session)

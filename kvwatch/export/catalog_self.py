@@ -10,7 +10,8 @@ _T, _P = Scope.TARGET, Scope.PROCESS
 SCRAPE_RESULTS: dict[str, str] = {
     "success": "the scrape was read",
     "timeout": "the target did not answer in full within scrape.timeout",
-    "connection": "no connection, or it broke before the answer was complete (refused, reset, DNS)",
+    "dns": "the target's name could not be looked up, or its name servers did not answer within two seconds",
+    "connection": "no connection, or it broke before the answer was complete (refused, reset)",
     "tls": "the TLS handshake failed: certificate, name or protocol",
     "credentials": "a token, password or certificate file could not be read",
     "unauthorized": "the target answered 401 or 403",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import dns.asyncresolver
@@ -11,6 +10,7 @@ import dns.resolver
 
 from kvwatch.shell.discovery.found import Deliver, Failed, Found, join
 from kvwatch.shell.tasks import sleep
+from kvwatch.shell.threads import in_daemon_thread
 
 _SHORTEST_SECONDS = 5.0
 _LOOKUP_SECONDS = 10.0
@@ -58,7 +58,7 @@ class DnsSource:
 
     async def _look_up(self, name: str) -> tuple[tuple[Found, ...], float]:
         """Targets behind a name, and how long they hold [s]."""
-        resolver = await asyncio.to_thread(self._resolver)  # reads a file
+        resolver = await in_daemon_thread(self._resolver, "kvwatch-resolver")  # reads a file
         try:
             answer = await resolver.resolve(name, self._kind, search=True, lifetime=_LOOKUP_SECONDS)
         except dns.resolver.NoAnswer:  # a Service without pods; a name that does not exist is a fault

@@ -16,6 +16,7 @@ from kvwatch.parse.otlp.protobuf import read_protobuf
 from kvwatch.parse.otlp.spans import REASONS, AttributeKeys, Export, SpanRequest
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.otlp.limits import BusyError, SeenSpans, SpanRate
 from kvwatch.shell.otlp.targets import TargetTable
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -57,8 +58,9 @@ class TraceIntake:
         max_spans_per_second: float,
         clock: Callable[[], float],
         seen: SeenSpans | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
-        self.targets = TargetTable()
+        self.targets = TargetTable(lookups)
         self._sink = sink
         self._metrics = metrics
         self._keys = keys

@@ -13,6 +13,7 @@ from aiohttp import web
 from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.otlp.auth import BearerCheck
 from kvwatch.shell.otlp.http import PATH, TracesEndpoint
 from kvwatch.shell.otlp.ingest import TraceIntake
@@ -49,16 +50,24 @@ class TraceReceiver:
         OSError: a file of ``grpc_tls`` cannot be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is one thing that it works with
         self,
         sink: Intake,
         metrics: SelfMetrics,
         settings: TraceSettings,
         clock: Callable[[], float],
         seen: SeenSpans | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
-        rate = settings.max_spans_per_second
-        self._intake = TraceIntake(sink, metrics, keys=settings.keys, max_spans_per_second=rate, clock=clock, seen=seen)
+        self._intake = TraceIntake(
+            sink,
+            metrics,
+            keys=settings.keys,
+            max_spans_per_second=settings.max_spans_per_second,
+            clock=clock,
+            seen=seen,
+            lookups=lookups,
+        )
         auth = BearerCheck(settings.bearer_token_file)
         budget = ByteBudget(_BODIES_AT_A_TIME * settings.max_body_bytes)
         limit = settings.max_body_bytes

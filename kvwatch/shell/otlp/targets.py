@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 from collections import Counter
 from collections.abc import Mapping
 
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.tasks import ticks
 
 _LOOKUP_SECONDS = 60.0
-_LOOKUP_TIMEOUT_SECONDS = 10.0
 
 
 class TargetTable:
-    """The targets by name and by the addresses of their hosts."""
+    """The targets by name and by the addresses of their hosts, which ``lookups`` finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lookups: Lookups | None = None) -> None:
+        self._lookups = lookups or Lookups()
         self._hosts: dict[str, str] = {}
         self._addresses: dict[str, frozenset[str]] = {}
         """Addresses of each host, those of names as they were last looked up."""
@@ -51,10 +50,18 @@ class TargetTable:
         """Look up the hosts that are names, for ever; one that cannot be found keeps its last addresses."""
         async for _ in ticks(_LOOKUP_SECONDS):
             for host in {host for host in self._hosts.values() if plain_address(host) is None}:
-                found = await _lookup(host)
+                found = await self._addresses_of(host)
                 if found and host in self._hosts.values():
                     self._addresses[host] = found
             self._index()
+
+    async def _addresses_of(self, host: str) -> frozenset[str]:
+        try:
+            found = await self._lookups.addresses(host)
+        except (OSError, UnicodeError):
+            return frozenset()
+        addresses = (plain_address(str(entry[4][0])) for entry in found)
+        return frozenset(address for address in addresses if address is not None)
 
     def _index(self) -> None:
         at = [(address, name) for name, host in self._hosts.items() for address in self._addresses.get(host, ())]
@@ -70,13 +77,3 @@ def plain_address(host: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
-
-
-async def _lookup(host: str) -> frozenset[str]:
-    try:
-        async with asyncio.timeout(_LOOKUP_TIMEOUT_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # a timeout is an OSError
-        return frozenset()
-    addresses = (plain_address(str(entry[4][0])) for entry in found)
-    return frozenset(address for address in addresses if address is not None)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 from yarl import URL
 
 from kvwatch import __version__
+from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.scrape.credentials import Authenticator, Credentials, CredentialsError
 
 _ACCEPT = "text/plain;version=0.0.4;q=1,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
@@ -65,14 +67,24 @@ class Answer:
     duration_seconds: float
 
 
-def new_session() -> aiohttp.ClientSession:
-    """A session for all targets: connections are kept and reused, cookies ignored, proxies not used."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75.0),
+@asynccontextmanager
+async def new_session(lookups: Lookups | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session for all targets: connections are kept and reused, cookies ignored, proxies not used.
+
+    ``lookups`` are closed with it.
+    """
+    lookups = lookups or Lookups()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=75.0, resolver=lookups),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"User-Agent": f"kvwatch/{__version__}"},
     )
+    async with session:
+        try:
+            yield session
+        finally:
+            await lookups.close()
 
 
 class Client:
@@ -187,6 +199,8 @@ def _translate(error: Exception) -> FetchError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
         return FetchError("tls", getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or "TLS failed")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return FetchError("dns", error.os_error.strerror or str(error.os_error))
     for kinds, reason, words in _TRANSLATIONS:
         if isinstance(error, kinds):
             return FetchError(reason, words)

@@ -31,8 +31,8 @@ async def test_a_port_where_nobody_listens(probe: MakeProbe) -> None:
 
 
 async def test_a_name_that_does_not_exist(probe: MakeProbe) -> None:
-    """A name that DNS does not know is a connection failure."""
-    assert (await probe("http://no-such-host.invalid:8000").failure()).reason == "connection"
+    """A name that DNS does not know is a failure of DNS."""
+    assert (await probe("http://no-such-host.invalid:8000").failure()).reason == "dns"
 
 
 async def test_a_reset_before_the_answer(probe: MakeProbe) -> None:
