@@ -15,7 +15,7 @@ from typing import Any
 from kvwatch.facts import CacheConfig, EngineKey, EngineSample
 from kvwatch.parse.exposition import vllm
 from kvwatch.parse.exposition.cache_config import cache_config
-from kvwatch.parse.exposition.numbers import LOWEST, Buckets, Number, Slots, added
+from kvwatch.parse.exposition.numbers import HIGHEST, LOWEST, Buckets, Number, Slots, added
 from kvwatch.parse.exposition.samples import Series
 
 _ByName = dict[str, list[tuple[int, dict[str, str]]]]
@@ -38,7 +38,7 @@ class _EnginePlan:
         fields: dict[str, Any] = {}
         for field, slot, lowest in self.plain:
             value = values[slot]
-            if lowest <= value < math.inf:
+            if lowest <= value <= HIGHEST:
                 fields[field] = value
         idle = fields.get("running") == 0 and fields.get("waiting") == 0
         for number in self.numbers:
@@ -55,7 +55,7 @@ class _EnginePlan:
         for histogram in self.histograms:
             fields[histogram.field] = histogram.read(values)
         awake = added(values, self.awake)
-        created = [values[slot] for slot in self.created if 0 < values[slot] < math.inf]
+        created = [values[slot] for slot in self.created if 0 < values[slot] <= HIGHEST]
         return EngineSample(
             self.key,
             asleep=None if awake is None else awake == 0,
@@ -116,7 +116,7 @@ class Plan:
 
     def process_start(self, values: Sequence[float]) -> float | None:
         """When the server's process began, unix seconds."""
-        starts = [values[slot] for slot in self._start if 0 < values[slot] < math.inf]
+        starts = [values[slot] for slot in self._start if 0 < values[slot] <= HIGHEST]
         return starts[0] if starts else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,8 +12,12 @@ from operator import le
 from kvwatch.facts import Histogram
 from kvwatch.parse.exposition.vllm import Row
 
-LOWEST = -sys.float_info.max
-"""What bounds a number below where it may be negative; it keeps minus infinity out."""
+HIGHEST = 1e18
+"""Numbers beyond are not believed: sums and squares of those within are far from a float's end.
+
+Choice: more tokens than a hundred thousand servers make in ten years, at ten thousand a second each (3e17)."""
+LOWEST = -HIGHEST
+"""What bounds a number below where it may be negative."""
 
 Slots = tuple[int, ...]
 
@@ -31,7 +34,7 @@ class Number:
         """The number by the first name that has one."""
         lowest = LOWEST if self.row.may_be_negative else 0.0
         for slots in self.names:
-            found = [values[slot] for slot in slots if lowest <= values[slot] < math.inf]
+            found = [values[slot] for slot in slots if lowest <= values[slot] <= HIGHEST]
             if len(found) == 1:
                 return found[0]
             if found:
@@ -67,7 +70,7 @@ class Buckets:
             cumulative
             and max(map(len, self.slots)) == 1
             and cumulative[0] >= 0
-            and cumulative[-1] < math.inf
+            and cumulative[-1] <= HIGHEST
             and all(map(le, cumulative, cumulative[1:]))
         ):
             return Histogram(self.edges, cumulative, added(values, self.total), added(values, self.count))
@@ -89,6 +92,6 @@ def added(values: Sequence[float], slots: Slots) -> float | None:
     """The sum of the counts in these slots, of those that are counts; None where none is."""
     if len(slots) == 1:
         value = values[slots[0]]
-        return value if 0 <= value < math.inf else None
-    found = [values[slot] for slot in slots if 0 <= values[slot] < math.inf]
+        return value if 0 <= value <= HIGHEST else None
+    found = [values[slot] for slot in slots if 0 <= values[slot] <= HIGHEST]
     return math.fsum(found) if found else None

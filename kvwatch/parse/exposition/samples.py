@@ -8,12 +8,16 @@ A server repeats the same series in every scrape, so the reader remembers the by
 splits and two look-ups; its labels are parsed once. Where all lines are those of the scrape before, in the same
 order, even that is saved: :mod:`kvwatch.parse.exposition.shape`. What is remembered never changes what is read: after
 each scrape it is cut down to the series of that scrape.
+
+A series has one value in an exposition. Where it is shown again with another one, in the same spelling or with its
+labels in another order, nobody knows which is right: neither counts (Prometheus keeps the first and warns).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from kvwatch.parse.exposition.line import BLANK, NAME, labels_of, number_in
@@ -42,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What one exposition holds. ``values[i]`` belongs to ``series[i]``; NaN where it is not a number.
+    """What one exposition holds. ``values[i]`` belongs to ``series[i]``; NaN where none can be counted.
 
     ``series`` is the same tuple from scrape to scrape while the server shows the same series, so work that
     depends on it alone can be kept. ``dropped_series`` counts the lines refused because a limit was reached.
@@ -70,6 +74,10 @@ class SampleReader:
         self._key_bytes = 0
         self._series: list[Series] = []
         self._known: tuple[Series, ...] = ()
+        self._equal: tuple[tuple[int, ...], ...] = ()
+        """Slots of series that are one and the same, spelled differently; none where all is as it should be."""
+        self._contradicted: set[int] = set()
+        """Slots that this scrape has shown again with another value."""
         self._raw: list[bytes | None] = []
         """What follows the key on the line of each slot; None while this scrape has not shown it."""
         self._shape: Shape | None = None
@@ -83,6 +91,7 @@ class SampleReader:
     def reset(self) -> None:
         """Forget the exposition being read, as when the connection broke; keep what is known of the series."""
         self._raw = [None] * len(self._slots)
+        self._contradicted.clear()
         self._place = 0
         self._learner = ShapeLearner() if self._shape is None and not self._pause else None
         self._tail = b""
@@ -133,8 +142,9 @@ class SampleReader:
         if None in self._raw:
             self._forget_unseen()
         self._keep_shape()
-        if len(self._known) != len(self._series):
+        if len(self._known) != len(self._series):  # those that were dropped too
             self._known = tuple(self._series)
+            self._equal = equal_series(self._known)
         values = self._values()
         openmetrics = b"# EOF" in (self._tail.rstrip(BLANK), self._last.rstrip(BLANK))
         samples = Samples(self._known, values, self._bad_lines, self._dropped, openmetrics)
@@ -174,8 +184,10 @@ class SampleReader:
                 slot = slot_of(key)
                 if slot is None:
                     self._take_slowly(line)
-                else:
+                elif raw[slot] is None:
                     raw[slot] = value
+                else:
+                    self._take_again(slot, value)
             elif verdict is None and line[:1] != b"#":
                 self._take_slowly(line)
 
@@ -207,7 +219,17 @@ class SampleReader:
         if slot is None:
             slot = self._new_slot(key, Series(name.decode(), labels))
         if slot is not None:
-            self._raw[slot] = line[end + 1 :] if line[end : end + 1] == b" " else line[end:]
+            value = line[end + 1 :] if line[end : end + 1] == b" " else line[end:]
+            if self._raw[slot] is None:
+                self._raw[slot] = value
+            else:
+                self._take_again(slot, value)
+
+    def _take_again(self, slot: int, value: bytes) -> None:
+        """A series that this exposition has shown before."""
+        if value != self._raw[slot]:
+            self._contradicted.add(slot)
+            self._bad_lines += 1
 
     def _remember_unwanted(self, name: bytes) -> None:
         if len(self._verdicts) >= len(self._wanted) + _MAX_NAMES:
@@ -240,7 +262,8 @@ class SampleReader:
         self._slots.update((keys[old], new) for new, old in enumerate(seen))
         self._raw[:] = [self._raw[old] for old in seen]
         self._series = [self._series[old] for old in seen]
-        self._known = tuple(self._series)
+        self._known = ()
+        self._contradicted = {new for new, old in enumerate(seen) if old in self._contradicted}
         self._key_bytes = sum(map(len, self._slots))
         self._lose_shape()
         if self._learner is not None:
@@ -255,6 +278,18 @@ class SampleReader:
             self._bad_lines += 1
 
     def _values(self) -> list[float]:
+        values = self._numbers()
+        for equal in self._equal:
+            if len({values[slot] for slot in equal}) > 1:
+                self._contradicted.update(equal)
+                self._bad_lines += len(equal) - 1
+            for slot in equal[1:]:
+                values[slot] = math.nan
+        for slot in self._contradicted:
+            values[slot] = math.nan
+        return values
+
+    def _numbers(self) -> list[float]:
         raw = [value or b"" for value in self._raw]
         if not raw:
             return []
@@ -270,3 +305,22 @@ class SampleReader:
                 self._bad_lines += 1
             values.append(math.nan if value is None else value)
         return values
+
+
+def equal_series(series: Sequence[Series]) -> tuple[tuple[int, ...], ...]:
+    """Places of series that are the same one: of one name, with the same labels, in whatever order.
+
+    As Prometheus sees it: an empty label is none, and the edge of a bucket is a number.
+    """
+    places: dict[object, list[int]] = defaultdict(list)
+    for place, one in enumerate(series):
+        labels = ((name, _edge(value) if name == "le" else value) for name, value in one.labels.items() if value)
+        places[one.name, frozenset(labels)].append(place)
+    return tuple(tuple(found) for found in places.values() if len(found) > 1)
+
+
+def _edge(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -53,6 +53,8 @@ class ShapeLearner:
         self._places: list[tuple[int, int, int]] = []
         self._spelled: dict[bytes, bytes] = {}
         """Each beginning once, however many lines have it."""
+        self._taken: set[int] = set()
+        """Slots that have a place; one that is shown twice has no usual shape."""
         self._bytes = 0
         self._usual = True
 
@@ -78,7 +80,7 @@ class ShapeLearner:
     def give_up(self) -> None:
         """Something was not seen, or cannot be known again by its beginning."""
         self._usual = False
-        self._beginnings, self._places, self._spelled = [], [], {}
+        self._beginnings, self._places, self._spelled, self._taken = [], [], {}, set()
 
     def shape(self) -> Shape | None:
         """What has been learnt, if all was usual."""
@@ -98,8 +100,9 @@ class ShapeLearner:
             return name + (brace or b" ")
         key = line.rpartition(b" ")[0]
         slot = slots.get(key)
-        if slot is None:
+        if slot is None or slot in self._taken:
             return None
+        self._taken.add(slot)
         begin = len(key) + 1
         self._places.append((len(self._beginnings), slot, begin))
         if brace:

@@ -43,6 +43,8 @@ class Scraper:
         self._seen: tuple[float | None] | None = None
         """Start time of the process seen by the last good scrape; None after a failure."""
         self._dropped = False
+        self._fault = ""
+        """The last fault of kvwatch itself, as it was logged."""
 
     async def run(self) -> None:
         """Scrape for ever."""
@@ -60,8 +62,10 @@ class Scraper:
             failure = ScrapeFailed(began, error.reason, error.detail)
         except Exception as error:
             cause = error.cause if isinstance(error, SinkError) else error
+            self._report(cause)
             failure = ScrapeFailed(began, "internal", f"{type(cause).__name__}: {cause}")
         else:
+            self._fault = ""
             refusal = _not_metrics(scrape, answer)
             if refusal is None:
                 self._note(scrape)
@@ -69,6 +73,13 @@ class Scraper:
             failure = ScrapeFailed(scrape.at, "not_metrics", refusal)
         self._seen = None
         return failure
+
+    def _report(self, cause: Exception) -> None:
+        """A fault of kvwatch itself: once with its traceback, not at each scrape."""
+        if self._fault != repr(cause):
+            self._fault = repr(cause)
+            target = self._target.name
+            event(logging.ERROR, "internal_error", place="scrape", target=target, error=self._fault, exc=cause)
 
     def _note(self, scrape: Scrape) -> None:
         if self._seen != (scrape.process_start,):

@@ -101,12 +101,46 @@ def test_escapes_in_label_values() -> None:
     assert engine.key.model_name == 'a\\b"c\nd\\x},{ é'
 
 
-def test_the_last_of_two_equal_series_counts() -> None:
-    """A series that is shown twice has the later value, at first sight and from memory."""
+SAME = [
+    b'vllm:num_requests_running{model_name="m",engine="0"} ',
+    b'vllm:num_requests_running{ engine = "0" , model_name="m" } ',
+    b'vllm:num_requests_running{engine="0",model_name="m",more=""} ',
+    RUNNING,
+]
+
+
+@pytest.mark.parametrize("again", SAME)
+def test_a_series_that_contradicts_itself_is_unknown(again: bytes) -> None:
+    """Shown twice with two values, neither counts nor are they added up, at first sight and from memory."""
     reader = ExpositionReader()
-    for _ in range(2):
-        (engine,) = reader.read(RUNNING + b"3\n" + RUNNING + b"4\n", at=0.0).engines
-        assert engine.running == 4.0
+    for _ in range(4):
+        scrape = reader.read(RUNNING + b"3\n" + WAITING + again + b"4\n", at=0.0)
+        (engine,) = scrape.engines
+        assert (engine.running, engine.waiting, scrape.bad_lines) == (None, 5.0, 1)
+    assert reader.read(RUNNING + b"3\n" + WAITING, at=0.0).engines[0].running == 3.0
+
+
+@pytest.mark.parametrize("again", SAME)
+def test_a_series_that_is_shown_twice_with_one_value_counts_once(again: bytes) -> None:
+    """As Prometheus takes it."""
+    reader = ExpositionReader()
+    for _ in range(4):
+        scrape = reader.read(again + b"3\n" + WAITING + RUNNING + b"3\n", at=0.0)
+        (engine,) = scrape.engines
+        assert (engine.running, engine.waiting, scrape.bad_lines) == (3.0, 5.0, 0)
+
+
+def test_a_bucket_whose_edge_is_spelled_in_two_ways_is_one_bucket() -> None:
+    """An edge is a number, so 1 and 1.0 are the same: the counts are not added up."""
+    name = b"vllm:request_prompt_tokens"
+    lines = [
+        name + b'_bucket{engine="0",le="1",model_name="m"} 2\n',
+        name + b'_bucket{engine="0",le="1.0",model_name="m"} 2\n',
+        name + b'_bucket{engine="0",le="+Inf",model_name="m"} 5\n',
+    ]
+    histogram = _engine(b"".join(lines)).request_prompt_tokens
+    assert histogram is not None
+    assert histogram.cumulative == (2.0, 5.0)
 
 
 def test_a_last_line_without_newline_is_not_trusted() -> None:
@@ -214,3 +248,17 @@ def test_engines_in_order_of_number() -> None:
         ("b", "9"),
         ("b", "10"),
     ]
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1e308", "1e19", "+Inf"])
+def test_numbers_that_no_server_can_have_are_unknown(value: str) -> None:
+    """They would overflow where they are added up or squared."""
+    names = ("num_requests_running", "prompt_tokens_total", "kv_cache_usage_perc")
+    lines = [f'vllm:{name}{{model_name="m",new="{part}"}} {value}\n' for name in names for part in "ab"]
+    lines += [
+        f'vllm:request_success_total{{model_name="m",finished_reason="{why}"}} {value}\n' for why in ("stop", "length")
+    ]
+    lines += [f'vllm:request_prompt_tokens_bucket{{model_name="m",le="{edge}"}} {value}\n' for edge in ("1", "+Inf")]
+    engine = _engine("".join(lines).encode())
+    assert (engine.running, engine.prompt_tokens, engine.kv_usage_ratio, engine.finished) == (None,) * 4
+    assert engine.request_prompt_tokens is None

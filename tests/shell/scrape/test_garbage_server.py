@@ -113,8 +113,8 @@ async def test_another_status_is_named(probe: MakeProbe, status: int, reason: st
     assert "secret" not in failure.detail
 
 
-async def test_a_bug_in_the_reader_costs_one_scrape(probe: MakeProbe) -> None:
-    """If the parser ever raises, the scrape fails as "internal" and the scraper lives."""
+async def test_a_bug_in_the_reader_costs_one_scrape(probe: MakeProbe, caplog: pytest.LogCaptureFixture) -> None:
+    """If the parser ever raises, the scrape fails as "internal", the scraper lives, and the log has one traceback."""
 
     async def handler(_request: web.Request) -> web.Response:
         return text_response(expositions()[0])
@@ -122,8 +122,12 @@ async def test_a_bug_in_the_reader_costs_one_scrape(probe: MakeProbe) -> None:
     async with serve(handler) as url:
         scraping = probe(url)
         scraping.scraper._reader = BrokenReader()
+        await scraping.failure()
         failure = await scraping.failure()
     assert (failure.reason, failure.detail) == ("internal", "ZeroDivisionError: a bug")
+    (logged,) = [record for record in caplog.records if record.getMessage() == "internal_error"]
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is ZeroDivisionError
 
 
 async def test_more_engines_than_the_limit_are_named_once(probe: MakeProbe, caplog: pytest.LogCaptureFixture) -> None:
