@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from kvwatch.cli.common import CommandError, SubParsers, flag, listen_address
+from kvwatch.cli.common import CommandError
 from kvwatch.cli.demo_screen import Screen, make_screen
+from kvwatch.cli.flags.demo import DEFAULT_PORT, HOST, LENGTH_SECONDS
 from kvwatch.config import EstimatesConfig, ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
-from kvwatch.config.reader import duration, integer, number
 from kvwatch.daemon import Daemon
 from kvwatch.daemon.signals import stop_on_signal
 from kvwatch.embedded.scenarios import DEMO
@@ -25,59 +25,21 @@ from kvwatch.shell.logging import setup
 from kvwatch.shell.tasks import sleep
 from kvwatch.views import EngineView
 
-_HELP = "watch kvwatch follow an embedded engine into overload"
-_HOST = "127.0.0.1"
-DEFAULT_PORT = ServerConfig().port
 _WINDOWS_SECONDS = (30.0, 120.0)
 """λ's windows: shorter than a daemon's, as a ramp of minutes needs them."""
 _SHORTEST_INTERVAL_SECONDS = 0.2
-_LENGTH_SECONDS = max(sum(stage.seconds for stage in scenario.stages) for scenario in DEMO.values())
-
-
-def add(commands: SubParsers) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "demo",
-        help=_HELP,
-        description="Two embedded engines that look like vLLM, without a GPU: one under steady load, one ramping from\n"
-        "0.2 to 1.3 of what it can sustain. kvwatch watches both over HTTP and says what it sees, and when\n"
-        "the usual alerts would have fired. It ends by itself; Ctrl-C ends it with what is known so far.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--duration",
-        type=flag(duration(1.0, 86400.0)),
-        help=f'how long to run (default: one round of the load, "{_LENGTH_SECONDS / 60:g}m" at speed 1)',
-    )
-    parser.add_argument(
-        "--speed",
-        type=flag(number(0.1, 10.0)),
-        default=1.0,
-        metavar="FACTOR",
-        help="hardware, load and the waiting times of the usual alerts this many times faster (default 1)",
-    )
-    parser.add_argument("--seed", type=flag(integer(0, 2**63 - 1)), default=0, metavar="N", help="default 0")
-    parser.add_argument(
-        "--listen",
-        type=listen_address,
-        metavar="HOST:PORT",
-        help=f"where kvwatch serves (default {_HOST}:{DEFAULT_PORT}, or a free port if that is taken)",
-    )
-    parser.add_argument("--plain", action="store_true", help="lines of text, no live table, even in a terminal")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> None:
     """Run until the end of the story, or a signal."""
-    seconds = args.duration if args.duration is not None else _LENGTH_SECONDS / args.speed
+    seconds = args.duration if args.duration is not None else LENGTH_SECONDS / args.speed
     screen = make_screen(seconds, plain=args.plain)
     try:
         summary = asyncio.run(_demo(args, seconds, screen))
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = f" on {args.listen[0] or _HOST}:{args.listen[1]}" if args.listen is not None else ""
+        where = f" on {args.listen[0] or HOST}:{args.listen[1]}" if args.listen is not None else ""
         raise CommandError(f"cannot serve{where}: {error.strerror or error}") from None
     print("", *summary, sep="\n", flush=True)
 
@@ -88,7 +50,7 @@ async def _demo(args: argparse.Namespace, seconds: float, screen: Screen) -> lis
     async with AsyncExitStack() as stack:
         ports = {}
         for place, (name, scenario) in enumerate(DEMO.items()):
-            options = ServeOptions(scenario, _HOST, 0, seed=args.seed + place, speed=args.speed, model_name=name)
+            options = ServeOptions(scenario, HOST, 0, seed=args.seed + place, speed=args.speed, model_name=name)
             ports[name] = (await stack.enter_async_context(EngineServer(options))).port
         with screen:
             setup("warning")
@@ -104,13 +66,13 @@ async def _demo(args: argparse.Namespace, seconds: float, screen: Screen) -> lis
 
 def demo_config(ports: Mapping[str, int], speed: float, listen: tuple[str, int] | None = None) -> ValidatedConfig:
     """The daemon's configuration for engines on these ports."""
-    host, port = listen or (_HOST, DEFAULT_PORT)
+    host, port = listen or (HOST, DEFAULT_PORT)
     windows = [seconds / speed for seconds in _WINDOWS_SECONDS]
     return ValidatedConfig(
         server=ServerConfig(host, port),
         scrape=ScrapeConfig(interval_seconds=max(1 / max(speed, 1.0), _SHORTEST_INTERVAL_SECONDS)),
         estimates=EstimatesConfig(windows_seconds={f"{seconds:g}s": seconds for seconds in windows}),
-        targets=tuple(TargetConfig(f"{_HOST}:{port}", f"http://{_HOST}:{port}") for port in ports.values()),
+        targets=tuple(TargetConfig(f"{HOST}:{port}", f"http://{HOST}:{port}") for port in ports.values()),
     )
 
 
@@ -128,7 +90,7 @@ async def _start(
     either: list[asyncio.Future[Any]] = [task, started]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if started.done():
-        return daemon, task, (config.server.host or _HOST, started.result())
+        return daemon, task, (config.server.host or HOST, started.result())
     try:
         await task
     except OSError as error:
@@ -170,7 +132,7 @@ def _header(address: tuple[str, int], ports: Mapping[str, int], args: argparse.N
         "",
         f"  kvwatch   {base}/metrics{taken}",
         f"            {base}/api/v1/engines",
-        *(f"  {name:8}  http://{_HOST}:{number}/metrics   {DEMO[name].summary}" for name, number in ports.items()),
+        *(f"  {name:8}  http://{HOST}:{number}/metrics   {DEMO[name].summary}" for name, number in ports.items()),
         "",
         f"λ is counted over windows of {windows}. The first estimates take about {30 / args.speed:g} s.",
     ]

@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from kvwatch import __version__
-from kvwatch.cli import check_config, demo, record, replay, run, simulate
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
+from kvwatch.cli.flags import check_config, demo, record, replay, run, simulate
 from kvwatch.config import ConfigError
 
 _EPILOG = """\
@@ -44,12 +46,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def command_module(command: str) -> ModuleType:
+    """The module that does a command's work, imported when it is to be done: ``--help`` needs none of it."""
+    return import_module(f"kvwatch.cli.{command.replace('-', '_')}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Wrong flags end in SystemExit(2), as argparse does it."""
     parser = make_parser()
     args = parser.parse_args(argv)
     try:
-        args.execute(args)
+        command_module(args.command).execute(args)
     except ConfigError as error:
         where = f"{args.config}: " if getattr(args, "config", None) else ""
         for fault in error.faults:

@@ -76,6 +76,8 @@ class Daemon:
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._running: tuple[aiohttp.ClientSession, Watches] | None = None
         """Between the start and the beginning of the shutdown."""
+        self._reload_wanted = False
+        """Since it was asked for before the start."""
 
     def view(self) -> FleetView:
         """The fleet as it is now."""
@@ -100,6 +102,8 @@ class Daemon:
             self._running = session, watches
             event(logging.INFO, "started", port=server.port, targets=len(watches), tls=certificate is not None)
             on_started(server.port)
+            if self._reload_wanted:
+                self.reload()
             try:
                 await stop.wait()
             finally:
@@ -150,8 +154,12 @@ class Daemon:
         watches.follow(self._discoverer.targets(self.config), self.config, self._sources)
 
     def reload(self) -> None:
-        """Read the configuration again and follow it; a faulty one is logged and changes nothing."""
+        """Read the configuration again and follow it; a faulty one is logged and changes nothing.
+
+        Asked for before the start has come to its end, it is done then.
+        """
         if self._running is None:
+            self._reload_wanted = True
             return
         session, watches = self._running
         try:

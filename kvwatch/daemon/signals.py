@@ -12,14 +12,16 @@ from kvwatch.daemon.running import Daemon
 from kvwatch.shell.garbage import keep_short
 
 
-async def serve(daemon: Daemon) -> None:
-    """Run a daemon until SIGTERM or SIGINT; SIGHUP reloads its configuration."""
+async def serve(daemon: Daemon, *, reload: bool = False) -> None:
+    """Run a daemon until SIGTERM or SIGINT; SIGHUP reloads its configuration, and did so before with ``reload``."""
     # What the imports made lives as long as the process: looking through it costs collections their time, and the
     # interpreter most of a second at its end.
     gc.freeze()
     raise_open_files()
     keeping = asyncio.create_task(keep_short())
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.reload)
+    if reload:
+        daemon.reload()
     try:
         await daemon.run(stop_on_signal())
     finally:

@@ -130,6 +130,23 @@ SELF_METRICS: tuple[Metric, ...] = (
         values=("observe", "view", "model", "dump", "task", "loop"),
     ),
     Metric(
+        "kvwatch_state_saves_total",
+        _P,
+        "saves",
+        "Attempts to write estimates.state_file, by result; after a failure the file of before stays.",
+        kind=Kind.COUNTER,
+        extra_labels=("result",),
+        values=("success", "failure"),
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_state_last_save_timestamp_seconds",
+        _P,
+        "s",
+        "When estimates.state_file was last written, in unix time; absent where it is not configured, or was not yet.",
+        since="0.2.0",
+    ),
+    Metric(
         "kvwatch_http_connections_dropped_total",
         _P,
         "connections",

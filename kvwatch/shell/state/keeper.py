@@ -109,7 +109,12 @@ class StateKeeper:
     def save(self) -> None:
         """Save everything now, with what was saved before of targets that are not watched now."""
         if self._file is not None:
-            self._file.save(self._checkpoint())
+            self._saved(self._file.save(self._checkpoint()))
+
+    def _saved(self, done: bool) -> None:
+        self._metrics.count("kvwatch_state_saves_total", "success" if done else "failure")
+        if done:
+            self._metrics.put("kvwatch_state_last_save_timestamp_seconds", value=self._clock())
 
     async def keep_saving(self) -> None:
         """Save every minute, or every few seconds while logs are followed, for ever; no disk is waited for here."""
@@ -125,7 +130,7 @@ class StateKeeper:
             if self._positions or waited >= SAVE_SECONDS:
                 waited = 0.0
                 checkpoint = await self._gathered()
-                await in_daemon_thread(partial(file.write, file.encode(checkpoint)), "kvwatch-state")
+                self._saved(await in_daemon_thread(partial(file.write, file.encode(checkpoint)), "kvwatch-state"))
 
     async def _gathered(self) -> Checkpoint:
         """A checkpoint put together target by target, between which others have their turn."""
