@@ -16,18 +16,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.start_log import LoggedArrivals, StartLog
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason
-from kvwatch.facts import EngineSample
+from kvwatch.facts import RequestAborted, RequestStarted
 from kvwatch.stats.binned_count import BinnedCount
 from kvwatch.stats.dispersion import index_of_dispersion
 from kvwatch.stats.flow import WindowedCount
 from kvwatch.stats.normal import Z90
 from kvwatch.stats.trend import Trend, theil_sen
 
-_MASS_REQUESTS, _MASS_RATIO = 20.0, 0.3
-"""So many requests, and such a share of those inside, vanishing at once leave other ones than there were."""
+_AHEAD_SECONDS = 60.0
+"""Log lines farther in the future come from a clock that is not this one."""
+_TURNED_AWAY_SECONDS = 1.0
+"""A request that failed sooner was refused, by a gateway or for its content, and never waited for the engine."""
 _TOLERATED_RATIO = 0.1
 _BINS = 20
 """Parts of the longest window in which arrivals are counted for burstiness and trend."""
@@ -60,65 +62,60 @@ class Arrivals:
         self._spoiled: dict[Reason, float] = {}
         self._drops: deque[tuple[float, float]] = deque(maxlen=256)
         self._preempted: float | None = None
-        self._usual_rate: float | None = None
         self.starts = StartLog(self._longest, patience_seconds)
         self._abandoned = {source: BinnedCount(self._longest) for source in ("records", "aborts")}
 
-    def abandoned(self, at: float, source: str) -> None:
-        """A log shows that a request ended at ``at`` without completing; ``source`` is "records" or "aborts"."""
-        self._abandoned[source].add(at)
-
-    def update(self, at: float, sample: EngineSample, interval: Interval | None, reset: bool) -> bool:
-        """Take a sample, the interval it ends, and whether the counters were reset inside it.
-
-        Returns whether a large share of the requests inside vanished in the interval.
-        """
-        if reset:
-            self._served.clear()
-            self._started.clear()
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        at, sample = interval.end, interval.sample
+        if interval.cause is Cause.RESTART:
             self._spoiled = {Reason.RESTART: at}
-            self._drops.clear()
         if sample.asleep:
             self._spoiled[Reason.ASLEEP] = at
+        if interval.returned and self._drops:
+            self._drops.pop()
+        elif interval.vanished:
+            self._drops.append((at, interval.vanished))
+        self.starts.forget_if_silent(at)
         if sample.running is None or sample.waiting is None:
-            return False
+            return
         inside = sample.running + sample.waiting
         if sample.finished is not None:
             self._served.update(at, sample.finished + inside)
         if sample.first_token_count is not None:
             self._started.update(at, sample.first_token_count + sample.waiting)
-        if interval is None:
-            return False
         if interval.preemptions:
             self._preempted = at
-        return self._look_for_aborts(at, interval)
 
-    def _look_for_aborts(self, at: float, interval: Interval) -> bool:
-        """Note a drop of running + waiting that finished requests do not explain; whether it took a large share.
+    def begin_anew(self, cause: Cause) -> None:
+        """No balance spans a restart of the counters; one over aborts says so itself."""
+        if cause is Cause.RESTART:
+            self._served.clear()
+            self._started.clear()
+            self._drops.clear()
 
-        A scrape is no snapshot: a step that ends many requests can show in the gauges one scrape before it shows
-        in the counters. The next interval then gives the drop back, and it is forgotten.
+    def update_request(self, ended: Ended) -> None:
+        """Take a request that ended: one that did not complete, and had waited, left without a trace in the metrics."""
+        record = ended.record
+        waited = record.finish - record.arrival >= _TURNED_AWAY_SECONDS
+        if not record.completed and ended.share == 1 and waited:
+            self._abandoned["records"].add(record.finish)
+
+    def observe_start(self, event: RequestStarted | RequestAborted, now: float) -> None:
+        """Take a line of the server's log about a request that starts or is given up.
+
+        ``now`` is the newest time known otherwise [unix s].
         """
-        (run0, run1), (wait0, wait1) = interval.running, interval.waiting
-        if interval.finished is None or run0 is None or run1 is None or wait0 is None or wait1 is None:
-            return False
-        flow = interval.finished + (run1 + wait1) - (run0 + wait0)
-        noise = max(3.0, 3 * sqrt(interval.finished + 1))
-        usual = (self._usual_rate or 0.0) * interval.seconds
-        if self._drops and self._drops[-1][0] == interval.start and flow - usual >= self._drops[-1][1] / 2:
-            self._drops.pop()
-            return False
-        if flow >= -noise:
-            rate = flow / interval.seconds
-            self._usual_rate = rate if self._usual_rate is None else 0.9 * self._usual_rate + 0.1 * rate
-            return False
-        # those that arrived meanwhile hide as many of those that vanished
-        self._drops.append((at, usual - flow))
-        return -flow >= max(_MASS_REQUESTS, _MASS_RATIO * (run0 + wait0))
+        if isinstance(event, RequestStarted):
+            self.starts.add(event.at, now)
+        elif event.at <= now + _AHEAD_SECONDS:
+            self._abandoned["aborts"].add(event.at)
 
-    def get(self, window: str, now: float) -> ArrivalRate:
-        """λ over the window of that name, up to the newest sample."""
-        seconds = self._windows[window]
+    def get(self, now: float) -> dict[str, ArrivalRate]:
+        """λ over each window, up to the newest sample."""
+        return {window: self._over(seconds, now) for window, seconds in self._windows.items()}
+
+    def _over(self, seconds: float, now: float) -> ArrivalRate:
         logged = self._logged(seconds, now)
         if logged is not None and logged.count is not None:
             return self._by_log(logged.count, seconds, now)
@@ -129,8 +126,8 @@ class Arrivals:
         if balanced is None:
             return ArrivalRate(Estimate(verdict=Reason.WARMING_UP if self._served.seen else Reason.METRIC_MISSING))
         count, source, doubt = self._mended(balanced, seconds, now)
-        log_failed = logged is not None and not logged.verdict.valid
-        return ArrivalRate(self._rate(count, seconds, now, logged.verdict if log_failed and logged else doubt), source)
+        verdict = doubt if logged is None or logged.verdict.valid else logged.verdict
+        return ArrivalRate(self._rate(count, seconds, now, verdict), source)
 
     def _rate(self, count: float, seconds: float, now: float, verdict: Reason) -> Estimate:
         low, high = count_interval(count, self._dispersion(now))
@@ -152,7 +149,6 @@ class Arrivals:
 
     def _logged(self, seconds: float, now: float) -> LoggedArrivals | None:
         """Arrivals by the log of starts, with the balance where it does not reach."""
-        self.starts.forget_if_silent(now)
         return self.starts.arrivals(now - seconds, now, self._balance) if self.starts.connected else None
 
     def _balance(self, start: float, end: float, partial: bool) -> float | None:

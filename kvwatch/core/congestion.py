@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.core.full_engine import Correction, stability_of
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.mix import Mix
 from kvwatch.core.steps import StepTime
 from kvwatch.estimate import Estimate, Reason
-from kvwatch.facts import EngineSample
 from kvwatch.queueing.congestion.stability import STABLE_BELOW, Stability
 from kvwatch.stats.periodicity import Oscillation, oscillation
 
@@ -79,9 +78,11 @@ class CongestionWatch:
         self._steps = 0.0
         self._stability: tuple[float, Stability] | None = None
 
-    def update(self, interval: Interval, sample: EngineSample) -> None:
-        """Take an interval and the sample that ends it."""
-        at = interval.end
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        if not interval.goes_on:
+            return
+        at, sample = interval.end, interval.sample
         if interval.preemptions is not None and interval.finished is not None:
             self._evictions.append((at, interval.preemptions, interval.finished))
         longest = max(self._evictions_window, _LONGEST_EVICTIONS_WINDOW_SECONDS)
@@ -96,10 +97,11 @@ class CongestionWatch:
         while self._full and self._full[0][0] <= at - self._window:
             self._full.popleft()
 
-    def clear(self) -> None:
-        """The counters were reset, or requests were aborted in a mass."""
-        self._full.clear()
-        self._evictions.clear()
+    def begin_anew(self, cause: Cause) -> None:
+        """A swing of the batch before a restart or a mass abort is no part of one after it."""
+        if cause is not Cause.UNIT:
+            self._full.clear()
+            self._evictions.clear()
 
     def get(
         self, now: float, mix: Mix | None, correction: Correction | None, step: StepTime | None = None

@@ -1,139 +1,146 @@
-"""What happened in one engine between two scrapes."""
+"""What happened in one engine between two scrapes: the one cause that everything that streams takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from kvwatch.facts import EngineSample
+from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
+
+DEFAULT_BLOCK_TOKENS = 16
+"""vLLM's own default, used for rounding where the block size is not exported."""
+DEFAULT_CHUNK_TOKENS = 2048
+"""Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
 
 
-@dataclass(frozen=True, slots=True)
+class Cause(StrEnum):
+    """Why an interval does not go on from the one before."""
+
+    FIRST = "first"
+    """There is no sample before this one."""
+    RESTART = "restart"
+    """The counters started again: another process, or the same with new counters."""
+    ABORTS = "aborts"
+    """A large part of the requests inside vanished: those inside are others than there were."""
+    UNIT = "unit"
+    """Requests make another number of tokens in a step: lengths are counted in another unit from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Differences of the counters over one scrape interval, and the gauges at its two ends.
+    """Differences of the counters over one scrape interval, the gauges at its two ends, and the scale of the law.
 
-    Differences are at least 0; ``None`` where a source is missing or poisoned. ``lengths_*`` are of requests
-    that finished, counted only over intervals in which the two length histograms agree on their number.
+    Differences are at least 0; ``None`` where a source is missing or poisoned, and where the interval
+    :attr:`begins` a chain. ``lengths_*`` are of requests that finished, counted only over intervals in which the two
+    length histograms agree on their number.
+
+    Attributes:
+        start: Beginning [unix s]; the same as the end where it begins a chain.
+        end: Time of the sample that ends it [unix s].
+        sample: That sample.
+        cause: Why the chain broke here; ``None`` where it goes on.
+        settings: The scheduler's settings as far as they are known.
+        kv_tokens: M, the tokens that the KV cache can hold.
+        block_tokens: Size of a block of the KV cache.
+        unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
+        step_seconds: Mean step time b, if the engine was seen to step.
+        running: Running requests at both ends.
+        waiting: Requests that wait for capacity at both ends; deferred ones (LoRA slots, KV transfers) are no sign of
+            load.
+        vanished: Requests that left without finishing.
+        returned: The requests that had vanished in the interval before were there: that scrape was torn.
     """
 
     start: float
     end: float
-    finished: float | None
-    steps: float | None
-    generation_tokens: float | None
-    prompt_tokens: float | None
-    prompt_tokens_computed: float | None
-    preemptions: float | None
-    inter_token_seconds: float | None
-    inter_tokens: float | None
-    first_tokens: float | None
-    prefill_seconds: float | None
-    lengths_count: float
-    lengths_prompt_tokens: float
-    lengths_output_tokens: float
-    running: tuple[float | None, float | None]
-    waiting: tuple[float | None, float | None]
-    kv_usage_ratio: tuple[float | None, float | None]
+    sample: EngineSample
+    cause: Cause | None = None
+    settings: Settings = Settings()  # noqa: RUF009 (frozen)
+    kv_tokens: float | None = None
+    block_tokens: int = DEFAULT_BLOCK_TOKENS
+    unit_tokens: float = 1.0
+    step_seconds: float | None = None
+    finished: float | None = None
+    steps: float | None = None
+    generation_tokens: float | None = None
+    prompt_tokens: float | None = None
+    prompt_tokens_computed: float | None = None
+    preemptions: float | None = None
+    inter_token_seconds: float | None = None
+    inter_tokens: float | None = None
+    first_tokens: float | None = None
+    prefill_seconds: float | None = None
+    lengths_count: float = 0.0
+    lengths_prompt_tokens: float = 0.0
+    lengths_output_tokens: float = 0.0
+    running: tuple[float | None, float | None] = (None, None)
+    waiting: tuple[float | None, float | None] = (None, None)
+    kv_usage_ratio: tuple[float | None, float | None] = (None, None)
+    vanished: float = 0.0
+    returned: bool = False
 
     @property
     def seconds(self) -> float:
         """Length of the interval."""
         return self.end - self.start
 
+    @property
+    def begins(self) -> bool:
+        """Whether a chain begins here, so that nothing can be told of the time before."""
+        return self.cause in (Cause.FIRST, Cause.RESTART)
 
-class IntervalReader:
-    """Turns the samples of one engine into intervals; tells a reset of the counters from a pause."""
+    @property
+    def goes_on(self) -> bool:
+        """Whether its differences tell of the same requests as those before."""
+        return self.cause in (None, Cause.UNIT)
 
-    def __init__(self) -> None:
-        self._last: EngineSample | None = None
-        self._at = 0.0
-        self._lengths: tuple[float, float, float] | None = None
+    @property
+    def chunk_tokens(self) -> int:
+        """The token budget C of a step, which is the longest chunk of a prompt."""
+        return self.settings.max_num_batched_tokens or DEFAULT_CHUNK_TOKENS
 
-    def read(self, at: float, sample: EngineSample) -> tuple[Interval | None, bool]:
-        """The interval that ends with ``sample``, and whether the counters were reset inside it.
-
-        There is none for the first sample, after a reset, or when time has not moved.
-        """
-        last, start = self._last, self._at
-        if last is not None and at <= start:
-            return None, False
-        self._last, self._at = sample, at
-        if last is None or _was_reset(last, sample):
-            self._lengths = _lengths(sample)
-            return None, last is not None
-        return self._between(start, last, at, sample), False
-
-    def _between(self, start: float, a: EngineSample, end: float, b: EngineSample) -> Interval:
-        itl_count = _rise(a.inter_token_count, b.inter_token_count)
-        itl_seconds = _rise(a.inter_token_seconds_sum, b.inter_token_seconds_sum)
-        if itl_count is None or itl_seconds is None or itl_seconds > itl_count * (end - start + 3600):
-            itl_count = itl_seconds = None  # engine-side aborts add times as long as the host's uptime
-        count, prompt, output = self._take_lengths(b)
-        return Interval(
-            start=start,
-            end=end,
-            finished=_rise(a.finished, b.finished),
-            steps=_rise(a.steps, b.steps),
-            generation_tokens=_rise(a.generation_tokens, b.generation_tokens),
-            prompt_tokens=_rise(a.prompt_tokens, b.prompt_tokens),
-            prompt_tokens_computed=_rise(a.prompt_tokens_computed, b.prompt_tokens_computed),
-            preemptions=_rise(a.preemptions, b.preemptions),
-            inter_token_seconds=itl_seconds,
-            inter_tokens=itl_count,
-            first_tokens=_rise(a.first_token_count, b.first_token_count),
-            prefill_seconds=_rise(a.prefill_seconds_sum, b.prefill_seconds_sum),
-            lengths_count=count,
-            lengths_prompt_tokens=prompt,
-            lengths_output_tokens=output,
-            running=(a.running, b.running),
-            waiting=(_queue(a), _queue(b)),
-            kv_usage_ratio=(a.kv_usage_ratio, b.kv_usage_ratio),
+    def in_units(self) -> Interval:
+        """The same with lengths, memory and the histograms' edges in units of :attr:`unit_tokens`."""
+        unit = self.unit_tokens
+        if unit == 1:
+            return self
+        prompt, output = self.sample.request_prompt_tokens, self.sample.request_generation_tokens
+        return replace(
+            self,
+            sample=replace(
+                self.sample,
+                request_prompt_tokens=_histogram(prompt, unit),
+                request_generation_tokens=_histogram(output, unit),
+            ),
+            kv_tokens=_over(self.kv_tokens, unit),
+            generation_tokens=_over(self.generation_tokens, unit),
+            prompt_tokens=_over(self.prompt_tokens, unit),
+            prompt_tokens_computed=_over(self.prompt_tokens_computed, unit),
+            lengths_prompt_tokens=self.lengths_prompt_tokens / unit,
+            lengths_output_tokens=self.lengths_output_tokens / unit,
         )
 
-    def _take_lengths(self, sample: EngineSample) -> tuple[float, float, float]:
-        """Rise of (requests, prompt tokens, output tokens) since the histograms last agreed.
 
-        A scrape is no snapshot: one histogram may already hold a request that the other does not. Such a scrape
-        is passed over, and the next one covers both intervals.
-        """
-        now, before = _lengths(sample), self._lengths
-        if now is None:
-            return 0.0, 0.0, 0.0
-        self._lengths = now
-        if before is None:
-            return 0.0, 0.0, 0.0
-        rises = tuple(n - b for n, b in zip(now, before, strict=True))
-        if min(rises) < 0:
-            return 0.0, 0.0, 0.0
-        return rises[0], rises[1], rises[2]
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A request that ended, as a log tells it.
+
+    ``share`` is the engine's part of it where several engines might have served it; blocks and chunks have the sizes
+    that the engine has now [tokens].
+    """
+
+    record: RequestRecord
+    share: float
+    block_tokens: int
+    chunk_tokens: int
 
 
-def _queue(sample: EngineSample) -> float | None:
-    """Requests that wait for capacity; deferred ones (LoRA slots, KV transfers) are no sign of load."""
-    return sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
+def _over(tokens: float | None, unit: float) -> float | None:
+    return None if tokens is None else tokens / unit
 
 
-def _lengths(sample: EngineSample) -> tuple[float, float, float] | None:
-    s, o = sample.request_prompt_tokens, sample.request_generation_tokens
-    if s is None or o is None or s.count is None or o.count is None or s.total is None or o.total is None:
+def _histogram(histogram: Histogram | None, unit: float) -> Histogram | None:
+    if histogram is None:
         return None
-    return (s.count, s.total, o.total) if s.count == o.count else None
-
-
-def _rise(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None or after < before else after - before
-
-
-def _was_reset(a: EngineSample, b: EngineSample) -> bool:
-    """Whether the counters started anew between two samples; vLLM can do so without a process restart."""
-    if a.created_at is not None and b.created_at is not None and b.created_at > a.created_at + 0.001:
-        return True
-    return any(
-        x is not None and y is not None and y < x
-        for x, y in (
-            (a.finished, b.finished),
-            (a.prompt_tokens, b.prompt_tokens),
-            (a.generation_tokens, b.generation_tokens),
-            (a.steps, b.steps),
-            (a.first_token_count, b.first_token_count),
-        )
-    )
+    edges = tuple(edge / unit for edge in histogram.edges)
+    return replace(histogram, edges=edges, total=_over(histogram.total, unit))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import CacheConfig
-
-DEFAULT_BLOCK_TOKENS = 16
-"""vLLM's own default, used for rounding where the block size is not exported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ class LengthShape:
         self.prompt: BucketCounts | None = None
         self.output: BucketCounts | None = None
 
-    def update(self, sample: EngineSample, reset: bool) -> None:
-        """Take a sample; ``reset`` says that its counters started anew."""
+    def update(self, sample: EngineSample) -> None:
+        """Take a sample."""
         now = (sample.request_prompt_tokens, sample.request_generation_tokens)
-        before = (None, None) if reset else self._last
+        before = self._last
         if before[0] is not None and now[0] is not None and before[0].count == now[0].count:
             return
         self.prompt = _grown(self.prompt, before[0], now[0])
@@ -40,6 +40,10 @@ class LengthShape:
     def restore(self, state: list[dict[str, list[float]] | None]) -> None:
         """Take up dumped counts. Raises ValueError, KeyError or TypeError for what cannot be some."""
         self.prompt, self.output = (_restored(shape) for shape in state)
+
+    def begin_anew(self) -> None:
+        """The counters of the next sample cannot be compared with those before."""
+        self._last = (None, None)
 
     def clear(self) -> None:
         """Forget the requests so far, not the counters' state."""

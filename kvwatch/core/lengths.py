@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, fields
 from functools import reduce
 from math import inf
 
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Interval
 
 _DUMPED_SPANS = 100
 _MAY_BE_UNKNOWN = ("held_token_steps", "prompt_computed")
@@ -61,9 +61,11 @@ class LengthWindow:
         self._recent: deque[Span] = deque()
         self._old: deque[Span] = deque()
 
-    def update(self, interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> None:
-        """Take an interval, its step time and M."""
-        span = _span(interval, step_seconds, kv_tokens)
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        if not interval.goes_on:
+            return
+        span = _span(interval.in_units())
         if self._recent and span.end - self._recent[-1].end < self._spacing:
             span = self._recent.pop().joined(span)
         self._recent.append(span)
@@ -77,8 +79,8 @@ class LengthWindow:
             span = self._old.pop().joined(span)
         self._old.append(span)
 
-    def clear(self) -> None:
-        """Forget everything: what comes next is another population."""
+    def begin_anew(self, _cause: Cause) -> None:
+        """Forget everything: who finished before is no fair sample of who is inside now."""
         self._recent.clear()
         self._old.clear()
 
@@ -133,7 +135,8 @@ def _restored(numbers: list[float | None]) -> Span:
     return span
 
 
-def _span(interval: Interval, step_seconds: float | None, kv_tokens: float | None) -> Span:
+def _span(interval: Interval) -> Span:
+    step_seconds, kv_tokens = interval.step_seconds, interval.kv_tokens
     usage0, usage1 = interval.kv_usage_ratio
     held: float | None = None
     if usage0 is not None and usage1 is not None and kv_tokens is not None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kvwatch.core.demand import DemandEstimates, estimate
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.length_shape import LengthShape
 from kvwatch.core.lengths import LengthWindow
 from kvwatch.embedded.settings import RequestShape
-from kvwatch.facts import EngineSample
 from kvwatch.queueing.demand import block_demand
 from kvwatch.queueing.length_mix import LengthLaws, bucket_variance, synthesize
 from kvwatch.stats.change import ChangeDetector, change_point
@@ -72,16 +72,22 @@ class LengthMix:
         self._shape = LengthShape()
         self._watch = (ChangeDetector(), ChangeDetector())
         self._means: deque[tuple[float, float, float]] = deque(maxlen=_REMEMBERED_INTERVALS)
+        self._unit_tokens = 1.0
         self._made: tuple[tuple[float, ...], Array, Array, Array] | None = None
         self.cut_at = float("-inf")
         """When the mix last changed [unix s]."""
 
-    def update(
-        self, interval: Interval, sample: EngineSample, step_seconds: float | None, kv_tokens: float | None
-    ) -> None:
-        """Take an interval and the sample that ends it."""
-        self._shape.update(sample, reset=False)
-        self._window.update(interval, step_seconds, kv_tokens)
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        self._unit_tokens = interval.unit_tokens
+        units = interval.in_units()
+        self._shape.update(units.sample)
+        if not interval.goes_on:
+            return
+        self._window.update(interval)
+        self._watch_mean_lengths(units)
+
+    def _watch_mean_lengths(self, interval: Interval) -> None:
         totals = (interval.lengths_prompt_tokens, interval.lengths_output_tokens)
         changed = self._watch_lengths(interval.end, interval.lengths_count, totals)
         if changed:
@@ -106,26 +112,21 @@ class LengthMix:
             for _ in range(first):
                 self._means.popleft()
 
-    def clear(self, sample: EngineSample, *, keep: bool = False) -> None:
-        """The counters were reset, or requests were aborted in a mass: start anew from this sample.
-
-        With ``keep`` only the counters begin here: what was restored stays.
-        """
-        if not keep:
-            self._window.clear()
+    def begin_anew(self, cause: Cause) -> None:
+        """Forget the lengths, but for what was restored before the first sample."""
+        if cause is not Cause.FIRST:
+            self._window.begin_anew(cause)
         self._made = None
-        self._shape.update(sample, reset=True)
+        self._shape.begin_anew()
 
-    def dump(self) -> dict[str, object]:
-        """What is worth keeping over a restart."""
+    def dump(self) -> dict[str, object] | None:
+        """What is worth keeping over a restart; nothing where lengths are counted in a unit that may be another one."""
+        if self._unit_tokens != 1:
+            return None
         return {"spans": self._window.dump(), "shape": self._shape.dump()}
 
-    def restore(self, state: object) -> None:
-        """Take up a dumped state, if there is one. Raises ValueError, KeyError or TypeError for one that cannot be."""
-        if state is None:
-            return
-        if not isinstance(state, dict):
-            raise TypeError("the mix must be an object")
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
         self._window.restore(state["spans"])
         self._shape.restore(state["shape"])
         # a mix that changed meanwhile is found by holding the first intervals against what was restored

@@ -16,6 +16,7 @@ from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
 from kvwatch.core.full_engine import Correction, Experiment, FullEngineInputs, FullEngineRun
+from kvwatch.core.model import CapacityModel
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.estimate import Estimate, Reason
@@ -24,6 +25,8 @@ from kvwatch.stats.normal import Z90
 
 PRESCRIBE_REQUESTS = 100
 """Finished requests from which on the mix is known well enough to recommend settings."""
+_PREEMPTIONS_WORTH_IT = 0.02
+"""With fewer evictions for each request at full load there is nothing to gain."""
 LEAST_GAIN_RATIO = 0.03
 """Less is not worth a restart of the server."""
 WATERMARK_RATIO = 0.01
@@ -186,6 +189,10 @@ class Prescriber:
         self._at = float("-inf")
         self.prescription: Prescription | None = None
 
+    def due_run(self, now: float, model: CapacityModel) -> PrescriptionRun | None:
+        """A search to make now, where it can be made and may gain something."""
+        return self.due(now, lambda: _evicting(model)) if model.can_prescribe else None
+
     def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> PrescriptionRun | None:
         """A search to make now, or ``None``. One that was handed out counts as made.
 
@@ -204,6 +211,15 @@ class Prescriber:
         """The settings changed, or the advice no longer applies."""
         self.prescription = None
         self._at = float("-inf")
+
+
+def _evicting(model: CapacityModel) -> FullEngineInputs | None:
+    """The engine at full load, if it would evict there and its traffic is known well."""
+    correction, full = model.correction, model.full_load.inputs
+    if correction is None or full is None:
+        return None
+    evicts = (correction.saturation.preemptions_per_finished or 0.0) > _PREEMPTIONS_WORTH_IT
+    return full if evicts and full.mix.demand.requests >= PRESCRIBE_REQUESTS else None
 
 
 def recommended_max_num_seqs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from kvwatch.core.interval import Cause, Interval
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.stats.trend import theil_sen
 
@@ -17,19 +18,23 @@ class QueueTrend:
         self._window = window_seconds
         self._points: deque[tuple[float, float]] = deque()
 
-    def update(self, at: float, waiting: float) -> None:
-        """Take the queue length at time ``at``."""
+    def update(self, interval: Interval) -> None:
+        """Take an interval: what counts is the queue at its end."""
+        at, waiting = interval.end, interval.waiting[1]
+        if waiting is None:
+            return
         if self._points and at - self._points[-1][0] < self._window / _POINTS:
             return
         self._points.append((at, waiting))
         while self._points[0][0] < at - self._window:
             self._points.popleft()
 
-    def clear(self) -> None:
-        """Forget everything, as after a restart or a mass abort."""
-        self._points.clear()
+    def begin_anew(self, cause: Cause) -> None:
+        """A queue that a restart or a mass abort has emptied did not fall by itself."""
+        if cause is not Cause.UNIT:
+            self._points.clear()
 
-    def get(self) -> Estimate:
+    def get(self, _now: float) -> Estimate:
         """Slope in requests/s; unknown until half of the window is seen."""
         if not self._points or self._points[-1][0] - self._points[0][0] < self._window / 2:
             return Estimate(verdict=Reason.WARMING_UP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from math import ceil, isfinite
 
+from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.request_window import JointSample, RequestWindow
 from kvwatch.core.tenants import Tenants, TenantUses
 from kvwatch.facts import RequestRecord
@@ -23,6 +24,7 @@ class RequestLog:
     def __init__(self, window_seconds: float, top_tenants: int) -> None:
         self._window_seconds = window_seconds
         self._sizes = (0, 0)
+        self._unlogged = 0.0
         self._seen: OrderedDict[RequestRecord, None] = OrderedDict()
         self._source: str | None = None
         self._source_newest = float("-inf")
@@ -32,27 +34,45 @@ class RequestLog:
         self.window = RequestWindow(window_seconds)
         self.tenants = Tenants(window_seconds, top_tenants)
 
-    def update(self, record: RequestRecord, share: float, sizes: tuple[int, int], now: float) -> bool:
-        """Take one request that ended; whether it counts.
+    def admits(self, record: RequestRecord, now: float) -> bool:
+        """Whether a request counts; it is then taken by :meth:`update_request`, and by whoever else wants it.
 
         It does not if it has come before, ends in the future, or is told by another source than the one that leads.
-        ``share`` is the engine's part of it where several engines might have served it, ``sizes`` those of blocks and
-        of prompt chunks [tokens], ``now`` the newest scrape's time.
+        ``now`` is the newest scrape's time [unix s].
         """
-        if record.finish > now + _AHEAD_SECONDS or not self._leads(record) or self._came_before(record):
-            return False
-        if sizes != self._sizes:
-            self._resize(sizes)
+        return record.finish <= now + _AHEAD_SECONDS and self._leads(record) and not self._came_before(record)
+
+    def update_request(self, ended: Ended) -> None:
+        """Take a request that ended, and counts."""
+        record, sizes = ended.record, (ended.block_tokens, ended.chunk_tokens)
+        self._unlogged = 0.0
+        self.resize(sizes)
         s, o = record.prompt_tokens, record.completion_tokens
         if not record.completed or s < 1 or o < 1 or s + o > _LONGEST_REQUEST_TOKENS:
-            self.tenants.update(record.finish, record.tenant, share, None)
-            return True
+            self.tenants.update(record.finish, record.tenant, ended.share, None)
+            return
         block, chunk = sizes
         g = request_demand(s, o, block, chunk)
         self.window.update(record.finish, max(record.finish - record.arrival, 0.0), s, o, g)
         asked = (g, ceil(s / chunk) + o - 1.0, s - min(record.cached_tokens, s) + o - 1.0)
-        self.tenants.update(record.finish, record.tenant, share, asked)
-        return True
+        self.tenants.update(record.finish, record.tenant, ended.share, asked)
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval: who finishes in it should show in the log."""
+        self.resize((interval.block_tokens, interval.chunk_tokens))
+        if interval.cause in (Cause.RESTART, Cause.ABORTS):
+            # what ended by then is no fair sample; what a log told before the first scrape, or our own restart, stays
+            self.window.clear(interval.end)
+        if interval.goes_on:
+            self._unlogged += interval.lengths_count
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Nothing to do: :meth:`update` knows from which time on requests count."""
+
+    def resize(self, sizes: tuple[int, int]) -> None:
+        """Blocks and prompt chunks have these sizes [tokens]."""
+        if sizes != self._sizes:
+            self._resize(sizes)
 
     def _resize(self, sizes: tuple[int, int]) -> None:
         if self._sizes != (0, 0):
@@ -92,25 +112,20 @@ class RequestLog:
         return False
 
     def sample(
-        self,
-        now: float,
-        sizes: tuple[int, int],
-        least: int,
-        empty_at: float | None = None,
-        reach: tuple[float, float] | None = None,
+        self, now: float, least: int, empty_at: float | None = None, reach: tuple[float, float] | None = None
     ) -> JointSample | None:
-        """The requests that stand for the traffic; see :meth:`RequestWindow.sample`."""
-        if sizes != self._sizes:
-            self._resize(sizes)
-        return self.window.sample(now, sizes, least, empty_at, reach)
+        """The requests that stand for the traffic; see :meth:`RequestWindow.sample`.
+
+        ``None`` where there is no log, or it has stopped. A log is as quiet as its server: it has stopped when
+        requests finish that it does not tell of.
+        """
+        if self._unlogged and now - self.window.newest > self._window_seconds:
+            return None
+        return self.window.sample(now, self._sizes, least, empty_at, reach)
 
     def uses(self, now: float) -> TenantUses | None:
         """Who used the memory over the window before ``now``."""
         return self.tenants.get(now)
-
-    def clear(self, at: float) -> None:
-        """What ended by ``at`` is no fair sample of what comes."""
-        self.window.clear(at)
 
     def dump(self) -> dict[str, object]:
         """State as plain numbers, text and lists."""

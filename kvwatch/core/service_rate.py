@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, hypot, log
 
-from kvwatch.core.backlog import ObservedRate
 from kvwatch.core.demand import DemandEstimates
 from kvwatch.core.full_engine import Correction, FullEngineInputs
 from kvwatch.core.kv_cache import KvCapacity
+from kvwatch.core.observed_service_rate import ObservedRate
 from kvwatch.core.steps import StepTime
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings

@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from kvwatch.core.interval import Interval
-from kvwatch.facts import EngineSample, Histogram
 from kvwatch.stats.step_regression import LawFit
 
 _MEMORY_RATIO = 0.98
@@ -30,14 +29,14 @@ class Speculation:
         self.unit_tokens = 1.0
         """a, as it is used; it follows the measured one when that has moved by a tenth."""
 
-    def update(self, interval: Interval, sample: EngineSample) -> bool:
-        """Take an interval and the sample that ends it; whether the unit has changed.
+    def update(self, interval: Interval) -> bool:
+        """Take an interval; whether the unit has changed.
 
         Without speculation each output after the first is one token with one latency; with it, latencies count
         steps, so that tokens over latencies and first tokens is a.
         """
         outputs = (interval.inter_tokens or 0.0) + (interval.first_tokens or 0.0)
-        if not sample.spec_decode_drafts or not interval.inter_tokens or interval.generation_tokens is None:
+        if not interval.sample.spec_decode_drafts or not interval.inter_tokens or interval.generation_tokens is None:
             return False
         self._tokens = _MEMORY_RATIO * self._tokens + interval.generation_tokens
         self._outputs = _MEMORY_RATIO * self._outputs + outputs
@@ -50,36 +49,6 @@ class Speculation:
     def whole(self, tokens: int) -> int:
         """A number of tokens in whole units, at least one."""
         return max(round(tokens / self.unit_tokens), 1)
-
-    def interval(self, interval: Interval) -> Interval:
-        """An interval with its lengths in units."""
-        unit = self.unit_tokens
-        if unit == 1:
-            return interval
-        return replace(
-            interval,
-            generation_tokens=_over(interval.generation_tokens, unit),
-            prompt_tokens=_over(interval.prompt_tokens, unit),
-            prompt_tokens_computed=_over(interval.prompt_tokens_computed, unit),
-            lengths_prompt_tokens=interval.lengths_prompt_tokens / unit,
-            lengths_output_tokens=interval.lengths_output_tokens / unit,
-        )
-
-    def sample(self, sample: EngineSample) -> EngineSample:
-        """A sample with the edges of its length histograms in units."""
-        if self.unit_tokens == 1:
-            return sample
-        return replace(
-            sample,
-            request_prompt_tokens=self._histogram(sample.request_prompt_tokens),
-            request_generation_tokens=self._histogram(sample.request_generation_tokens),
-        )
-
-    def _histogram(self, histogram: Histogram | None) -> Histogram | None:
-        if histogram is None:
-            return None
-        edges = tuple(edge / self.unit_tokens for edge in histogram.edges)
-        return replace(histogram, edges=edges, total=_over(histogram.total, self.unit_tokens))
 
     def law(self, fit: LawFit) -> LawFit:
         """The step law for p and K in units."""
@@ -95,7 +64,3 @@ class Speculation:
             covariance=fit.covariance * np.outer(stretch, stretch),
             seen=(n, p / unit, k / unit),
         )
-
-
-def _over(tokens: float | None, unit: float) -> float | None:
-    return None if tokens is None else tokens / unit

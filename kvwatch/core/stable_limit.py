@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.kv_cache import KvCapacity
 from kvwatch.estimate import Estimate, Reason
-from kvwatch.facts import EngineSample, Histogram
+from kvwatch.facts import Histogram
 from kvwatch.queueing import capacity as queueing
 from kvwatch.stats.decaying_max import DecayingMax
 
@@ -37,21 +37,27 @@ class LargestRequest:
         self._output_edge = DecayingMax(_MEMORY_SECONDS)
         self._last: tuple[Histogram | None, Histogram | None] = (None, None)
 
-    def saw(self, at: float, tokens: float) -> None:
-        """A log shows a request of ``tokens`` = s + o."""
-        self._seen.update(at, tokens)
+    def update_request(self, ended: Ended) -> None:
+        """Take a request that ended: of one that completed the log shows s + o."""
+        record = ended.record
+        if record.completed:
+            self._seen.update(record.finish, record.prompt_tokens + record.completion_tokens)
 
-    def update(self, at: float, sample: EngineSample, interval: Interval | None) -> None:
-        """Note which buckets filled since the last sample (all that are not empty, at the first one)."""
+    def update(self, interval: Interval) -> None:
+        """Take an interval: note which buckets filled in it (all that are not empty, where it begins a chain)."""
+        at, sample = interval.end, interval.sample
         prompt, output = sample.request_prompt_tokens, sample.request_generation_tokens
-        if interval is None or interval.lengths_count:
+        if interval.begins or interval.lengths_count:
             for edges, last, hist in zip(
                 (self._prompt_edge, self._output_edge), self._last, (prompt, output), strict=True
             ):
-                edge = _highest_filled_edge(last if interval is not None else None, hist)
+                edge = _highest_filled_edge(None if interval.begins else last, hist)
                 if edge is not None:
                     edges.update(at, edge)
             self._last = (prompt, output)
+
+    def begin_anew(self, cause: Cause) -> None:
+        """What was asked before a break may be asked after it: all stays."""
 
     def get(self, now: float, max_model_len: int | None) -> Largest | None:
         """The largest request; ``None`` if no bound is known."""

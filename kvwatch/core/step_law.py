@@ -52,19 +52,12 @@ class StepLawMemory:
         self._faded_at: float | None = None
         self._doubted = 0
 
-    def update(
-        self,
-        interval: Interval,
-        step_seconds: float | None,
-        kv_tokens: float | None,
-        budget_tokens: int,
-        *,
-        watch_only: bool = False,
-    ) -> None:
-        """Take an interval, its mean step time [s], M and the token budget C; it may teach nothing.
+    def update(self, interval: Interval, *, watch_only: bool = False) -> None:
+        """Take an interval; it may teach nothing.
 
         With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
         """
+        step_seconds, kv_tokens, budget_tokens = interval.step_seconds, interval.kv_tokens, interval.chunk_tokens
         self._fade(interval.end)
         took = self._prefills.mean_seconds
         if took is None and interval.prefill_seconds is None:

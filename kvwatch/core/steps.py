@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Interval
 from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.stats.trimmed import trimmed_ratio, weighted_median
 
@@ -25,32 +25,20 @@ class StepTime:
     intervals: int
 
 
-class StepTimes:
-    """Step times of one engine over a trailing window of busy intervals.
+class Cadence:
+    """Reads the mean step time of an interval.
 
     Cadence (Δt/Δsteps) is exact while the engine never idles. Where it idled, the mean inter-token latency
     stands in: it weighs steps by their batch, but knows no idle time. Where several micro-batches are in
     flight, or several API servers count the same step, the cadence is no request's step, and the latency is used.
     """
 
-    def __init__(self, window_seconds: float, trim: float, max_intervals: int = 600) -> None:
-        self._window = window_seconds
-        self._trim = trim
-        self._kept: deque[tuple[float, float, float]] = deque(maxlen=max_intervals)
+    def __init__(self) -> None:
         self._parallel = 0.0
         self._judged = 0
 
-    def update(self, interval: Interval) -> float | None:
-        """Take an interval; its mean step time [s], or ``None`` if the engine was not seen to step in it."""
-        step = self.step_seconds(interval)
-        if step is not None and interval.steps:
-            self._kept.append((interval.end, step * interval.steps, interval.steps))
-        while self._kept and self._kept[0][0] <= interval.end - self._window:
-            self._kept.popleft()
-        return step
-
     def step_seconds(self, interval: Interval) -> float | None:
-        """Mean step time in one interval [s]."""
+        """Mean step time [s]; ``None`` if the engine was not seen to step."""
         if not interval.steps:
             return None
         cadence = interval.seconds / interval.steps
@@ -70,7 +58,28 @@ class StepTimes:
             return latency
         return cadence
 
-    def get(self) -> StepTime | None:
+
+class StepTimes:
+    """Step times of one engine over a trailing window of busy intervals."""
+
+    def __init__(self, window_seconds: float, trim: float, max_intervals: int = 600) -> None:
+        self._window = window_seconds
+        self._trim = trim
+        self._kept: deque[tuple[float, float, float]] = deque(maxlen=max_intervals)
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        if not interval.goes_on:
+            return
+        if interval.step_seconds is not None and interval.steps:
+            self._kept.append((interval.end, interval.step_seconds * interval.steps, interval.steps))
+        while self._kept and self._kept[0][0] <= interval.end - self._window:
+            self._kept.popleft()
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Steps before a break tell of the same hardware: all stay."""
+
+    def get(self, _now: float) -> StepTime | None:
         """Trimmed mean and median over the window; ``None`` with fewer than 3 intervals."""
         if len(self._kept) < 3:
             return None

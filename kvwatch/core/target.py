@@ -7,7 +7,7 @@ from collections import Counter, deque
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import ModelResult, ModelRun
-from kvwatch.core.view import assemble
+from kvwatch.core.view import engine_view
 from kvwatch.facts import (
     EngineKey,
     Fact,
@@ -208,9 +208,9 @@ class Target:
         views = []
         for key, engine in sorted(self._engines.items(), key=lambda item: (item[0].model_name, item[0].engine)):
             if not self._is_stale(engine, now):
-                estimates = engine.estimates()
-                if estimates is not None:
-                    views.append(assemble(self.name, key, estimates, self._options))
+                view = engine_view(self.name, key, engine, self._options)
+                if view is not None:
+                    views.append(view)
         return views
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:

@@ -6,13 +6,14 @@ from kvwatch.core.advice import advice
 from kvwatch.core.arrivals import ArrivalRate, arrival_rate, reference_window
 from kvwatch.core.congestion import growth_ratio
 from kvwatch.core.demand import request_demand
-from kvwatch.core.engine import Estimates
+from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.kv_cache import kv_capacity_tokens
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.prescription import recommended_max_num_seqs
 from kvwatch.core.service_rate import ServiceRate, plain_service_rate, service_rate
 from kvwatch.core.stable_limit import stable_limit
 from kvwatch.core.steps import step_seconds
+from kvwatch.core.tenants import TenantUses
 from kvwatch.core.time_to_saturation import time_to_saturation
 from kvwatch.core.utilization import utilization
 from kvwatch.estimate import UNKNOWN, Estimate
@@ -21,15 +22,23 @@ from kvwatch.queueing.capacity import KV, replicas_required
 from kvwatch.views import EngineView
 
 
-def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) -> EngineView:
-    """The view of one engine."""
-    window = reference_window(e.arrivals)
-    mu = service_rate(e.evidence)
-    limit = stable_limit(mu.limit, e.largest, e.evidence.kv_capacity)
-    rho = utilization(e.arrivals, mu.estimate)
-    c, p, demand = e.congestion, e.prescription, e.evidence.demand
-    observed = e.evidence.observed.rate if e.evidence.observed is not None else None
-    tenants = e.tenants.tenants if e.tenants is not None else ()
+def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: CoreOptions) -> EngineView | None:
+    """The view of one engine up to its newest sample; ``None`` before the first."""
+    if engine.last is None:
+        return None
+    now, sample = engine.last.end, engine.last.sample
+    rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
+    window = reference_window(rates)
+    evidence = engine.capacity.get(now)
+    mu = service_rate(evidence)
+    largest = engine.largest.get(now, evidence.settings.max_model_len)
+    limit = stable_limit(mu.limit, largest, evidence.kv_capacity)
+    rho = utilization(rates, mu.estimate)
+    demand, uses = evidence.demand, engine.population.tenants(now)
+    tenants = uses.tenants if uses is not None else ()
+    observed = evidence.observed.rate if evidence.observed is not None else None
+    c = engine.wave.get(now, engine.capacity.full_load.mix, evidence.correction, evidence.step_time)
+    p = engine.prescriber.prescription
     margin = None
     if window is not None and window in rho.value and limit.value is not None:
         margin = limit.value - rho.value[window]
@@ -37,60 +46,60 @@ def assemble(target: str, key: EngineKey, e: Estimates, options: CoreOptions) ->
         target=target,
         model_name=key.model_name,
         engine=key.engine,
-        arrival_rate=arrival_rate(e.arrivals),
-        arrival_rate_slope=Estimate(t.slope, t.lower, t.upper) if (t := e.arrival_trend) is not None else UNKNOWN,
+        arrival_rate=arrival_rate(rates),
+        arrival_rate_slope=Estimate(trend.slope, trend.lower, trend.upper) if trend is not None else UNKNOWN,
         service_rate=mu.estimate,
-        service_rate_plain=plain_service_rate(e.evidence),
+        service_rate_plain=plain_service_rate(evidence),
         service_rate_limit=mu.by_limit,
         binding_limit={mu.limit: 1.0} if mu.limit is not None else {},
         utilization=rho,
         stable_limit=limit,
         stability_margin=margin,
-        step_seconds=step_seconds(e.evidence.step_time, mu.step_seconds),
+        step_seconds=step_seconds(evidence.step_time, mu.step_seconds),
         request_demand_token_steps=request_demand(demand),
         demand_selected={mu.method: 1.0} if mu.method is not None else {},
         joint_moments_ratio=demand.joint_moments_ratio,
-        arrival_selected={e.arrivals[window].source: 1.0} if window is not None else {},
-        arrival_residual_ratio={w: a.residual_ratio for w, a in e.arrivals.items() if a.residual_ratio is not None},
+        arrival_selected={rates[window].source: 1.0} if window is not None else {},
+        arrival_residual_ratio={w: r.residual_ratio for w, r in rates.items() if r.residual_ratio is not None},
         demand_share={t.label: t.demand_share for t in tenants},
         tenant_arrival_rate={t.label: t.arrival_rate for t in tenants},
         tenant_request_demand_token_steps={t.label: t.means[KV] for t in tenants if KV in t.means},
-        tenant_service_rate=_tenant_rates(e, mu),
-        kv_capacity_tokens=kv_capacity_tokens(e.evidence.kv_capacity),
-        kv_usage_ratio=e.sample.kv_usage_ratio,
-        running_requests=e.sample.running,
-        queue_length=e.sample.waiting,
-        queue_slope=e.queue,
+        tenant_service_rate=_tenant_rates(uses, mu),
+        kv_capacity_tokens=kv_capacity_tokens(evidence.kv_capacity),
+        kv_usage_ratio=sample.kv_usage_ratio,
+        running_requests=sample.running,
+        queue_length=sample.waiting,
+        queue_slope=engine.queue.get(now),
         time_to_saturation_seconds=time_to_saturation(
-            e.arrivals, e.arrival_trend, e.shortest_window_seconds, mu.estimate, limit
+            rates, trend, min(options.windows_seconds.values()), mu.estimate, limit
         ),
         observed_service_rate=observed,
         model_gap_ratio=abs(mu.model_rate - observed) / observed if mu.model_rate is not None and observed else None,
         occupancy_residual_ratio=demand.residual_ratio,
         congestion_spectral_radius=c.stability.radius if c.stability is not None else None,
-        congestion_growth_ratio=growth_ratio(c, law_known=e.evidence.law_known),
+        congestion_growth_ratio=growth_ratio(c, law_known=evidence.law_known),
         congestion_loss_ratio=c.loss_ratio,
         congestion_period_steps=c.wave.period if c.wave is not None else None,
         congestion_synchronisation_ratio=c.synchronisation,
         preemptions_per_request=c.preemptions_per_finished,
         recomputed_tokens_per_request=c.recomputed_tokens_per_finished,
         recommended_max_num_seqs=recommended_max_num_seqs(
-            p, e.evidence.settings, e.evidence.full, e.evidence.correction, speculative=e.evidence.speculative
+            p, evidence.settings, evidence.full, evidence.correction, speculative=evidence.speculative
         ),
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
-        advice=advice(c, p, e.evidence.settings.max_num_seqs),
-        replicas_required=_replicas(e.arrivals[window] if window is not None else None, mu, options),
+        advice=advice(c, p, evidence.settings.max_num_seqs),
+        replicas_required=_replicas(rates[window] if window is not None else None, mu, options),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=options.target_utilization,
-        engine_age_seconds=e.at - e.since,
+        engine_age_seconds=now - engine.since,
     )
 
 
-def _tenant_rates(e: Estimates, mu: ServiceRate) -> dict[str, float]:
+def _tenant_rates(uses: TenantUses | None, mu: ServiceRate) -> dict[str, float]:
     """μ by tenant, if all traffic were that tenant's [requests/s]."""
-    if e.tenants is None or mu.estimate.value is None or mu.limit is None:
+    if uses is None or mu.estimate.value is None or mu.limit is None:
         return {}
-    return e.tenants.service_rates(mu.estimate.value, mu.limit)
+    return uses.service_rates(mu.estimate.value, mu.limit)
 
 
 def _replicas(rate: ArrivalRate | None, mu: ServiceRate, options: CoreOptions) -> float | None:

@@ -12,7 +12,7 @@ from bench.recordings import Recording as LoggedRecording
 from kvwatch.core.congestion import Congestion, CongestionWatch, costs, holding_variation, is_wave
 from kvwatch.core.demand import DemandEstimates
 from kvwatch.core.full_engine import Correction
-from kvwatch.core.interval import Interval
+from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.mix import Mix
 from kvwatch.core.steps import StepTime
 from kvwatch.embedded.saturation import saturate
@@ -105,12 +105,12 @@ def test_evictions_cost_what_the_embedded_engine_shows() -> None:
     assert 64 <= tokens <= 64 + 192
     assert lost * run.preemptions_per_finished == pytest.approx(0.2)
     watch = CongestionWatch(300.0)
-    watch.update(interval(10.0, preemptions=5.0, finished=50.0), SAMPLE)
+    watch.update(interval(10.0, preemptions=5.0, finished=50.0))
     seen = watch.get(10.0, None, correction)
     assert seen.preemptions_per_finished == pytest.approx(0.1)
     assert seen.loss_ratio == pytest.approx(0.1 * lost)
     assert seen.recomputed_tokens_per_finished == pytest.approx(0.1 * tokens)
-    watch.update(interval(80.0, preemptions=0.0, finished=50.0), SAMPLE)
+    watch.update(interval(80.0, preemptions=0.0, finished=50.0))
     assert watch.get(80.0, None, correction).loss_ratio == 0.0
 
 
@@ -118,11 +118,11 @@ def test_unknown_stays_unknown() -> None:
     """Without preemption counters, or without a run of the embedded engine, no loss is told."""
     watch = CongestionWatch(300.0)
     assert watch.get(0.0, None, None).loss_ratio is None
-    watch.update(interval(10.0, preemptions=None, finished=50.0), SAMPLE)
+    watch.update(interval(10.0, preemptions=None, finished=50.0))
     assert watch.get(10.0, None, None).preemptions_per_finished is None
-    watch.update(interval(11.0, preemptions=3.0, finished=5.0), SAMPLE)
+    watch.update(interval(11.0, preemptions=3.0, finished=5.0))
     assert watch.get(11.0, None, None).loss_ratio is None
-    watch.clear()
+    watch.begin_anew(Cause.RESTART)
     assert watch.get(12.0, None, None).preemptions_per_finished is None
 
 
@@ -131,8 +131,8 @@ def watched(steps_per_scrape: float, period_steps: float, output_tokens: float, 
     watch = CongestionWatch(300.0)
     for i in range(1, scrapes + 1):
         running = 100 + 30 * np.sin(2 * np.pi * i * steps_per_scrape / period_steps)
-        taken = replace(interval(float(i), preemptions=5.0, finished=5.0), steps=steps_per_scrape)
-        watch.update(taken, replace(SAMPLE, running=float(running)))
+        taken = interval(float(i), preemptions=5.0, finished=5.0)
+        watch.update(replace(taken, steps=steps_per_scrape, sample=replace(SAMPLE, running=float(running))))
     lengths = np.full(128, 64.0), np.full(128, output_tokens)
     mix = Mix(DemandEstimates({}, 500.0, steps=output_tokens), *lengths, 0, 1.0, 0.1, 0.0)
     return watch.get(float(scrapes), mix, None)
@@ -167,7 +167,7 @@ def test_evictions_are_counted_over_a_lifetime_where_requests_live_for_minutes()
     """Otherwise what is told swings with the wave: here all evictions fall into one minute of five."""
     watch = CongestionWatch(300.0)
     for at in range(1, 301):
-        watch.update(interval(float(at), preemptions=5.0 if at <= 60 else 0.0, finished=1.0), SAMPLE)
+        watch.update(interval(float(at), preemptions=5.0 if at <= 60 else 0.0, finished=1.0))
     mix = Mix(DemandEstimates({}, 500.0, steps=3000.0), np.full(128, 64.0), np.full(128, 3000.0), 0, 1.0, 0.1, 0.0)
     assert watch.get(300.0, mix, None).preemptions_per_finished == 0.0
     assert watch.get(300.0, mix, None, StepTime(0.1, 0.1, 50)).preemptions_per_finished == pytest.approx(1.0)
@@ -179,7 +179,8 @@ SAMPLE = EngineSample(EngineKey("m", "0"), running=50.0, waiting=5.0, kv_usage_r
 def interval(end: float, *, preemptions: float | None, finished: float | None) -> Interval:
     """One second of a busy engine."""
     return Interval(
-        start=end - 1.0, end=end, finished=finished, steps=20.0, generation_tokens=1000.0, prompt_tokens=100.0,
+        start=end - 1.0, end=end, sample=SAMPLE, finished=finished, steps=20.0, generation_tokens=1000.0,
+        prompt_tokens=100.0,
         prompt_tokens_computed=100.0, preemptions=preemptions, inter_token_seconds=50.0, inter_tokens=1000.0,
         prefill_seconds=1.0, first_tokens=5.0, lengths_count=0.0, lengths_prompt_tokens=0.0, lengths_output_tokens=0.0,
         running=(50.0, 50.0), waiting=(5.0, 5.0), kv_usage_ratio=(0.99, 0.99),

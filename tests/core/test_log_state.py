@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.view import engine_view
 from kvwatch.facts import RequestAborted, RequestRecord, RequestStarted, Scrape
-from tests.core.synthetic import SEATS_KNOWN, TARGET, SyntheticEngine, Watch, poisson
+from tests.core.synthetic import KEY, SEATS_KNOWN, TARGET, SyntheticEngine, Watch, poisson
 
 SECONDS = 200
 
@@ -160,7 +161,7 @@ def test_damage_is_refused_with_one_of_three_errors_or_does_no_harm(path: tuple[
     at = SyntheticEngine([]).now + 91
     engine.observe(at, SyntheticEngine([]).sample(), 1)
     engine.observe_request(RequestRecord(at - 3, at - 1, 50, 50, tenant="a"), at)
-    assert engine.estimates() is not None
+    assert engine_view(TARGET, KEY, engine, CoreOptions()) is not None
     json.dumps(engine.dump(), allow_nan=False)
 
 

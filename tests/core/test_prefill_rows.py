@@ -10,6 +10,7 @@ import pytest
 
 from kvwatch.core.interval import Interval
 from kvwatch.core.step_rows import PrefillRows, window_seconds
+from kvwatch.facts import EngineKey, EngineSample
 
 PROMPT_TOKENS, BUDGET_TOKENS = 500.0, 65_536
 
@@ -19,6 +20,7 @@ def interval(at: int, arrived: int, prefill_seconds: float) -> Interval:
     return Interval(
         start=float(at),
         end=at + 1.0,
+        sample=EngineSample(EngineKey("m", "0")),
         finished=float(arrived),
         steps=50.0,
         generation_tokens=500.0,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvwatch.core import interval
 from kvwatch.core.request_log import RequestLog
 from kvwatch.core.request_window import RequestWindow
 from kvwatch.facts import RequestRecord
@@ -161,13 +162,14 @@ def log_of(records: list[RequestRecord], now: float = START + 1000) -> RequestLo
     """A log that was told these, in this order."""
     log = RequestLog(120.0, 20)
     for record in records:
-        log.update(record, 1.0, SIZES, now)
+        if log.admits(record, now):
+            log.update_request(interval.Ended(record, 1.0, *SIZES))
     return log
 
 
 def counted(log: RequestLog, now: float) -> float:
     """Requests in the window before ``now``."""
-    sample = log.sample(now, SIZES, 1)
+    sample = log.sample(now, 1)
     return sample.requests if sample is not None else 0
 
 
@@ -223,6 +225,6 @@ def test_records_without_usable_lengths_move_no_mean(record: RequestRecord) -> N
 def test_a_record_that_ends_before_it_began_has_no_lifetime() -> None:
     """Clocks of two machines: the lengths count all the same."""
     log = log_of([RequestRecord(START + 5, START + 1, 100, 50)])
-    sample = log.sample(START + 2, SIZES, 1, empty_at=START)
+    sample = log.sample(START + 2, 1, empty_at=START)
     assert sample is not None
     assert sample.demand == pytest.approx(request_demand(100, 50, *SIZES))

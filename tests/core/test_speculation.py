@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.interval import IntervalReader
+from kvwatch.core.interval import Cause
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.speculation import Speculation
+from kvwatch.core.reader import SampleReader
 from kvwatch.embedded.engine import Engine
 from kvwatch.embedded.exposition import render
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
@@ -91,9 +91,9 @@ def test_an_engine_that_makes_four_tokens_a_step_serves_as_many_requests_as_one_
     assert speculating.estimate_valid["service_rate"].reason == "speculative_decoding"
 
 
-def _shown(speculation: Speculation, drafts: float | None, samples: int) -> list[bool]:
+def _shown(reader: SampleReader, drafts: float | None, samples: int) -> list[bool]:
     """Feed samples of an engine whose requests make three tokens in each of a hundred outputs a second."""
-    reader, changes = IntervalReader(), []
+    changes = []
     for i in range(samples):
         sample = EngineSample(
             EngineKey("m", "0"),
@@ -103,19 +103,19 @@ def _shown(speculation: Speculation, drafts: float | None, samples: int) -> list
             first_token_count=10.0 * i,
             spec_decode_drafts=drafts,
         )
-        interval, _ = reader.read(float(i), sample)
-        if interval is not None:
-            changes.append(speculation.update(interval, sample))
+        interval = reader.read(float(i), sample)
+        assert interval is not None
+        changes.append(interval.cause is Cause.UNIT)
     return changes
 
 
 def test_the_unit_is_the_tokens_that_a_request_makes_in_a_step_and_one_without_speculation() -> None:
     """It is taken up once enough outputs were seen, and then stays; a server without drafts is left alone."""
-    speculation = Speculation()
-    assert _shown(speculation, 50.0, 8).count(True) == 1
-    assert speculation.unit_tokens == pytest.approx(3.0)
-    assert speculation.whole(48) == 16
+    reader = SampleReader()
+    assert _shown(reader, 50.0, 8).count(True) == 1
+    assert reader.units.unit_tokens == pytest.approx(3.0)
+    assert reader.units.whole(48) == 16
     for drafts in (None, 0.0):
-        without = Speculation()
+        without = SampleReader()
         assert not any(_shown(without, drafts, 8))
-        assert without.unit_tokens == 1
+        assert without.units.unit_tokens == 1

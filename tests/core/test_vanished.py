@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvwatch.core.arrivals import ArrivalRate, Arrivals
-from kvwatch.core.interval import IntervalReader
+from kvwatch.core.reader import SampleReader
 from kvwatch.facts import EngineKey, EngineSample
 
 KEY = EngineKey("m", "0")
@@ -13,11 +13,12 @@ KEY = EngineKey("m", "0")
 
 def rate(samples: list[EngineSample]) -> ArrivalRate:
     """λ over a minute after samples a second apart."""
-    arrivals, reader = Arrivals({"1m": 60.0}), IntervalReader()
+    arrivals, reader = Arrivals({"1m": 60.0}), SampleReader()
     for second, sample in enumerate(samples):
-        interval, reset = reader.read(float(second), sample)
-        arrivals.update(float(second), sample, interval, reset)
-    return arrivals.get("1m", float(len(samples) - 1))
+        interval = reader.read(float(second), sample)
+        assert interval is not None
+        arrivals.update(interval)
+    return arrivals.get(float(len(samples) - 1))["1m"]
 
 
 def steady(vanish_at: int = 0, vanish: int = 0, preempted: int = 0) -> list[EngineSample]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvwatch.facts import EngineSample
+from kvwatch.core.interval import Cause, Interval
 
 _LONGEST_STILL_SECONDS, _STILL_SCRAPES = 60.0, 3
 """No step takes a minute; with rare scrapes it takes some that all say the same."""
@@ -17,8 +17,9 @@ class Progress:
         self._scrapes = 0
         self._at = float("-inf")
 
-    def update(self, at: float, sample: EngineSample) -> None:
-        """Take a sample of an engine at ``at`` [unix s]."""
+    def update(self, interval: Interval) -> None:
+        """Take an interval: what counts is the sample at its end."""
+        at, sample = interval.end, interval.sample
         counters = (
             sample.steps,
             sample.generation_tokens,
@@ -27,13 +28,15 @@ class Progress:
             sample.preemptions,
             sample.inter_token_count,
         )
-        waiting = sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
-        inside = (sample.running or 0.0) + (waiting or 0.0)
+        inside = (sample.running or 0.0) + (interval.waiting[1] or 0.0)
         self._at = at
         if not inside or counters != self._last or all(c is None for c in counters):
             self._last, self._since, self._scrapes = counters, at, 0
         else:
             self._scrapes += 1
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Counters that start again have moved: nothing to forget."""
 
     @property
     def stalled(self) -> bool:

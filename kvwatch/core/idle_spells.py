@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from kvwatch.core.interval import Cause, Interval
+
 _LEAST_SCRAPES = 3
 """Scrapes that must find the engine empty: shorter gaps are part of light traffic."""
 _LEAST_WINDOW_SECONDS = 30.0
 
 
-class Pauses:
+class IdleSpells:
     """Pauses of the traffic in the last ``window_seconds``; at most a few dozen numbers."""
 
     def __init__(self, window_seconds: float) -> None:
@@ -25,9 +27,12 @@ class Pauses:
         self._empty_scrapes = 0
         self._last_empty = 0.0
 
-    def update(self, at: float, inside: float) -> None:
-        """Take the number of requests inside the engine at a scrape."""
-        if inside == 0:
+    def update(self, interval: Interval) -> None:
+        """Take an interval: what counts is the number of requests inside the engine at its end."""
+        at, sample = interval.end, interval.sample
+        if sample.running is None or sample.waiting is None:
+            return
+        if sample.running + sample.waiting == 0:
             self._empty_since = at if self._empty_since is None else self._empty_since
             self._empty_scrapes += 1
             self._last_empty = at
@@ -36,7 +41,10 @@ class Pauses:
             self._pauses.append((self._last_empty, self._last_empty - self._empty_since))
         self._empty_since, self._empty_scrapes = None, 0
 
-    def since(self, now: float) -> float | None:
+    def begin_anew(self, cause: Cause) -> None:
+        """An engine that starts again is no less empty for it: all stays."""
+
+    def get(self, now: float) -> float | None:
         """End of the longest pause within the window [unix s], the latest of equals; ``None`` without one."""
         recent = [
             (length, end) for end, length in self._pauses if now - self._window < end <= now - _LEAST_WINDOW_SECONDS

@@ -1,0 +1,131 @@
+"""The truth while it shows: with requests waiting for capacity, what completes is the service rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kvwatch.core.interval import Cause, Interval
+from kvwatch.facts import Settings
+
+_FULL_RATIO = 0.9
+"""Of seats, memory or budget in use, to be full."""
+_LONG_BACKLOG_LIFETIMES = 4.0
+"""Mean lifetimes after which a backlog is believed although no limit is known to be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRate:
+    """Completions per second during a backlog, and the number of requests that it rests on."""
+
+    rate: float
+    requests: float
+
+
+class _Served(NamedTuple):
+    """What an interval of the backlog brought; times in unix seconds, lengths in tokens."""
+
+    start: float
+    end: float
+    steps: float
+    computed_tokens: float
+    generated_tokens: float
+    requests: float
+    output_tokens: float
+
+
+class Backlog:
+    """Service rate observed over a spell of uninterrupted waiting.
+
+    The spell counts from ``settle_seconds`` after its start, when the batch is full and those that finish first no
+    longer are only the short ones. Completions are counted as generated tokens over the mean output of the requests
+    that finished meanwhile, which stays smooth where finishes come in bursts.
+    """
+
+    def __init__(self, window_seconds: float, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
+        self._window = window_seconds
+        self._min_seconds = min_seconds
+        self._min_requests = min_requests
+        self._since: float | None = None
+        self._served: deque[_Served] = deque(maxlen=600)
+        self._running = self._kv_usage_ratio = 0.0
+        self._told = False
+        """Whether the server tells those that wait for capacity from the others."""
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval; one at whose ends nothing waits ends the spell."""
+        sample = interval.sample
+        self._running, self._kv_usage_ratio = sample.running or 0.0, sample.kv_usage_ratio or 0.0
+        self._told = sample.waiting_capacity is not None
+        if not interval.goes_on:
+            return
+        before, after = interval.waiting
+        if not before or not after or interval.generation_tokens is None:
+            self._end()
+            return
+        if self._since is None:
+            self._since = interval.start
+        self._served.append(
+            _Served(
+                interval.start,
+                interval.end,
+                interval.steps or 0.0,
+                interval.prompt_tokens_computed or 0.0,
+                interval.generation_tokens,
+                interval.lengths_count,
+                interval.lengths_output_tokens,
+            )
+        )
+        while self._served[0].end <= interval.end - self._window:
+            self._served.popleft()
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Who waits after a restart or a mass abort has not waited since before."""
+        if cause is not Cause.UNIT:
+            self._end()
+
+    def _end(self) -> None:
+        self._since = None
+        self._served.clear()
+
+    @property
+    def active(self) -> bool:
+        """Whether requests have been waiting since the last interval."""
+        return self._since is not None
+
+    def is_full(self, settings: Settings, budget_tokens: int) -> bool:
+        """Whether one of the limits is all but used up: memory, seats, or the tokens of a step in the spell so far.
+
+        What waits beside an engine with room for it waits for something else: a LoRA slot, a grammar, a KV transfer.
+        """
+        seats = settings.max_num_seqs
+        seated = seats is not None and self._running >= _FULL_RATIO * seats
+        steps = sum(s.steps for s in self._served)
+        tokens = sum(s.computed_tokens + s.generated_tokens for s in self._served)
+        loaded = bool(steps) and tokens >= _FULL_RATIO * budget_tokens * steps
+        return seated or loaded or self._kv_usage_ratio >= _FULL_RATIO
+
+    def get(self, lifetime_seconds: float, settings: Settings, budget_tokens: int) -> ObservedRate | None:
+        """Observed μ, from one mean lifetime after the backlog began; ``None`` where it is not believed yet.
+
+        The batch of a short backlog is not yet that of a full engine, unless a limit shows that it is. Without the
+        server's word for it, beside room in all limits, requests wait for something else than capacity.
+        """
+        if self.is_full(settings, budget_tokens):
+            return self._rate(lifetime_seconds)
+        believed = self._told or settings.max_num_seqs is None
+        return self._rate(_LONG_BACKLOG_LIFETIMES * lifetime_seconds) if believed else None
+
+    def _rate(self, settle_seconds: float) -> ObservedRate | None:
+        """``None`` unless the spell is long enough and enough requests finished in it."""
+        if self._since is None:
+            return None
+        kept = [s for s in self._served if s.start >= self._since + settle_seconds]
+        seconds = sum(s.end - s.start for s in kept)
+        finished = sum(s.requests for s in kept)
+        output = sum(s.output_tokens for s in kept)
+        if seconds < self._min_seconds or finished < self._min_requests or output <= 0:
+            return None
+        generated = sum(s.generated_tokens for s in kept)
+        return ObservedRate(generated / (output / finished) / seconds, finished)

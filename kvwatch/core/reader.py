@@ -1,0 +1,164 @@
+"""Two samples of one engine → the interval between them, on the scale that the step law has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS, Cause, Ended, Interval
+from kvwatch.core.kv_cache import KvCapacity, kv_capacity
+from kvwatch.core.speculation import Speculation
+from kvwatch.core.steps import Cadence
+from kvwatch.core.vanished import VanishedRequests
+from kvwatch.facts import EngineSample, RequestRecord, Settings
+
+_LONGEST_LATENCY_SECONDS = 3600.0
+"""A token takes no longer, beyond the interval; engine-side aborts add times as long as the host's uptime."""
+_CREATED_RESOLUTION_SECONDS = 0.001
+"""``_created`` is printed with a rounding error."""
+
+
+class SampleReader:
+    """Turns the samples of one engine into intervals; tells a reset of the counters from a pause."""
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.kv_capacity: KvCapacity | None = None
+        self.units = Speculation()
+        self._cadence = Cadence()
+        self._vanished = VanishedRequests()
+        self._last: EngineSample | None = None
+        self._at = float("-inf")
+        self._lengths: tuple[float, float, float] | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Sizes of a block of the KV cache and of a prompt chunk [tokens]."""
+        block = self.kv_capacity.block_tokens if self.kv_capacity is not None else DEFAULT_BLOCK_TOKENS
+        return block, self.settings.max_num_batched_tokens or DEFAULT_CHUNK_TOKENS
+
+    def read(self, at: float, sample: EngineSample, data_parallel_engines: int = 1) -> Interval | None:
+        """The interval that ends with a sample at ``at`` [unix s]; ``None`` when time has not moved."""
+        last, start = self._last, self._at
+        if at <= start:
+            return None
+        self._last, self._at = sample, at
+        self.kv_capacity = kv_capacity(sample.cache, data_parallel_engines) or self.kv_capacity
+        if last is None or _was_reset(last, sample):
+            self._lengths = _lengths(sample)
+            return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
+        interval = self._between(start, last, at, sample)
+        gone = self._vanished.update(interval)
+        if gone.mass:
+            return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
+        step = self._cadence.step_seconds(interval)
+        unit_changed = self.units.update(interval)
+        return replace(
+            interval,
+            cause=Cause.UNIT if unit_changed else None,
+            unit_tokens=self.units.unit_tokens,
+            step_seconds=step,
+            vanished=gone.count,
+            returned=gone.returned,
+        )
+
+    def ended(self, record: RequestRecord, share: float) -> Ended:
+        """A request that ended, or the ``share`` of it that is this engine's, on the same scale."""
+        return Ended(record, share, *self.sizes)
+
+    def _beginning(self, at: float, sample: EngineSample, cause: Cause) -> Interval:
+        return Interval(
+            start=at,
+            end=at,
+            sample=sample,
+            cause=cause,
+            settings=self.settings,
+            kv_tokens=self.kv_capacity.tokens if self.kv_capacity is not None else None,
+            block_tokens=self.sizes[0],
+            unit_tokens=self.units.unit_tokens,
+            running=(None, sample.running),
+            waiting=(None, _queue(sample)),
+            kv_usage_ratio=(None, sample.kv_usage_ratio),
+        )
+
+    def _between(self, start: float, a: EngineSample, end: float, b: EngineSample) -> Interval:
+        itl_count = _rise(a.inter_token_count, b.inter_token_count)
+        itl_seconds = _rise(a.inter_token_seconds_sum, b.inter_token_seconds_sum)
+        longest = end - start + _LONGEST_LATENCY_SECONDS
+        if itl_count is None or itl_seconds is None or itl_seconds > itl_count * longest:
+            itl_count = itl_seconds = None
+        count, prompt, output = self._take_lengths(b)
+        return Interval(
+            start=start,
+            end=end,
+            sample=b,
+            settings=self.settings,
+            kv_tokens=self.kv_capacity.tokens if self.kv_capacity is not None else None,
+            block_tokens=self.sizes[0],
+            unit_tokens=self.units.unit_tokens,
+            finished=_rise(a.finished, b.finished),
+            steps=_rise(a.steps, b.steps),
+            generation_tokens=_rise(a.generation_tokens, b.generation_tokens),
+            prompt_tokens=_rise(a.prompt_tokens, b.prompt_tokens),
+            prompt_tokens_computed=_rise(a.prompt_tokens_computed, b.prompt_tokens_computed),
+            preemptions=_rise(a.preemptions, b.preemptions),
+            inter_token_seconds=itl_seconds,
+            inter_tokens=itl_count,
+            first_tokens=_rise(a.first_token_count, b.first_token_count),
+            prefill_seconds=_rise(a.prefill_seconds_sum, b.prefill_seconds_sum),
+            lengths_count=count,
+            lengths_prompt_tokens=prompt,
+            lengths_output_tokens=output,
+            running=(a.running, b.running),
+            waiting=(_queue(a), _queue(b)),
+            kv_usage_ratio=(a.kv_usage_ratio, b.kv_usage_ratio),
+        )
+
+    def _take_lengths(self, sample: EngineSample) -> tuple[float, float, float]:
+        """Rise of (requests, prompt tokens, output tokens) since the histograms last agreed.
+
+        A scrape is no snapshot: one histogram may already hold a request that the other does not. Such a scrape
+        is passed over, and the next one covers both intervals.
+        """
+        now, before = _lengths(sample), self._lengths
+        if now is None:
+            return 0.0, 0.0, 0.0
+        self._lengths = now
+        if before is None:
+            return 0.0, 0.0, 0.0
+        rises = tuple(n - b for n, b in zip(now, before, strict=True))
+        if min(rises) < 0:
+            return 0.0, 0.0, 0.0
+        return rises[0], rises[1], rises[2]
+
+
+def _queue(sample: EngineSample) -> float | None:
+    """Requests that wait for capacity, where the server tells them from those that wait for something else."""
+    return sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
+
+
+def _lengths(sample: EngineSample) -> tuple[float, float, float] | None:
+    s, o = sample.request_prompt_tokens, sample.request_generation_tokens
+    if s is None or o is None or s.count is None or o.count is None or s.total is None or o.total is None:
+        return None
+    return (s.count, s.total, o.total) if s.count == o.count else None
+
+
+def _rise(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None or after < before else after - before
+
+
+def _was_reset(a: EngineSample, b: EngineSample) -> bool:
+    """Whether the counters started again between two samples; vLLM can do so without a process restart."""
+    created = a.created_at is not None and b.created_at is not None
+    if created and b.created_at > a.created_at + _CREATED_RESOLUTION_SECONDS:  # type: ignore[operator]
+        return True
+    return any(
+        x is not None and y is not None and y < x
+        for x, y in (
+            (a.finished, b.finished),
+            (a.prompt_tokens, b.prompt_tokens),
+            (a.generation_tokens, b.generation_tokens),
+            (a.steps, b.steps),
+            (a.first_token_count, b.first_token_count),
+        )
+    )
