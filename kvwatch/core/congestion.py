@@ -88,7 +88,7 @@ class CongestionWatch:
         longest = max(self._evictions_window, _LONGEST_EVICTIONS_WINDOW_SECONDS)
         while self._evictions and self._evictions[0][0] <= at - longest:
             self._evictions.popleft()
-        usage, queue = sample.kv_usage_ratio or 0.0, sample.waiting_capacity or sample.waiting or 0.0
+        usage, queue = sample.kv_usage_ratio or 0.0, interval.waiting[1] or 0.0
         if usage < _FULL_RATIO and not (queue and self._full):
             self._full.clear()  # while requests wait, a wave may empty a good part of the memory
         elif interval.steps and sample.running is not None:

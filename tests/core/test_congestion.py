@@ -163,6 +163,26 @@ def test_a_swing_longer_than_any_request_lives_is_no_wave_of_theirs() -> None:
     assert seen.wave is None
 
 
+@pytest.mark.parametrize(("waiting_capacity", "is_kept"), [(0.0, False), (4.0, True), (None, True)])
+def test_requests_that_wait_for_something_else_than_capacity_carry_no_wave(
+    waiting_capacity: float | None, is_kept: bool
+) -> None:
+    """While memory is half empty a swing goes on only if requests wait for memory, and not for a LoRA slot."""
+    watch = CongestionWatch(300.0)
+    for i in range(1, 301):
+        running = 100 + 30 * np.sin(2 * np.pi * i * 20.0 / 190.0)
+        watch.update(
+            replace(interval(float(i), preemptions=5.0, finished=5.0), sample=replace(SAMPLE, running=float(running)))
+        )
+    mix = Mix(DemandEstimates({}, 500.0, steps=192.0), np.full(128, 64.0), np.full(128, 192.0), 0, 1.0, 0.1, 0.0)
+    assert watch.get(300.0, mix, None).wave is not None
+    half_empty = replace(SAMPLE, kv_usage_ratio=0.5, waiting=4.0, waiting_capacity=waiting_capacity)
+    queue = 4.0 if waiting_capacity is None else waiting_capacity
+    last = interval(301.0, preemptions=0.0, finished=5.0)
+    watch.update(replace(last, sample=half_empty, waiting=(queue, queue)))
+    assert (watch.get(301.0, mix, None).wave is not None) == is_kept
+
+
 def test_evictions_are_counted_over_a_lifetime_where_requests_live_for_minutes() -> None:
     """Otherwise what is told swings with the wave: here all evictions fall into one minute of five."""
     watch = CongestionWatch(300.0)
