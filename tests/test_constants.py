@@ -22,7 +22,7 @@ UNITS = {
 FORMULAS = {
     "kvwatch.stats.trend": {"_score_variance"},
     "kvwatch.queueing.length_mix": {"bucket_variance"},
-    "kvwatch.core.congestion": {"holding_variation"},
+    "kvwatch.core.eviction.wave": {"holding_variation"},
 }
 """Functions whose numbers are the coefficients of the formula that they are named for."""
 NUMBERS_ARE_THE_SUBJECT = {"kvwatch.embedded.scenarios"}

@@ -12,7 +12,7 @@ from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import FullEngine
 from bench.accuracy.scored import Scored
 from bench.accuracy.workloads import Composition, Drawn, composition
-from kvwatch.core.full_engine import FullLaw
+from kvwatch.core.capacity.full_engine import FullLaw
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.workload import Segment, arrivals
 from kvwatch.views import EngineView

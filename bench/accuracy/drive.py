@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.accuracy.engines import TrueEngine
 from bench.accuracy.true_clock import TrueClock
+from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.full_engine import Correction, FullEngineInputs
 from kvwatch.core.options import CoreOptions
 from kvwatch.embedded.engine import Engine
 from kvwatch.embedded.exposition import render

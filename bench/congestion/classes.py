@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bench.accuracy.hardware import HARDWARE
 from bench.congestion.embedded import predicted, simulate, swing_of
 from bench.congestion.mixes import Mix
-from kvwatch.core.congestion import is_wave
+from kvwatch.core.eviction.wave import is_wave
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
 CLASS_MIXES = 60

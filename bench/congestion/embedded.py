@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.congestion.mixes import Mix
-from kvwatch.core.congestion import holding_variation, is_wave
-from kvwatch.core.full_engine import LEAST_PERIOD_LIFETIMES, Experiment
-from kvwatch.core.prescription import prescribe
+from kvwatch.core.capacity.full_engine import LEAST_PERIOD_LIFETIMES, Experiment
+from kvwatch.core.eviction.seat_search import prescribe
+from kvwatch.core.eviction.wave import holding_variation, is_wave
 from kvwatch.embedded.request import Request
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.scheduler import Scheduler

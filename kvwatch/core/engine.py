@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
-from kvwatch.core.arrivals import Arrivals
-from kvwatch.core.congestion import CongestionWatch
+from kvwatch.core.capacity.model import CapacityModel
+from kvwatch.core.capacity.stable_limit import LargestRequest
+from kvwatch.core.eviction.preemptions import Preemptions
+from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
+from kvwatch.core.eviction.seat_search import Prescription
+from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
-from kvwatch.core.interval import Interval
-from kvwatch.core.law_learner import StepLawLearner
-from kvwatch.core.model import CapacityModel
+from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS, Ended, Interval
+from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.part import Kept, Part, TakesRequests
-from kvwatch.core.population import Population
-from kvwatch.core.prescription import ModelResult, ModelRun, Prescriber, Prescription
-from kvwatch.core.queue import QueueTrend
 from kvwatch.core.reader import SampleReader
-from kvwatch.core.stable_limit import LargestRequest
-from kvwatch.core.steps import StepTimes
+from kvwatch.core.steps.law_learner import StepLawLearner
+from kvwatch.core.steps.step_seconds import StepTimes
+from kvwatch.core.traffic.arrival_rate import Arrivals
+from kvwatch.core.traffic.population import Population
+from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
 
 _LOG_LAG_SECONDS = 10.0
@@ -44,7 +48,7 @@ class EngineEstimator:
         span = options.span_seconds
         demand_seconds = span(options.demand_window_seconds, 8)
         self._parts: list[Part] = []
-        self.reader = SampleReader()
+        self._reader = SampleReader()
         self.arrivals = self._add(Arrivals(options.windows_seconds, span(_LOG_LAG_SECONDS, 3)))
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
@@ -52,8 +56,9 @@ class EngineEstimator:
         self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, 12)))
         self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, 10), options.trim_ratio))
         self.law = self._add(StepLawLearner())
-        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, 100), span(_EVICTIONS_WINDOW_SECONDS, 4)))
-        self.capacity = self._add(CapacityModel(self.reader, self.population, self.step_times, self.law, options))
+        self.preemptions = self._add(Preemptions(span(_EVICTIONS_WINDOW_SECONDS, 4)))
+        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, 100), self.preemptions))
+        self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals)
         self._kept: dict[str, Kept] = {
@@ -82,7 +87,7 @@ class EngineEstimator:
 
     def observe(self, at: float, sample: EngineSample, data_parallel_engines: int) -> None:
         """Take the engine's numbers of one scrape."""
-        interval = self.reader.read(at, sample, data_parallel_engines)
+        interval = self._reader.read(at, sample, data_parallel_engines)
         if interval is None:
             return
         self.last = interval
@@ -100,7 +105,8 @@ class EngineEstimator:
         ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
         """
         if self.population.admits(record, now):
-            ended = self.reader.ended(record, share)
+            block, chunk = self.last.sizes if self.last is not None else (DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS)
+            ended = Ended(record, share, block, chunk)
             for part in self._taking_requests:
                 part.update_request(ended)
 
@@ -114,11 +120,14 @@ class EngineEstimator:
 
     def configure(self, settings: Settings) -> None:
         """Take the scheduler's settings as far as they are known."""
-        if settings != self.reader.settings:
-            self.reader.settings = settings
-            self.population.log.resize(self.reader.sizes)
-            self.capacity.configure()
-            self.prescriber.forget()
+        if settings == self._reader.settings:
+            return
+        self._reader.settings = settings
+        self.prescriber.forget()
+        if self.last is not None:
+            self.last = replace(self.last, settings=settings)
+            self.population.log.resize(self.last.sizes)
+        self.capacity.configure(self.last)
 
     def due_run(self, now: float) -> ModelRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kvwatch.core.fleet_model import FleetModel
+from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.prescription import ModelResult, ModelRun
+from kvwatch.core.pool.fleet_model import FleetModel
 from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, Fact, Settings
 from kvwatch.views import FleetView

@@ -26,6 +26,15 @@ class Cause(StrEnum):
     """Requests make another number of tokens in a step: lengths are counted in another unit from here on."""
 
 
+@dataclass(frozen=True, slots=True)
+class KvCapacity:
+    """M in tokens with the block size behind it; ``exact`` is false where layers differ in what they hold."""
+
+    tokens: float
+    block_tokens: int
+    exact: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """Differences of the counters over one scrape interval, the gauges at its two ends, and the scale of the law.
@@ -40,8 +49,7 @@ class Interval:
         sample: That sample.
         cause: Why the chain broke here; ``None`` where it goes on.
         settings: The scheduler's settings as far as they are known.
-        kv_tokens: M, the tokens that the KV cache can hold.
-        block_tokens: Size of a block of the KV cache.
+        kv_capacity: M, as far as the server tells.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
@@ -56,8 +64,7 @@ class Interval:
     sample: EngineSample
     cause: Cause | None = None
     settings: Settings = Settings()  # noqa: RUF009 (frozen)
-    kv_tokens: float | None = None
-    block_tokens: int = DEFAULT_BLOCK_TOKENS
+    kv_capacity: KvCapacity | None = None
     unit_tokens: float = 1.0
     step_seconds: float | None = None
     finished: float | None = None
@@ -95,9 +102,33 @@ class Interval:
         return self.cause in (None, Cause.UNIT)
 
     @property
+    def kv_tokens(self) -> float | None:
+        """M [tokens]."""
+        return self.kv_capacity.tokens if self.kv_capacity is not None else None
+
+    @property
+    def block_tokens(self) -> int:
+        """Size of a block of the KV cache."""
+        return self.kv_capacity.block_tokens if self.kv_capacity is not None else DEFAULT_BLOCK_TOKENS
+
+    @property
     def chunk_tokens(self) -> int:
         """The token budget C of a step, which is the longest chunk of a prompt."""
         return self.settings.max_num_batched_tokens or DEFAULT_CHUNK_TOKENS
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Sizes of a block and of a prompt chunk [tokens]."""
+        return self.block_tokens, self.chunk_tokens
+
+    @property
+    def sizes_in_units(self) -> tuple[int, int]:
+        """The same in whole units."""
+        return self.whole(self.block_tokens), self.whole(self.chunk_tokens)
+
+    def whole(self, tokens: int) -> int:
+        """A number of tokens in whole units, at least one."""
+        return max(round(tokens / self.unit_tokens), 1)
 
     def in_units(self) -> Interval:
         """The same with lengths, memory and the histograms' edges in units of :attr:`unit_tokens`."""
@@ -112,7 +143,7 @@ class Interval:
                 request_prompt_tokens=_histogram(prompt, unit),
                 request_generation_tokens=_histogram(output, unit),
             ),
-            kv_tokens=_over(self.kv_tokens, unit),
+            kv_capacity=replace(kv, tokens=kv.tokens / unit) if (kv := self.kv_capacity) is not None else None,
             generation_tokens=_over(self.generation_tokens, unit),
             prompt_tokens=_over(self.prompt_tokens, unit),
             prompt_tokens_computed=_over(self.prompt_tokens_computed, unit),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS, Cause, Ended, Interval
-from kvwatch.core.kv_cache import KvCapacity, kv_capacity
-from kvwatch.core.speculation import Speculation
-from kvwatch.core.steps import Cadence
-from kvwatch.core.vanished import VanishedRequests
-from kvwatch.facts import EngineSample, RequestRecord, Settings
+from kvwatch.core.capacity.kv_capacity import kv_capacity
+from kvwatch.core.interval import Cause, Interval, KvCapacity
+from kvwatch.core.steps.step_seconds import Cadence
+from kvwatch.core.traffic.vanished import VanishedRequests
+from kvwatch.core.units import Speculation
+from kvwatch.facts import EngineSample, Settings
 
 _LONGEST_LATENCY_SECONDS = 3600.0
 """A token takes no longer, beyond the interval; engine-side aborts add times as long as the host's uptime."""
@@ -22,7 +22,7 @@ class SampleReader:
 
     def __init__(self) -> None:
         self.settings = Settings()
-        self.kv_capacity: KvCapacity | None = None
+        self._kv_capacity: KvCapacity | None = None
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
@@ -30,19 +30,13 @@ class SampleReader:
         self._at = float("-inf")
         self._lengths: tuple[float, float, float] | None = None
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Sizes of a block of the KV cache and of a prompt chunk [tokens]."""
-        block = self.kv_capacity.block_tokens if self.kv_capacity is not None else DEFAULT_BLOCK_TOKENS
-        return block, self.settings.max_num_batched_tokens or DEFAULT_CHUNK_TOKENS
-
     def read(self, at: float, sample: EngineSample, data_parallel_engines: int = 1) -> Interval | None:
         """The interval that ends with a sample at ``at`` [unix s]; ``None`` when time has not moved."""
         last, start = self._last, self._at
         if at <= start:
             return None
         self._last, self._at = sample, at
-        self.kv_capacity = kv_capacity(sample.cache, data_parallel_engines) or self.kv_capacity
+        self._kv_capacity = kv_capacity(sample.cache, data_parallel_engines) or self._kv_capacity
         if last is None or _was_reset(last, sample):
             self._lengths = _lengths(sample)
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
@@ -61,10 +55,6 @@ class SampleReader:
             returned=gone.returned,
         )
 
-    def ended(self, record: RequestRecord, share: float) -> Ended:
-        """A request that ended, or the ``share`` of it that is this engine's, on the same scale."""
-        return Ended(record, share, *self.sizes)
-
     def _beginning(self, at: float, sample: EngineSample, cause: Cause) -> Interval:
         return Interval(
             start=at,
@@ -72,8 +62,7 @@ class SampleReader:
             sample=sample,
             cause=cause,
             settings=self.settings,
-            kv_tokens=self.kv_capacity.tokens if self.kv_capacity is not None else None,
-            block_tokens=self.sizes[0],
+            kv_capacity=self._kv_capacity,
             unit_tokens=self.units.unit_tokens,
             running=(None, sample.running),
             waiting=(None, _queue(sample)),
@@ -92,8 +81,7 @@ class SampleReader:
             end=end,
             sample=b,
             settings=self.settings,
-            kv_tokens=self.kv_capacity.tokens if self.kv_capacity is not None else None,
-            block_tokens=self.sizes[0],
+            kv_capacity=self._kv_capacity,
             unit_tokens=self.units.unit_tokens,
             finished=_rise(a.finished, b.finished),
             steps=_rise(a.steps, b.steps),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.prescription import ModelResult, ModelRun
 from kvwatch.core.view import engine_view
 from kvwatch.facts import (
     EngineKey,

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from kvwatch.core.advice import advice
-from kvwatch.core.arrivals import ArrivalRate, arrival_rate, reference_window
-from kvwatch.core.congestion import growth_ratio
-from kvwatch.core.demand import request_demand
+from kvwatch.core.capacity.kv_capacity import kv_capacity_tokens
+from kvwatch.core.capacity.service_rate import ServiceRate, plain_service_rate, service_rate
+from kvwatch.core.capacity.stable_limit import stable_limit
+from kvwatch.core.capacity.time_to_saturation import time_to_saturation
+from kvwatch.core.capacity.utilization import utilization
 from kvwatch.core.engine import EngineEstimator
-from kvwatch.core.kv_cache import kv_capacity_tokens
+from kvwatch.core.eviction.advice import advice
+from kvwatch.core.eviction.recommended_max_num_seqs import recommended_max_num_seqs
+from kvwatch.core.eviction.wave import growth_ratio
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.prescription import recommended_max_num_seqs
-from kvwatch.core.service_rate import ServiceRate, plain_service_rate, service_rate
-from kvwatch.core.stable_limit import stable_limit
-from kvwatch.core.steps import step_seconds
-from kvwatch.core.tenants import TenantUses
-from kvwatch.core.time_to_saturation import time_to_saturation
-from kvwatch.core.utilization import utilization
+from kvwatch.core.pool.replicas_required import replicas_of_engine
+from kvwatch.core.steps.step_seconds import step_seconds
+from kvwatch.core.traffic.arrival_rate import arrival_rate, reference_window
+from kvwatch.core.traffic.request_demand import request_demand
+from kvwatch.core.traffic.tenants import TenantUses
 from kvwatch.estimate import UNKNOWN, Estimate
 from kvwatch.facts import EngineKey
-from kvwatch.queueing.capacity import KV, replicas_required
+from kvwatch.queueing.capacity import KV
 from kvwatch.views import EngineView
 
 
 def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: CoreOptions) -> EngineView | None:
     """The view of one engine up to its newest sample; ``None`` before the first."""
-    if engine.last is None:
+    evidence = engine.capacity.get(engine.last_at)
+    if evidence is None or engine.last is None:
         return None
     now, sample = engine.last.end, engine.last.sample
     rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
     window = reference_window(rates)
-    evidence = engine.capacity.get(now)
     mu = service_rate(evidence)
     largest = engine.largest.get(now, evidence.settings.max_model_len)
     limit = stable_limit(mu.limit, largest, evidence.kv_capacity)
@@ -83,12 +84,12 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         congestion_synchronisation_ratio=c.synchronisation,
         preemptions_per_request=c.preemptions_per_finished,
         recomputed_tokens_per_request=c.recomputed_tokens_per_finished,
-        recommended_max_num_seqs=recommended_max_num_seqs(
-            p, evidence.settings, evidence.full, evidence.correction, speculative=evidence.speculative
-        ),
+        recommended_max_num_seqs=recommended_max_num_seqs(p, evidence),
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
         advice=advice(c, p, evidence.settings.max_num_seqs),
-        replicas_required=_replicas(rates[window] if window is not None else None, mu, options),
+        replicas_required=replicas_of_engine(
+            rates[window].estimate if window is not None else UNKNOWN, mu.estimate, options.target_utilization
+        ),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=options.target_utilization,
         engine_age_seconds=now - engine.since,
@@ -100,13 +101,3 @@ def _tenant_rates(uses: TenantUses | None, mu: ServiceRate) -> dict[str, float]:
     if uses is None or mu.estimate.value is None or mu.limit is None:
         return {}
     return uses.service_rates(mu.estimate.value, mu.limit)
-
-
-def _replicas(rate: ArrivalRate | None, mu: ServiceRate, options: CoreOptions) -> float | None:
-    arriving = rate.estimate.value if rate is not None else None
-    if arriving is None:
-        return None
-    if arriving == 0:
-        return 0.0
-    known = mu.estimate.value
-    return float(replicas_required(arriving, known, options.target_utilization)) if known else None

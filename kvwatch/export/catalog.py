@@ -8,7 +8,7 @@ that holds it, with the prefix ``kvwatch_``.
 
 from __future__ import annotations
 
-from kvwatch.core.arrivals import SOURCES
+from kvwatch.core.traffic.arrival_rate import SOURCES
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvwatch.core.tenants import OTHER, UNKNOWN
+from kvwatch.core.traffic.tenants import OTHER, UNKNOWN
 from kvwatch.views import EngineView
 
 _LARGE_SHARE = 0.3

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.prescription import ModelResult, ModelRun
+from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event

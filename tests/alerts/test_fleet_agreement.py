@@ -13,8 +13,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from kvwatch.core.fleet_model import FleetModel
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.pool.fleet_model import FleetModel
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.exposition import Exposition
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
+from kvwatch.core.capacity.full_engine import Correction, FullEngineRun
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.full_engine import Correction, FullEngineRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import EngineKey, EngineSample, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
 from kvwatch.shell.intake import Intake

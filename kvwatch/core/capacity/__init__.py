@@ -1,0 +1,1 @@
+"""What an engine sustains for its traffic, how near it is, and how long that is enough."""

@@ -1,0 +1,173 @@
+"""The engine at full load: flow conservation at once, and the embedded scheduler, run now and then, to correct it.
+
+The closed form (queueing.full_load) knows no evictions, no admission rules and no fluctuation. The embedded engine,
+kept saturated in virtual time on the same lengths with the same step law, knows them; the ratio of its throughput to
+the closed form's is the correction. It changes slowly, so it is computed in the background and applied to the closed
+form, which follows the inputs at every view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvwatch.core.traffic.mix import Mix
+from kvwatch.embedded.saturation import Saturation, saturate
+from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+from kvwatch.queueing.capacity import Demand, Limits, binding
+from kvwatch.queueing.congestion.stability import Stability, stability
+from kvwatch.queueing.full_load import FullLoad, full_loads
+from kvwatch.stats.step_regression import LawFit
+
+_UNKNOWN_SEATS = 4096
+_UNKNOWN_BUDGET = 8192
+_FINISHED = 400
+"""Requests that a run measures: its throughput is then sure to 1 or 2%."""
+_MAX_STEPS = 30_000
+LEAST_PERIOD_LIFETIMES = 0.5
+"""A request outlives a faster ripple twice and more: it runs through crests and troughs alike, and so the batch that it
+is part of hardly swings."""
+_SEED = 20260505
+
+
+@dataclass(frozen=True, slots=True)
+class FullEngineInputs:
+    """All that the rate at full load depends on."""
+
+    mix: Mix
+    law: LawFit
+    kv_tokens: float
+    block_tokens: int
+    max_num_seqs: int | None
+    max_num_batched_tokens: int | None
+    max_model_len: int | None
+
+    @property
+    def demand(self) -> Demand:
+        """E[g], E[T] and E[w] of the mix; under prefix sharing E[g] is what is really held."""
+        d = self.mix.demand
+        g = self.mix.held
+        if d.moments is not None and d.steps is not None:
+            g -= self.mix.sharing * (d.cached_ratio or 0.0) * d.moments.mean_s * d.steps
+        return Demand(max(g, 1.0), d.steps, d.compute_tokens)
+
+    @property
+    def limits(self) -> Limits:
+        """M, S and C as far as they are known."""
+        return Limits(self.kv_tokens, self.max_num_seqs, self.max_num_batched_tokens)
+
+    def closed_form(self) -> dict[str, FullLoad]:
+        """The full engine under each limit, without evictions."""
+        d = self.mix.demand
+        if d.moments is None or d.steps is None:
+            return {}
+        prompt = d.moments.mean_s * (1 - (d.cached_ratio or 0.0))
+        chunks = max(d.steps - d.moments.mean_o + 1, 1.0)
+        return full_loads(self.demand, self.limits, prompt, chunks, self.full_law.step_seconds)
+
+    @property
+    def full_law(self) -> FullLaw:
+        """The step law at full load."""
+        cached = self.mix.demand.cached_ratio or 0.0
+        shared = cached * self.mix.sharing
+        return FullLaw(self.law, (1 - cached) / max(1 - shared, 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class FullLaw:
+    """The fitted law, at full load as long as arithmetic takes.
+
+    ``uncached_ratio`` is the share of the prompt tokens that the embedded engine computes and the real one does too:
+    hits that are not shared are computed by the embedded engine alone.
+    """
+
+    fit: LawFit
+    uncached_ratio: float = 1.0
+
+    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
+        """Step time [s]: the law's, but no less than the arithmetic takes.
+
+        A decoding sequence needs as much arithmetic a step as a prompt token does. In a small batch it hides behind
+        reading the weights, so that the law does not show it; in a batch of hundreds it does not (roofline: Williams,
+        Waterman and Patterson, CACM 52, 2009).
+        """
+        _, _, per_token, per_resident = self.fit.coefficients
+        arithmetic = per_token * (decoding + prefill_tokens) + per_resident * resident_tokens
+        return max(self.fit.seconds((decoding, prefill_tokens, resident_tokens, share)), arithmetic)
+
+    def mean_seconds(
+        self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
+    ) -> float:
+        """Mean duration of the embedded engine's steps [s]."""
+        return self.step_seconds(decoding, prefill_tokens * self.uncached_ratio, resident_tokens, prefill_share)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Throughput of the embedded engine over the closed form's, with what the run showed.
+
+    ``stability`` tells whether the traffic's mix makes waves grow; it takes as long to compute as a short run.
+    """
+
+    factor: float
+    saturation: Saturation
+    limit: str
+    stability: Stability | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A saturated embedded engine: its requests, settings and step law, how many steps, and the closed form's load."""
+
+    pool: list[RequestShape]
+    settings: SchedulerSettings
+    law: FullLaw
+    steps: int
+    load: FullLoad
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class FullEngineRun:
+    """A run of the embedded engine, ready to be made anywhere: pure, seeded, a fraction of a second of CPU."""
+
+    inputs: FullEngineInputs
+
+    def run(self) -> Correction | None:
+        """The correction; ``None`` where no request fits or the inputs allow no closed form."""
+        x = self.experiment()
+        if x is None:
+            return None
+        result = saturate(x.pool, x.settings, x.law, steps=x.steps, seed=_SEED)
+        return Correction(result.throughput_rps / x.load.rate, result, x.limit, stability_of(self.inputs.mix))
+
+    def experiment(self) -> Experiment | None:
+        """What the embedded engine is run on; ``None`` where no request fits or the inputs allow no closed form."""
+        i = self.inputs
+        loads = i.closed_form()
+        limit = binding({name: load.running for name, load in loads.items()})
+        pool = [shape for shape in i.mix.pool() if _fits(shape, i)]
+        if limit is None or not pool or i.demand.steps is None:
+            return None
+        settings = SchedulerSettings.from_capacity(
+            int(i.kv_tokens),
+            block_size_tokens=i.block_tokens,
+            max_num_seqs=i.max_num_seqs or _UNKNOWN_SEATS,
+            max_num_batched_tokens=i.max_num_batched_tokens or _UNKNOWN_BUDGET,
+            max_model_len=i.max_model_len,
+            enable_prefix_caching=any(shape.shared_prefix_tokens for shape in pool),
+        )
+        lifetime, running = i.demand.steps, loads[limit].running
+        steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
+        return Experiment(pool, settings, i.full_law, steps, loads[limit], limit)
+
+
+def stability_of(mix: Mix) -> Stability:
+    """Whether a mix makes waves grow."""
+    s, o = mix.grown_lengths()
+    least_period = LEAST_PERIOD_LIFETIMES * float(o.mean())
+    return stability(s, o, requests=mix.demand.requests, least_period_steps=least_period)
+
+
+def _fits(shape: RequestShape, i: FullEngineInputs) -> bool:
+    longest = min(i.kv_tokens, i.max_model_len or i.kv_tokens)
+    return shape.prompt_tokens + shape.output_tokens <= longest

@@ -1,0 +1,32 @@
+"""M: how many tokens of KV cache one engine can fill."""
+
+from __future__ import annotations
+
+from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, KvCapacity
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.facts import CacheConfig
+
+
+def kv_capacity(cache: CacheConfig, data_parallel_engines: int) -> KvCapacity | None:
+    """M from ``cache_config_info``; ``None`` where that does not tell.
+
+    One block, the null block, never holds a request's tokens. ``num_gpu_blocks`` is the sum over the server's
+    data-parallel engines, while ``kv_cache_size_tokens`` (vLLM ≥ 0.26) is one engine's.
+    """
+    block = cache.block_size_tokens
+    if cache.kv_cache_size_tokens is not None:
+        used_block = block or DEFAULT_BLOCK_TOKENS
+        tokens = cache.kv_cache_size_tokens - (block or 0)
+    elif cache.num_gpu_blocks is not None and block is not None:
+        used_block = block
+        tokens = (cache.num_gpu_blocks // max(data_parallel_engines, 1) - 1) * block
+    else:
+        return None
+    return KvCapacity(float(tokens), used_block, exact=not cache.hybrid) if tokens > 0 else None
+
+
+def kv_capacity_tokens(capacity: KvCapacity | None) -> Estimate:
+    """M [tokens]."""
+    if capacity is None:
+        return Estimate(verdict=Reason.CAPACITY_UNKNOWN)
+    return Estimate(capacity.tokens, verdict=Reason.OK if capacity.exact else Reason.HYBRID_KV)

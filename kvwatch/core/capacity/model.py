@@ -1,0 +1,170 @@
+"""What one engine sustains: a model of it at full load, corrected by the embedded engine and by what overloads show."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from kvwatch.core.capacity.calibration import Calibration
+from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.observed_service_rate import Backlog, ObservedRate
+from kvwatch.core.capacity.refresh import Refresh
+from kvwatch.core.capacity.service_rate import Evidence
+from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.steps.law_learner import StepLawLearner
+from kvwatch.core.steps.step_seconds import StepTimes
+from kvwatch.core.traffic.mix import Mix
+from kvwatch.core.traffic.population import Population
+from kvwatch.core.units import law_in_units
+
+_BACKLOG_WINDOW_SECONDS = 60.0
+"""Of a backlog, the last part that the observed service rate is counted over (choice: as λ's shortest window)."""
+_LEARN_EVERY_SECONDS = 10.0
+"""How often the calibration takes what a backlog shows (choice: costs a closed form, and is averaged over a minute)."""
+
+
+class FullLoad:
+    """The traffic and the engine at full load as one sample shows them: worked out once, when first asked for."""
+
+    def __init__(self, last: Interval | None, population: Population, law: StepLawLearner) -> None:
+        self._last, self._population, self._law = last, population, law
+
+    @property
+    def mix(self) -> Mix | None:
+        """The traffic's mix of lengths."""
+        return self._known[0]
+
+    @property
+    def inputs(self) -> FullEngineInputs | None:
+        """All that the rate at full load depends on."""
+        return self._known[1]
+
+    @cached_property
+    def _known(self) -> tuple[Mix | None, FullEngineInputs | None]:
+        last = self._last
+        if last is None or last.kv_tokens is None:
+            return None, None
+        mix, law = self._population.mix(last), self._law.get(last.end)
+        if mix is None or law is None:
+            return mix, None
+        settings, (block, chunk) = last.settings, last.sizes_in_units
+        longest = settings.max_model_len
+        return mix, FullEngineInputs(
+            mix=mix,
+            law=law_in_units(law, last.unit_tokens),
+            kv_tokens=last.kv_tokens / last.unit_tokens,
+            block_tokens=block,
+            max_num_seqs=settings.max_num_seqs,
+            max_num_batched_tokens=chunk if settings.max_num_batched_tokens is not None else None,
+            max_model_len=last.whole(longest) if longest is not None else None,
+        )
+
+
+class CapacityModel:
+    """What one engine sustains: the model, its last correction, its calibration, and the rate that a backlog shows."""
+
+    def __init__(
+        self,
+        population: Population,
+        step_times: StepTimes,
+        law: StepLawLearner,
+        options: CoreOptions,
+    ) -> None:
+        self._population, self._step_times, self._law = population, step_times, law
+        self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, 4))
+        self._refresh = Refresh(options.model_max_age_seconds)
+        self._calibration = Calibration()
+        self._last: Interval | None = None
+        self._learned_at = float("-inf")
+        self.full_load = FullLoad(None, population, law)
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval, after everything that the model rests on has taken it."""
+        self._backlog.update(interval)
+        self._last, at = interval, interval.end
+        self.full_load = FullLoad(interval, self._population, self._law)
+        if at - self._learned_at >= _LEARN_EVERY_SECONDS:
+            self._learn(at, min(at - self._learned_at, 2 * _LEARN_EVERY_SECONDS))
+            self._learned_at = at
+
+    def begin_anew(self, cause: Cause) -> None:
+        """A backlog does not outlast a break; what was learnt does."""
+        self._backlog.begin_anew(cause)
+
+    def configure(self, last: Interval | None) -> None:
+        """The scheduler's settings are others, also for the interval that was the last."""
+        self._refresh.forget()
+        self._last, self.full_load = last, FullLoad(last, self._population, self._law)
+
+    def _learn(self, at: float, seconds: float) -> None:
+        """Take to heart what the last ``seconds`` of a backlog show."""
+        observed, correction = self._observed(), self._refresh.correction
+        full = self.full_load.inputs if observed is not None else None
+        if observed is None or full is None or correction is None or not self._is_full:
+            return
+        load = full.closed_form().get(correction.limit)
+        if load is not None:
+            self._calibration.learn(at, seconds, load.rate * correction.factor, observed.rate)
+
+    def _observed(self) -> ObservedRate | None:
+        last = self._last
+        step = self._step_times.get(last.end) if last is not None and self._backlog.active else None
+        if step is None or last is None:
+            return None
+        lifetime = self._population.mean_output_tokens() * step.trimmed_mean
+        return self._backlog.get(lifetime, last.settings, last.chunk_tokens)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._last is not None and self._backlog.is_full(self._last.settings, self._last.chunk_tokens)
+
+    @property
+    def correction(self) -> Correction | None:
+        """What the last run of the embedded engine says."""
+        return self._refresh.correction
+
+    @property
+    def can_prescribe(self) -> bool:
+        """Whether all is known that a better max_num_seqs depends on."""
+        last = self._last
+        if last is None or self._refresh.correction is None or last.settings.max_num_seqs is None:
+            return False
+        return not last.sample.spec_decode_drafts
+
+    def due_run(self, now: float) -> FullEngineRun | None:
+        """A run of the embedded engine to make now; its result goes to :meth:`correct`."""
+        return self._refresh.due(now, lambda: self.full_load.inputs)
+
+    def correct(self, correction: Correction | None) -> None:
+        """Take the result of a run; ``None`` leaves the closed form uncorrected."""
+        self._refresh.correction = correction
+        if correction is not None:
+            s, unit = correction.saturation, self._last.unit_tokens if self._last is not None else 1.0
+            self._law.expect((s.mean_decoding, s.mean_prefill_tokens * unit, s.mean_kv_tokens * unit))
+
+    def get(self, now: float) -> Evidence | None:
+        """What μ is made of; ``None`` before the first sample."""
+        last = self._last
+        if last is None:
+            return None
+        return Evidence(
+            full=self.full_load.inputs,
+            correction=self._refresh.correction,
+            calibration=self._calibration.factor(now),
+            observed=self._observed(),
+            demand=self._population.demand(last),
+            step_time=self._step_times.get(now),
+            kv_capacity=last.kv_capacity,
+            settings=last.settings,
+            running=last.sample.running,
+            speculative=bool(last.sample.spec_decode_drafts),
+            law_known=self._law.get(now) is not None,
+        )
+
+    def dump(self) -> dict[str, object]:
+        """What is worth keeping over a restart."""
+        return self._calibration.dump()
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        self._calibration.restore(state)

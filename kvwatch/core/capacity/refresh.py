@@ -1,0 +1,55 @@
+"""When the embedded engine is to be run again for one engine, and what its last run said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
+
+_MIN_SECONDS = 30.0
+_MOVED_RATIO = 0.02
+
+
+class Refresh:
+    """Keeps the last correction; asks for a new run when the inputs have moved, and at least every ``max_age``."""
+
+    def __init__(self, max_age_seconds: float) -> None:
+        self._max_age = max_age_seconds
+        self._at = float("-inf")
+        self._asked: tuple[float, ...] | None = None
+        self.correction: Correction | None = None
+
+    def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> FullEngineRun | None:
+        """A run to make now, or ``None``. A run that was handed out counts as made.
+
+        ``current`` gives the inputs as they are; it costs something, so it is asked only when time allows a run.
+        """
+        inputs = current() if now - self._at >= _MIN_SECONDS else None
+        if inputs is None:
+            return None
+        moved = self._moved(_fingerprint(inputs))
+        age = now - self._at
+        if (self.correction is None and age >= _MIN_SECONDS) or age >= (_MIN_SECONDS if moved else self._max_age):
+            self._at = now
+            self._asked = _fingerprint(inputs)
+            return FullEngineRun(inputs)
+        return None
+
+    def _moved(self, fingerprint: tuple[float, ...]) -> bool:
+        if self._asked is None or len(self._asked) != len(fingerprint):
+            return True
+        return any(
+            abs(a - b) > _MOVED_RATIO * max(abs(a), abs(b)) for a, b in zip(self._asked, fingerprint, strict=True)
+        )
+
+    def forget(self) -> None:
+        """The engine's settings changed: the last run says nothing any more."""
+        self.correction = None
+        self._asked = None
+        self._at = float("-inf")
+
+
+def _fingerprint(inputs: FullEngineInputs) -> tuple[float, ...]:
+    demand = inputs.demand
+    loads = inputs.closed_form()
+    return (demand.memory_token_steps, demand.steps or 0.0, *(load.rate for _, load in sorted(loads.items())))

@@ -1,0 +1,169 @@
+"""μ: requests per second that one engine can sustain for its traffic, with its interval and what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import exp, hypot, log
+
+from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
+from kvwatch.core.capacity.observed_service_rate import ObservedRate
+from kvwatch.core.interval import KvCapacity
+from kvwatch.core.steps.step_seconds import StepTime
+from kvwatch.core.traffic.request_demand import DemandEstimates
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.facts import Settings
+from kvwatch.queueing.capacity import KV, SEQS, binding, paper_service_rate
+from kvwatch.queueing.full_load import FullLoad
+from kvwatch.stats.normal import Z90
+
+_SHARING_RATIO = 0.02
+"""Share of prompt tokens found in the cache above which lengths overstate the memory held."""
+_DISAGREEMENT_RATIO = 0.15
+_FARTHEST = 4.0
+"""Extrapolation beyond so many times the longest step seen is not to be relied on."""
+_MODEL_DEVIATION = 0.025
+"""Relative sd of the embedded engine against a real one fed the same requests and law."""
+_UNCORRECTED_DEVIATION = 0.15
+"""The same for the closed form alone, which knows no evictions."""
+_CURVATURE_DEVIATION = 0.06
+"""Relative sd of the step time for each factor e of extrapolation: no law is quite straight."""
+_OBSERVED_TRUST = 30.0
+"""Requests observed under backlog that weigh as much as the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that μ is made of, at one time; ``full`` is what the engine would be at full load, as the model has it."""
+
+    full: FullEngineInputs | None
+    correction: Correction | None
+    calibration: float
+    observed: ObservedRate | None
+    demand: DemandEstimates
+    step_time: StepTime | None
+    kv_capacity: KvCapacity | None
+    settings: Settings
+    running: float | None
+    speculative: bool
+    law_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRate:
+    """μ [requests/s], the same per limit, the one that binds, and the step time at full load [s].
+
+    ``model_rate`` is what the model alone says, to be held against what is observed; ``method`` names the E[g] that μ
+    is computed from.
+    """
+
+    estimate: Estimate
+    by_limit: dict[str, float] = field(default_factory=dict)
+    limit: str | None = None
+    model_rate: float | None = None
+    step_seconds: float | None = None
+    method: str | None = None
+
+
+def service_rate(e: Evidence) -> ServiceRate:
+    """μ as the model has it, drawn towards what a backlog shows."""
+    loads = e.full.closed_form() if e.full is not None else {}
+    # the limit that is reached first, with the fewest requests running, binds
+    limit = binding({name: load.running for name, load in loads.items()})
+    if e.full is None or limit is None:
+        return _observed_only(e)
+    corrected = e.correction is not None and e.correction.limit == limit
+    factor = (e.correction.factor if corrected and e.correction is not None else 1.0) * e.calibration
+    model_rate = loads[limit].rate * factor
+    rate, deviation = _blend(e, model_rate, _deviation(e.full, loads[limit], corrected))
+    rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
+    step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
+    return ServiceRate(
+        Estimate(rate, rate * exp(-Z90 * deviation), rate * exp(Z90 * deviation), _verdict(e, loads[limit])),
+        by_limit=rates,
+        limit=limit,
+        model_rate=model_rate,
+        step_seconds=step,
+        method=_method(e),
+    )
+
+
+def _method(e: Evidence) -> str:
+    """Which E[g] fed μ: a log's where there is one; else what is held, which the moments only give a shape."""
+    return next(m for m in ("joint", "occupancy", "moments") if m in e.demand.by_method or m == "moments")
+
+
+def _blend(e: Evidence, model_rate: float, deviation: float) -> tuple[float, float]:
+    """μ and its relative sd, the model's drawn towards the observed rate in proportion to what that rests on."""
+    if e.observed is None:
+        return model_rate, deviation
+    weight = e.observed.requests / (e.observed.requests + _OBSERVED_TRUST)
+    rate = exp((1 - weight) * log(model_rate) + weight * log(e.observed.rate))
+    return rate, hypot((1 - weight) * deviation, weight * _observed_deviation(e.observed.requests))
+
+
+def _observed_deviation(requests: float) -> float:
+    """Relative sd of a rate counted over so many requests, with the drift that a full engine shows."""
+    return hypot(0.8 / requests**0.5, 0.04)
+
+
+def _observed_only(e: Evidence) -> ServiceRate:
+    """Without a step law yet: under backlog the observed rate, which is the truth itself, else nothing."""
+    if e.observed is None:
+        if e.step_time is None:
+            reason = Reason.NO_BUSY_INTERVALS
+        elif e.kv_capacity is None:
+            reason = Reason.CAPACITY_UNKNOWN
+        else:
+            reason = Reason.TOO_FEW_REQUESTS if e.law_known else Reason.LAW_UNKNOWN
+        return ServiceRate(Estimate(verdict=reason))
+    seats = e.settings.max_num_seqs
+    limit = SEQS if seats and e.running is not None and e.running >= 0.95 * seats else KV
+    half = Z90 * _observed_deviation(e.observed.requests)
+    rate = e.observed.rate
+    return ServiceRate(
+        Estimate(rate, rate * exp(-half), rate * exp(half), Reason.OK), by_limit={limit: rate}, limit=limit
+    )
+
+
+def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
+    """Relative sd of the step time at full load: of the fit, and of the law's straightness beyond what was seen."""
+    return hypot(full.law.relative_deviation(load.composition), _CURVATURE_DEVIATION * extrapolation(full, load))
+
+
+def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
+    """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
+    (n, _, k, _), (seen_n, _, seen_k) = load.composition, full.law.seen
+    if seen_n <= 0 or seen_k <= 0:
+        return 1.0
+    return max(log(max(n / seen_n, k / seen_k)), 0.0)
+
+
+def _deviation(full: FullEngineInputs, load: FullLoad, corrected: bool) -> float:
+    """Relative sd of the model's μ."""
+    model = _MODEL_DEVIATION if corrected else _UNCORRECTED_DEVIATION
+    return hypot(hypot(_law_deviation(full, load), full.mix.deviation), model)
+
+
+def plain_service_rate(e: Evidence) -> float | None:
+    """The paper's formula with the step time as it is now [requests/s], for comparison."""
+    lengths = e.demand.by_method.get("joint", e.demand.by_method.get("moments"))
+    if e.kv_capacity is None or e.step_time is None or not lengths:
+        return None
+    return paper_service_rate(e.kv_capacity.tokens, e.step_time.trimmed_mean, lengths)
+
+
+def _verdict(e: Evidence, load: FullLoad) -> Reason:
+    """The gravest doubt about μ, or that it stands."""
+    residual = e.demand.residual_ratio
+    shared = (e.demand.cached_ratio or 0.0) > _SHARING_RATIO
+    apart = residual is not None and abs(residual) > _DISAGREEMENT_RATIO and not shared and e.observed is None
+    far = e.full is not None and load.step_seconds > _FARTHEST * e.full.law.largest
+    doubts = (
+        (Reason.SEATS_UNKNOWN, e.settings.max_num_seqs is None),
+        (Reason.HYBRID_KV, e.kv_capacity is not None and not e.kv_capacity.exact),
+        (Reason.SPECULATIVE_DECODING, e.speculative),
+        (Reason.EXTRAPOLATING, far),
+        (Reason.OCCUPANCY_DISAGREES, apart),
+        (Reason.BUDGET_UNKNOWN, e.settings.max_num_batched_tokens is None),
+    )
+    return next((reason for reason, holds in doubts if holds), Reason.OK)

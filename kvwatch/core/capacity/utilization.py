@@ -1,0 +1,45 @@
+"""ρ = λ/μ: how loaded an engine is, and how wrong that may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import exp, hypot, log
+
+from kvwatch.core.traffic.arrival_rate import ArrivalRate, reference_window
+from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
+
+
+def utilization(rates: Mapping[str, ArrivalRate], service_rate: Estimate) -> KeyedEstimate:
+    """ρ by window, never clamped; the verdict is that over the longest window that is known."""
+    window = reference_window(rates)
+    if window is None:
+        verdict = next(iter(rates.values())).estimate.verdict
+    else:
+        verdict = Reason.OK if rates[window].estimate.value == 0 else service_rate.verdict
+    return KeyedEstimate.of({name: _ratio(rate.estimate, service_rate) for name, rate in rates.items()}, verdict)
+
+
+def _ratio(arrival_rate: Estimate, service_rate: Estimate) -> Estimate:
+    """λ/μ; 0 when nothing arrives, even while μ is unknown, so that an idle server can be scaled down."""
+    if arrival_rate.value is None:
+        return UNKNOWN
+    if arrival_rate.value == 0:
+        value = 0.0
+    elif service_rate.value:
+        value = arrival_rate.value / service_rate.value
+    else:
+        return UNKNOWN
+    return Estimate(value, _end(value, arrival_rate, service_rate, -1), _end(value, arrival_rate, service_rate, 1))
+
+
+def _end(value: float, arrival_rate: Estimate, service_rate: Estimate, side: int) -> float | None:
+    """One end of ρ's 90% interval: λ's and μ's relative errors are independent, so they add in squares."""
+    rate, mu = arrival_rate, service_rate
+    if mu.value is None or mu.lower is None or mu.upper is None or rate.lower is None or rate.upper is None:
+        return None
+    if not value or not rate.value or not rate.lower:
+        # no ratio to the estimate exists at 0: the rate's own bound over the μ that makes it widest
+        return rate.lower / mu.upper if side < 0 else rate.upper / mu.lower
+    of_rate = log((rate.upper if side > 0 else rate.lower) / rate.value)
+    of_mu = log((mu.upper if side < 0 else mu.lower) / mu.value)
+    return value * exp(side * hypot(of_rate, of_mu))

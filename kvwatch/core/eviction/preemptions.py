@@ -1,0 +1,65 @@
+"""How often requests are evicted, and what that costs now.
+
+No metric of vLLM shows what is computed again: it is the evictions seen times what one costs in the embedded engine.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from kvwatch.core.capacity.full_engine import Correction
+from kvwatch.core.interval import Cause, Interval
+
+_MOST_INTERVALS = 1200
+"""Intervals that are remembered (choice: fifteen minutes at a scrape in a second, with some to spare)."""
+_WINDOW_SECONDS = 60.0
+"""Evictions are counted over this time, or over a mean lifetime where that is longer (choice: λ's shortest window)."""
+_LONGEST_WINDOW_SECONDS = 900.0
+"""Lifetimes are followed up to this length (choice)."""
+
+
+class Preemptions:
+    """Evictions of one engine over the last minutes."""
+
+    def __init__(self, window_seconds: float = _WINDOW_SECONDS) -> None:
+        self._window = window_seconds
+        self._intervals: deque[tuple[float, float, float]] = deque(maxlen=_MOST_INTERVALS)
+        """(time, preemptions, finished) of each."""
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        if not interval.goes_on:
+            return
+        if interval.preemptions is not None and interval.finished is not None:
+            self._intervals.append((interval.end, interval.preemptions, interval.finished))
+        longest = max(self._window, _LONGEST_WINDOW_SECONDS)
+        while self._intervals and self._intervals[0][0] <= interval.end - longest:
+            self._intervals.popleft()
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Those evicted before a restart or a mass abort are gone."""
+        if cause is not Cause.UNIT:
+            self._intervals.clear()
+
+    def get(self, now: float, lifetime_seconds: float = 0.0) -> float | None:
+        """Evictions for each finished request over the last minute, or a mean lifetime where that is longer."""
+        since = now - max(self._window, lifetime_seconds)
+        recent = [e for e in self._intervals if e[0] > since]
+        preempted, finished = (sum(e[i] for e in recent) for i in (1, 2))
+        if not preempted:
+            return 0.0 if recent else None
+        return preempted / finished if finished else None
+
+
+def costs(correction: Correction) -> tuple[float, float] | None:
+    """What one eviction costs in the embedded engine: tokens computed again, and the share of throughput lost.
+
+    The share is for one eviction a finished request. ``None`` where that engine evicts nobody.
+    """
+    run = correction.saturation
+    if not run.preemptions_per_finished or not run.generated_tokens_per_step:
+        return None
+    finished_per_step = run.generated_tokens_per_step / run.mean_output_tokens
+    recomputed = run.recomputed_token_ratio * run.computed_tokens_per_step / finished_per_step
+    lost = max(1 - correction.factor, 0.0)
+    return recomputed / run.preemptions_per_finished, lost / run.preemptions_per_finished

@@ -1,0 +1,171 @@
+"""Whether a full engine swings in waves of eviction, and what evictions cost it now.
+
+A wave is an oscillation of the running requests that returns after a period, and is larger than independent requests
+make by chance. Requests of different ages hold different amounts of memory, so even without any synchronisation the
+number that fits varies: N requests whose memory has a coefficient of variation v make it vary by v/√N. A wave makes
+it vary several times as much. Overload alone keeps memory full without a swing, and bursts of arrivals do not fill it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from kvwatch.core.capacity.full_engine import Correction, stability_of
+from kvwatch.core.eviction.preemptions import Preemptions, costs
+from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.steps.step_seconds import StepTime
+from kvwatch.core.traffic.mix import Mix
+from kvwatch.estimate import Estimate, Reason
+from kvwatch.queueing.congestion.stability import STABLE_BELOW, Stability
+from kvwatch.stats.periodicity import Oscillation, oscillation
+
+Array = npt.NDArray[np.float64]
+
+_FULL_RATIO = 0.9
+_MOST_SAMPLES = 1200
+_SAMPLES_A_LIFETIME = 4.0
+"""Scrapes that come more rarely show a wave with a period that is not its own (aliasing)."""
+_LONGEST_PERIOD_LIFETIMES = 1.5
+"""A wave is carried by the requests inside: its period is no longer than the longest of them lives."""
+_LEAST_CREST, _LEAST_TROUGH = 0.4, -0.4
+_LEAST_SYNCHRONISATION = 0.85
+"""Independent requests make at most a seventh of the variance of what is called a wave."""
+_STABILITY_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Congestion:
+    """What is known of waves and evictions.
+
+    Attributes:
+        stability: Whether the traffic's mix makes a wave grow.
+        wave: The oscillation of the running requests, where there is one; positions are engine steps.
+        synchronisation: Share of the variance of the running requests that independent ones do not explain, 0 to 1.
+        too_coarse: Whether scrapes come too rarely, for so fast an engine, to show a wave if there is one.
+        preemptions_per_finished: Over the last minute, or a mean lifetime where that is longer.
+        recomputed_tokens_per_finished: Tokens computed again for each request finished; no metric shows them, so it
+            is the evictions seen times what one costs in the embedded engine.
+        loss_ratio: Throughput lost to evictions now, against the engine without evictions.
+    """
+
+    stability: Stability | None = None
+    wave: Oscillation | None = None
+    too_coarse: bool = False
+    synchronisation: float | None = None
+    preemptions_per_finished: float | None = None
+    recomputed_tokens_per_finished: float | None = None
+    loss_ratio: float | None = None
+
+
+NOTHING_KNOWN = Congestion()
+
+
+class CongestionWatch:
+    """Follows one engine. Bounded: 1,200 samples."""
+
+    def __init__(self, window_seconds: float, preemptions: Preemptions) -> None:
+        self._window = window_seconds
+        self._preemptions = preemptions
+        self._full: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SAMPLES)
+        """(time, engine steps so far, running) while memory is full."""
+        self._steps = 0.0
+        self._stability: tuple[float, Stability] | None = None
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        if not interval.goes_on:
+            return
+        at, sample = interval.end, interval.sample
+        usage, queue = sample.kv_usage_ratio or 0.0, interval.waiting[1] or 0.0
+        if usage < _FULL_RATIO and not (queue and self._full):
+            self._full.clear()  # while requests wait, a wave may empty a good part of the memory
+        elif interval.steps and sample.running is not None:
+            self._steps += interval.steps
+            self._full.append((at, self._steps, sample.running))
+        while self._full and self._full[0][0] <= at - self._window:
+            self._full.popleft()
+
+    def begin_anew(self, cause: Cause) -> None:
+        """A swing of the batch before a restart or a mass abort is no part of one after it."""
+        if cause is not Cause.UNIT:
+            self._full.clear()
+
+    def get(
+        self, now: float, mix: Mix | None, correction: Correction | None, step: StepTime | None = None
+    ) -> Congestion:
+        """What is known at ``now``.
+
+        ``mix`` is the traffic's, ``correction`` the last run of the embedded engine, ``step`` today's step time.
+        """
+        lifetime_steps = (mix.demand.steps if mix is not None else None) or 0.0
+        lifetime_seconds = lifetime_steps * step.trimmed_mean if step is not None else 0.0
+        evicted = self._preemptions.get(now, lifetime_seconds)
+        stable = correction.stability if correction is not None else self._stability_of(now, mix)
+        result = Congestion(stability=stable, preemptions_per_finished=evicted)
+        if evicted == 0:
+            return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
+        if correction is not None and evicted is not None:
+            cost = costs(correction)
+            if cost is not None:
+                tokens, lost = cost
+                result = replace(
+                    result, recomputed_tokens_per_finished=evicted * tokens, loss_ratio=min(evicted * lost, 1.0)
+                )
+        return self._with_wave(result, mix) if mix is not None else result
+
+    def _with_wave(self, result: Congestion, mix: Mix) -> Congestion:
+        positions = [f[1] for f in self._full]
+        lifetime, longest = float(mix.output_tokens.mean()), float(mix.output_tokens.max())
+        if len(positions) > 1 and float(np.median(np.diff(positions))) * _SAMPLES_A_LIFETIME > lifetime:
+            return replace(result, too_coarse=True)
+        swing = oscillation(positions, [f[2] for f in self._full])
+        if swing is None:
+            return result
+        excluded = result.stability is not None and result.stability.growth_upper < STABLE_BELOW
+        possible = not excluded and swing.period <= _LONGEST_PERIOD_LIFETIMES * longest
+        running = sum(f[2] for f in self._full) / len(self._full)
+        by_chance = holding_variation(*mix.grown_lengths()) / max(running, 1.0) ** 0.5
+        synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, 1e-9)) ** 2, 0.0)
+        found = possible and is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
+        return replace(result, wave=swing if found else None, synchronisation=synchronisation)
+
+    def _stability_of(self, now: float, mix: Mix | None) -> Stability | None:
+        """The mix's, while no run of the embedded engine brings it; it takes tens of milliseconds."""
+        if mix is None:
+            return None
+        if self._stability is None or now - self._stability[0] >= _STABILITY_SECONDS:
+            self._stability = (now, stability_of(mix))
+        return self._stability[1]
+
+
+def is_wave(swing: Oscillation, synchronisation: float) -> bool:
+    """Whether the running requests come back after a period, by more than chance makes them swing."""
+    regular = swing.crest >= _LEAST_CREST and swing.trough <= _LEAST_TROUGH
+    return regular and synchronisation >= _LEAST_SYNCHRONISATION
+
+
+def holding_variation(prompt_tokens: Array, output_tokens: Array) -> float:
+    """Coefficient of variation of the tokens that a request running at a random moment holds, s + U·o."""
+    s, o = prompt_tokens, output_tokens
+    first = float((o * (s + o / 2)).sum() / o.sum())
+    second = float((o * (s * s + s * o + o * o / 3)).sum() / o.sum())
+    return sqrt(max(second - first * first, 0.0)) / first
+
+
+def growth_ratio(c: Congestion, *, law_known: bool) -> Estimate:
+    """By how much a small wave grows in a mean lifetime; the verdict is on all that is said of evictions.
+
+    It says whether a missing loss or wave means that there is none.
+    """
+    if c.stability is None:
+        return Estimate(verdict=Reason.DEPENDS)
+    if c.preemptions_per_finished and c.loss_ratio is None:
+        verdict = Reason.DEPENDS if law_known else Reason.LAW_UNKNOWN
+    else:
+        verdict = Reason.SCRAPES_TOO_RARE if c.preemptions_per_finished and c.too_coarse else Reason.OK
+    return Estimate(c.stability.growth, c.stability.growth_lower, c.stability.growth_upper, verdict)

@@ -1,0 +1,229 @@
+"""The step law of one engine: what its intervals teach, guarded against outliers, and against a change of hardware."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import exp, log
+from statistics import median
+
+from kvwatch.core.interval import Interval
+from kvwatch.core.steps.step_rows import BusyRuns, PrefillRows, StepRow
+from kvwatch.stats.change import ChangeDetector
+from kvwatch.stats.step_regression import LawFit, StepRegression
+
+_NEWS_RATIO, _FIT_SECONDS = 0.1, 60.0
+"""A law is fitted anew when so much of what it rests on is new, at the latest after so long: it moves ever slower."""
+_ENOUGH, _LEAST, _LONGEST_WAIT_SECONDS = 20, 8, 60.0
+"""Rows for a first fit; with rare scrapes it makes do with fewer once they span a minute."""
+_OUTLIER = 6.0
+"""Residuals beyond so many typical ones are pauses of the host, not steps."""
+_KEEP_AFTER_CHANGE = 0.2
+"""Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
+_PROMPTS_ENOUGH = 0.5
+"""With mean steps known for half of the intervals that computed prompts, prefill times are hardly needed: they do
+not show with whom a prefill shared its steps, and so are the poorer source."""
+_PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.03
+"""A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
+_STRANGE_INTERVALS = 3.0
+"""Below so many intervals at a load level an odd one is believed."""
+_FAMILIAR_INTERVALS = 10.0
+_HALF_LIFE_SECONDS, _FADE_EVERY_SECONDS = 7 * 86_400.0, 3600.0
+"""A load level that does not come again is forgotten over weeks: drivers, clocks and neighbours change."""
+_RECENT, _SHIFT = 6, 0.18
+"""So many rows in a row that all take another time, by so much (logarithm), are a change."""
+
+
+class StepLawMemory:
+    """Learns b(n, p, K) from busy intervals without preemptions, in which the counters show all that was computed."""
+
+    def __init__(self, regression: StepRegression | None = None) -> None:
+        self._regression = regression or StepRegression()
+        self._full_load = (64.0, 64.0, 1e5)
+        self._fit: LawFit | None = None
+        self._since_fit = self._rows = 0
+        self._early: list[StepRow] = []
+        self._early_since: float | None = None
+        self._prefills = PrefillRows()
+        self._runs = BusyRuns()
+        self._misfits: deque[float] = deque(maxlen=60)
+        self._fitted_at = float("-inf")
+        self._residuals, self._prefill_residuals = _Residuals(), _Residuals()
+        self._change = ChangeDetector(1e-4)
+        self._faded_at: float | None = None
+        self._doubted = 0
+
+    def update(self, interval: Interval, *, watch_only: bool = False) -> None:
+        """Take an interval; it may teach nothing.
+
+        With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
+        """
+        step_seconds, kv_tokens, budget_tokens = interval.step_seconds, interval.kv_tokens, interval.chunk_tokens
+        self._fade(interval.end)
+        took = self._prefills.mean_seconds
+        if took is None and interval.prefill_seconds is None:
+            took = 0.0  # a server that does not tell must not be waited for
+        row = self._runs.add(interval, step_seconds, kv_tokens, took, budget_tokens)
+        prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
+        enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
+        if watch_only:
+            if row is not None:
+                self._watch(row)
+            return
+        if self._fit is None:
+            self._collect(interval.end, [r for r in (row, None if enough else prefill) if r is not None])
+            return
+        if row is not None:
+            self._watch(row)
+            self._learn(row, row.intervals, self._residuals)
+        if prefill is not None:
+            self._learn(
+                prefill, prefill.intervals * (_SPARE_WEIGHT if enough else _PREFILL_WEIGHT), self._prefill_residuals
+            )
+        if row is not None or prefill is not None:
+            self._count_row()
+        self._refit_in_time(interval.end)
+
+    def learn(self, at: float, row: StepRow) -> None:
+        """Take a row whose composition and time are known for each of its steps."""
+        self._fade(at)
+        if self._fit is None:
+            self._collect(at, [row])
+            return
+        self._learn(row, row.intervals, self._residuals)
+        self._count_row()
+        self._refit_in_time(at)
+
+    def _count_row(self) -> None:
+        self._since_fit += 1
+        self._rows += 1
+
+    def _refit_in_time(self, at: float) -> None:
+        """Fit anew if there are enough new rows, or some and it is time."""
+        if self._since_fit and (self._since_fit >= _NEWS_RATIO * self._rows or at - self._fitted_at >= _FIT_SECONDS):
+            self._fitted_at = at
+            self.refit()
+
+    def _collect(self, at: float, rows: list[StepRow]) -> None:
+        """Keep rows until there are enough for a first fit."""
+        self._early += rows
+        self._early_since = at if self._early_since is None and rows else self._early_since
+        lasted = at - self._early_since if self._early_since is not None else 0.0
+        if len(self._early) >= _ENOUGH or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
+            self._start()
+
+    def _learn(self, row: StepRow, weight: float, residuals: _Residuals) -> None:
+        """Add a row, with less weight the less it resembles those seen at such a load.
+
+        It is held against them and not against the law, which may fit there badly.
+        """
+        if self._fit is not None and self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
+            misfit = self._regression.misfit(row.composition, self._fit)
+            residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
+            typical = residuals.typical
+            residuals.append(residual)
+            weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
+        if weight:
+            self._regression.update(row.composition, row.seconds, weight)
+
+    def _start(self) -> None:
+        """First fit; what takes far longer than its like says less."""
+        seconds = median(row.seconds for row in self._early)
+        for row in self._early:
+            expected = max(seconds, row.seconds if row.composition[1] else seconds)
+            weight = min(1.0, expected / row.seconds) ** 2 * min(row.intervals, 1.0)
+            self._regression.update(row.composition, row.seconds, weight)
+        self._rows = len(self._early)
+        self._early.clear()
+        self.refit()
+
+    def _watch(self, row: StepRow) -> None:
+        """Rescale the law when steps take another time than the law says, and did not before, for good."""
+        if self._fit is None:
+            return
+        if self._doubted:
+            self._doubted -= 1
+        elif self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
+            return  # at a load not seen before it is the law that may be wrong
+        misfit = log(row.seconds / self._fit.seconds(row.composition))
+        self._misfits.append(misfit)
+        # a single pause must not look like a change: what is fed is cut to what steps can do
+        changed = self._change.update(min(max(misfit, -1.0), 1.0))
+        if len(self._misfits) < 2 * _RECENT or max(self._misfits) - min(self._misfits) <= _SHIFT:
+            return  # no two medians of them are a change apart
+        recent, before = list(self._misfits)[-_RECENT:], list(self._misfits)[:-_RECENT]
+        usual = median(before)
+        spread = max(median(abs(m - usual) for m in before), 0.02)
+        shift = median(recent) - usual
+        together = min(abs(m - usual) for m in recent) > 3 * spread
+        if abs(shift) > _SHIFT and (changed or together):
+            self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
+            self._residuals = _Residuals()
+            self._misfits.clear()
+            self._doubted = 0
+            self._change = ChangeDetector(1e-4)
+            self._rows = 0
+            self.refit()
+
+    def doubt(self) -> None:
+        """The server is a new process, or what is known comes from a file: its hardware may be another one.
+
+        The first rows are then held against the law as if it had been right until now, whatever the load.
+        """
+        self._doubted = 2 * _RECENT
+        self._misfits.clear()
+        self._misfits.extend([0.0] * 2 * _RECENT)
+
+    def _fade(self, at: float) -> None:
+        """Forget slowly what is not seen again, the time without a server or a watcher included."""
+        passed = at - self._faded_at if self._faded_at is not None else 0.0
+        if self._faded_at is None or passed >= _FADE_EVERY_SECONDS:
+            self._faded_at = at
+            self._regression.fade(0.5 ** (max(passed, 0.0) / _HALF_LIFE_SECONDS))
+
+    def expect(self, full_load: tuple[float, float, float]) -> None:
+        """Say at which (n, p, K) the law will be evaluated: there its prior is stated."""
+        if max(abs(a - b) / max(b, 1e-9) for a, b in zip(full_load, self._full_load, strict=True)) > 0.1:
+            self._full_load = full_load
+            self.refit()
+
+    def refit(self) -> None:
+        """Fit anew."""
+        self._fit = self._regression.fit(self._full_load)
+        self._since_fit = 0
+
+    def get(self) -> LawFit | None:
+        """The law; ``None`` until enough busy intervals were seen."""
+        return self._fit
+
+    def dump(self) -> dict[str, object]:
+        """What is worth keeping over a restart."""
+        return {**self._regression.dump(), "at": self._faded_at}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        at = state.get("at")
+        if at is not None and not isinstance(at, int | float):
+            raise TypeError("at must be a time")
+        self._regression = StepRegression.load(state)
+        self._faded_at = at
+        self._early.clear()
+        self.refit()
+        self.doubt()
+        self._rows = round(self._fit.weight) if self._fit is not None else 0
+
+
+class _Residuals:
+    """The last residuals, and their usual size, which is looked at anew now and then."""
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=120)
+        self._since = 0
+        self.typical = 0.1
+
+    def append(self, residual: float) -> None:
+        """Take one."""
+        self._last.append(abs(residual))
+        self._since += 1
+        if len(self._last) >= _LEAST and self._since * 8 >= len(self._last):
+            self._since = 0
+            self.typical = max(median(self._last) * 1.5, 0.01)

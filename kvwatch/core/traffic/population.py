@@ -1,0 +1,86 @@
+"""Which requests come: what they ask for, and their mix of lengths, from the best source that there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.traffic.idle_spells import IdleSpells
+from kvwatch.core.traffic.joint_mix import joint_mix
+from kvwatch.core.traffic.length_mix import LengthMix
+from kvwatch.core.traffic.lengths import LengthWindow
+from kvwatch.core.traffic.mix import Mix
+from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates, estimate
+from kvwatch.core.traffic.request_log import RequestLog
+from kvwatch.core.traffic.tenants import TenantUses
+from kvwatch.facts import RequestRecord
+
+_JOINT_REQUESTS = 1000
+"""Requests of a log that the mix reaches back for, as far as it has not changed (choice: as many as by the metrics)."""
+
+
+class Population:
+    """The requests of one engine's traffic, by its metrics and by a log where there is one."""
+
+    def __init__(self, window_seconds: float, log_window_seconds: float, top_tenants: int) -> None:
+        self.lengths = LengthWindow(window_seconds)
+        self.length_mix = LengthMix(window_seconds)
+        self.log = RequestLog(log_window_seconds, top_tenants)
+        self._idle_spells = IdleSpells(window_seconds)
+        self._parts = (self._idle_spells, self.lengths, self.length_mix, self.log)
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval."""
+        for part in self._parts:
+            part.update(interval)
+        self.log.changed_at = max(self.log.changed_at, self.length_mix.cut_at)
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Forget who is no fair sample of who comes."""
+        for part in self._parts:
+            part.begin_anew(cause)
+
+    def admits(self, record: RequestRecord, now: float) -> bool:
+        """Whether a request of a log counts; see :meth:`RequestLog.admits`."""
+        return self.log.admits(record, now)
+
+    def update_request(self, ended: Ended) -> None:
+        """Take a request that ended, and counts."""
+        self.log.update_request(ended)
+
+    def demand(self, last: Interval) -> DemandEstimates:
+        """E[g] three ways [token·steps], up to the interval that was the last, on its scale."""
+        now = last.end
+        empty_at = self._idle_spells.get(now)
+        joint = self.log.sample(now, MIN_REQUESTS, empty_at)
+        unit, (block, chunk) = last.unit_tokens, last.sizes_in_units
+        by_log = joint.demand / unit**2 if joint is not None else None
+        found = estimate(self.lengths.spans(empty_at, MIN_REQUESTS), block, chunk, by_log)
+        if unit == 1:
+            return found
+        return replace(found, by_method={method: g * unit for method, g in found.by_method.items()})
+
+    def mix(self, last: Interval) -> Mix | None:
+        """The mix of lengths over as long as it has not changed; ``None`` while too few requests are known.
+
+        A log gives lengths in tokens and not how many steps they took, so it is no source under speculation.
+        """
+        now, unit, longest, mix = last.end, last.unit_tokens, last.settings.max_model_len, None
+        if unit == 1:
+            reach = (_JOINT_REQUESTS, self.log.changed_at)
+            joint = self.log.sample(now, MIN_REQUESTS, self._idle_spells.get(now), reach)
+            if joint is not None:
+                mix = joint_mix(self.length_mix.demand(*last.sizes), joint, *last.sizes)
+        if mix is None:
+            mix = self.length_mix.get(*last.sizes_in_units, longest / unit if longest is not None else None)
+        return mix if mix is not None and mix.demand.requests >= MIN_REQUESTS else None
+
+    def tenants(self, now: float) -> TenantUses | None:
+        """Who used the memory over the window before ``now``."""
+        return self.log.uses(now)
+
+    def mean_output_tokens(self) -> float:
+        """Mean length of the outputs that finished of late, in the unit that lengths are counted in; 0 without any."""
+        spans = self.lengths.spans()
+        finished = sum(s.count for s in spans)
+        return sum(s.output_tokens for s in spans) / finished if finished else 0.0

@@ -1,0 +1,161 @@
+"""What logs and traces tell of single requests: one engine's part of it, each request once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import ceil, isfinite
+
+from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.traffic.request_window import JointSample, RequestWindow
+from kvwatch.core.traffic.tenants import Tenants, TenantUses
+from kvwatch.facts import RequestRecord
+from kvwatch.queueing.demand import request_demand
+
+_REMEMBERED = 4096
+"""Records held against those that come again; more than an exporter sends at a time."""
+_AHEAD_SECONDS = 60.0
+"""Records that end farther in the future come from a clock that is not this one."""
+_LONGEST_REQUEST_TOKENS = 2**31
+
+
+class RequestLog:
+    """Takes the records of one engine's requests, in any order; memory is bounded whatever comes."""
+
+    def __init__(self, window_seconds: float, top_tenants: int) -> None:
+        self._window_seconds = window_seconds
+        self._sizes = (0, 0)
+        self._unlogged = 0.0
+        self._seen: OrderedDict[RequestRecord, None] = OrderedDict()
+        self._source: str | None = None
+        self._source_newest = float("-inf")
+        self._source_names_tenants = False
+        self.changed_at = float("-inf")
+        """When the traffic's mix last changed [unix s]."""
+        self.window = RequestWindow(window_seconds)
+        self.tenants = Tenants(window_seconds, top_tenants)
+
+    def admits(self, record: RequestRecord, now: float) -> bool:
+        """Whether a request counts; it is then taken by :meth:`update_request`, and by whoever else wants it.
+
+        It does not if it has come before, ends in the future, or is told by another source than the one that leads.
+        ``now`` is the newest scrape's time [unix s].
+        """
+        return record.finish <= now + _AHEAD_SECONDS and self._leads(record) and not self._came_before(record)
+
+    def update_request(self, ended: Ended) -> None:
+        """Take a request that ended, and counts."""
+        record, sizes = ended.record, (ended.block_tokens, ended.chunk_tokens)
+        self._unlogged = 0.0
+        self.resize(sizes)
+        s, o = record.prompt_tokens, record.completion_tokens
+        if not record.completed or s < 1 or o < 1 or s + o > _LONGEST_REQUEST_TOKENS:
+            self.tenants.update(record.finish, record.tenant, ended.share, None)
+            return
+        block, chunk = sizes
+        g = request_demand(s, o, block, chunk)
+        self.window.update(record.finish, max(record.finish - record.arrival, 0.0), s, o, g)
+        asked = (g, ceil(s / chunk) + o - 1.0, s - min(record.cached_tokens, s) + o - 1.0)
+        self.tenants.update(record.finish, record.tenant, ended.share, asked)
+
+    def update(self, interval: Interval) -> None:
+        """Take an interval: who finishes in it should show in the log."""
+        self.resize(interval.sizes)
+        if interval.cause in (Cause.RESTART, Cause.ABORTS):
+            # what ended by then is no fair sample; what a log told before the first scrape, or our own restart, stays
+            self.window.clear(interval.end)
+        if interval.goes_on:
+            self._unlogged += interval.lengths_count
+
+    def begin_anew(self, cause: Cause) -> None:
+        """Nothing to do: :meth:`update` knows from which time on requests count."""
+
+    def resize(self, sizes: tuple[int, int]) -> None:
+        """Blocks and prompt chunks have these sizes [tokens]."""
+        if sizes != self._sizes:
+            self._resize(sizes)
+
+    def _resize(self, sizes: tuple[int, int]) -> None:
+        if self._sizes != (0, 0):
+            self.window.resize(*sizes)
+        self._sizes = sizes
+
+    def _leads(self, record: RequestRecord) -> bool:
+        """Whether the record's source is the one that counts: two may tell of the same requests.
+
+        The first does, until it has been silent for a window while the other speaks, or the other names tenants and it
+        does not.
+        """
+        if record.source != self._source:
+            silent = record.finish - self._source_newest > self._window_seconds
+            better = bool(record.tenant) and not self._source_names_tenants
+            if self._source is not None and not silent and not better:
+                return False
+            if self._source is not None:
+                self.tenants.clear()
+            self._source, self._source_newest, self._source_names_tenants = record.source, float("-inf"), False
+        self._source_newest = max(self._source_newest, record.finish)
+        self._source_names_tenants = self._source_names_tenants or bool(record.tenant)
+        return True
+
+    def _came_before(self, record: RequestRecord) -> bool:
+        """Whether the very same record came lately, as when an exporter repeats itself after a lost answer.
+
+        Only stamps finer than a millisecond tell two requests of the same lengths apart.
+        """
+        if _is_coarse(record.finish) or _is_coarse(record.arrival):
+            return False
+        if record in self._seen:
+            return True
+        self._seen[record] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return False
+
+    def sample(
+        self, now: float, least: int, empty_at: float | None = None, reach: tuple[float, float] | None = None
+    ) -> JointSample | None:
+        """The requests that stand for the traffic; see :meth:`RequestWindow.sample`.
+
+        ``None`` where there is no log, or it has stopped. A log is as quiet as its server: it has stopped when
+        requests finish that it does not tell of.
+        """
+        if self._unlogged and now - self.window.newest > self._window_seconds:
+            return None
+        return self.window.sample(now, self._sizes, least, empty_at, reach)
+
+    def uses(self, now: float) -> TenantUses | None:
+        """Who used the memory over the window before ``now``."""
+        return self.tenants.get(now)
+
+    def dump(self) -> dict[str, object]:
+        """State as plain numbers, text and lists."""
+        return {
+            "sizes": list(self._sizes),
+            "source": self._source,
+            "changed_at": self.changed_at if isfinite(self.changed_at) else None,
+            "window": self.window.dump(),
+            "tenants": self.tenants.dump(),
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
+        sizes, source, window, tenants = state["sizes"], state["source"], state["window"], state["tenants"]
+        if not isinstance(window, dict) or not isinstance(tenants, dict) or not isinstance(sizes, list):
+            raise TypeError("window and tenants must be objects")
+        if source is not None and not isinstance(source, str):
+            raise TypeError("source must be text")
+        block, chunk = (int(size) for size in sizes)
+        changed_at = float("-inf") if state["changed_at"] is None else float(state["changed_at"])  # type: ignore[arg-type]
+        if min(block, chunk) < 0 or not changed_at < 1e12:
+            raise ValueError("sizes or times out of range")
+        self.changed_at = changed_at
+        self.window.restore(window)
+        self.tenants.restore(tenants)
+        self._sizes, self._source, self._source_newest = (block, chunk), source, self.window.newest
+        self._source_names_tenants = self.tenants.named
+
+
+def _is_coarse(at: float) -> bool:
+    """Whether a stamp may be one of whole milliseconds, as far as a float of unix seconds can tell."""
+    part = at * 1000 % 1
+    return min(part, 1 - part) < 1e-3

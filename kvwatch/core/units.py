@@ -1,0 +1,62 @@
+"""Speculative decoding: several tokens in a step of one request.
+
+The theory counts a request's life in steps, of which one with o output tokens then needs about o/a, where a is the
+mean number of tokens that a request makes in a step. Measured in units of a tokens, such a server is one without
+speculation: a decoding request makes one unit in a step and its KV cache grows by one. So lengths, memory, blocks and
+the token budget are taken in that unit, and memory-work is given back in tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kvwatch.core.interval import Interval
+from kvwatch.stats.step_regression import LawFit
+
+_MEMORY_RATIO = 0.98
+_LEAST_OUTPUTS = 200.0
+"""Outputs of a request in a step from which on their mean size is sure enough."""
+_MOVED_RATIO = 0.1
+
+
+class Speculation:
+    """The mean number of tokens that a request makes in a step, from what the counters show."""
+
+    def __init__(self) -> None:
+        self._tokens = self._outputs = 0.0
+        self.unit_tokens = 1.0
+        """a, as it is used; it follows the measured one when that has moved by a tenth."""
+
+    def update(self, interval: Interval) -> bool:
+        """Take an interval; whether the unit has changed.
+
+        Without speculation each output after the first is one token with one latency; with it, latencies count
+        steps, so that tokens over latencies and first tokens is a.
+        """
+        outputs = (interval.inter_tokens or 0.0) + (interval.first_tokens or 0.0)
+        if not interval.sample.spec_decode_drafts or not interval.inter_tokens or interval.generation_tokens is None:
+            return False
+        self._tokens = _MEMORY_RATIO * self._tokens + interval.generation_tokens
+        self._outputs = _MEMORY_RATIO * self._outputs + outputs
+        measured = max(self._tokens / self._outputs, 1.0)
+        if self._outputs < _LEAST_OUTPUTS or abs(measured / self.unit_tokens - 1) <= _MOVED_RATIO:
+            return False
+        self.unit_tokens = measured
+        return True
+
+
+def law_in_units(fit: LawFit, unit: float) -> LawFit:
+    """The step law for p and K in units of so many tokens."""
+    if unit == 1:
+        return fit
+    b0, b1, b2, b3 = fit.coefficients
+    n, p, k = fit.seen
+    stretch = np.array([1.0, 1.0, 1.0, unit, unit])
+    return replace(
+        fit,
+        coefficients=(b0, b1, b2 * unit, b3 * unit),
+        covariance=fit.covariance * np.outer(stretch, stretch),
+        seen=(n, p / unit, k / unit),
+    )
