@@ -40,8 +40,9 @@ one step is a ratio of 2 or 2.5."""
 _LEAST_WIDTH = 1e-12
 """Rank that an empty bucket takes [1]. Choice: far below 1/128; without it two values would have one rank."""
 _ROUNDS = 4
-"""Rounds in which lengths that fell below 1 are lifted and the variance is met again [rounds]. Choice: the variance is
-then within 1% of what the moments say, for any law that vLLM's buckets can show."""
+"""Rounds in which lengths that fell below 1 or above the longest are moved back and the variance is met again [rounds].
+Choice: of lognormal lengths in vLLM's buckets the variance is then within 5% in 95 of 100; with half in 12%, with
+double in 1.3%."""
 
 
 @dataclass(frozen=True, slots=True)

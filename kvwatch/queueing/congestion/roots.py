@@ -20,8 +20,9 @@ from kvwatch.queueing.congestion.survival import Array, coarse_grained
 from kvwatch.queueing.congestion.winding import LEAST_MODULUS, Complex, circle, hidden_roots, points_of, roots_inside
 
 _MOST_BINS = 1024
-"""Coefficients of the coarse polynomial [bins]. Choice: half has a ripple of two bins too near to a slow wave of
-outputs that are 16 times as long as the mean; double doubles the time of a search, which is tens of milliseconds."""
+"""Coefficients of the coarse polynomial [bins]. Choice: half a mean lifetime, the least period that matters, is two
+bins and more as long as the longest output is no more than 256 mean ones; double doubles the time of a search, which is
+tens of milliseconds."""
 _LEAST_GROWTH = 0.02
 """Growth per mean lifetime below which it does not matter how fast a wave dies [1]. Choice: it is a fiftieth after one
 lifetime; "stable" begins at 0.8."""
@@ -35,17 +36,17 @@ _SECTOR_BISECTIONS = 30
 """Halvings of the bracket around a root that was missed [1]. Choice: here the bracket itself may be the answer, so it
 is made as small (1e-8) as known roots are kept away from."""
 _STARTS = 32
-"""Points of a circle from which Newton's method starts [1]. Choice: one for each of the most nearly equal roots that
-traffic has shown; a root that none of them leads to is still found by the winding number."""
+"""Points of a circle from which Newton's method starts [1]. Choice: roots of nearly the least modulus are few; one that
+none of these leads to is still found by the winding number."""
 _POLISHED = 8
-"""Coarse roots that are made exact with all coefficients [1]. Choice: adding up coefficients moves roots by less than
-their distance to the eighth nearest; what is missed is still found by the winding number."""
+"""Coarse roots that are made exact with all coefficients [1]. Choice: adding up coefficients moves roots, so that the
+first of the coarse ones need not be the first; where none of eight is, the winding number shows it."""
 _SEARCHES = 4
-"""How often roots that the winding number shows are looked for by Newton's method before bisection [1]. Choice: each
-search finds up to 32; only clusters of equal roots take more than one."""
+"""How often roots that the winding number shows are looked for by Newton's method before bisection [1]. Choice: one is
+enough unless many roots are nearly alike, and then bisection answers as well."""
 _NEWTON_STEPS = 40
-"""Steps of Newton's method at most [steps]. Choice: it doubles the digits with each step once it is near, and is given
-as many to come near."""
+"""Steps of Newton's method at most [steps]. Choice: near a root each doubles the digits, so that five are enough; the
+others are for coming near, a tenth of a period at a time."""
 _CONVERGED = 1e-13
 """Newton step that is no longer worth another [1]. Choice: some hundred times the rounding of doubles at |x| = 1."""
 _CONVERGED_BOUND = 1e-6

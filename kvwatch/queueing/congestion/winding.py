@@ -13,8 +13,8 @@ import numpy.typing as npt
 from kvwatch.queueing.congestion.survival import Array
 
 _POINTS_PER_BIN = 8
-"""Points of a circle for each coefficient [1]. Choice: f turns by less than a quarter circle between two of them unless
-a root is near; half of it miscounts roots near the circle, double doubles the time."""
+"""Points of a circle for each coefficient [1]. Choice: in the mean f turns by an eighth of a circle at most between two
+of them; where a root is near and it turns by more, points are put between. Double doubles the time."""
 _SAME = 1e-6
 """Distance within which two starts have found the same root [1]. Choice: the error up to which Newton's method counts
 as having found one."""
@@ -28,8 +28,8 @@ _REFINEMENTS = 40
 """Halvings of a stretch where f turns by more [1]. Choice: a root at distance ε of the path takes log₂(1/ε) of them,
 and known roots are kept 1e-7 and more away."""
 _RAY_RATIO = 1.1
-"""Distance of two points on a ray, as a ratio of log radii [1]. Choice: f turns on a ray by far less than a circle for
-each octave; where it does not, points are put between."""
+"""Distance of two points on a ray, as a ratio of log radii [1]. Choice: fewer would leave more to be put between them
+where f turns, more cost time where it does not."""
 _NO_MORE = 50.0
 """Logarithm below which a term x^j counts as nothing [1]. Choice: e^−50 is 2e-22, below the rounding of a double."""
 _RAY_START_RATIO = 0.01
