@@ -14,7 +14,8 @@ from kvwatch.queueing.congestion.survival import Array
 
 _POINTS_PER_BIN = 8
 """Points of a circle for each coefficient [1]. Choice: in the mean f turns by an eighth of a circle at most between two
-of them; where a root is near and it turns by more, points are put between. Double doubles the time."""
+of them. Where a root is so near that it turns by more, the path of the last check is refined; double doubles the
+time."""
 _SAME = 1e-6
 """Distance within which two starts have found the same root [1]. Choice: the error up to which Newton's method counts
 as having found one."""
