@@ -9,9 +9,9 @@ from alerts.rule import Recording
 from alerts.trends import SLOPES
 
 FROM_RATIO = 0.7
-"""ρ over its limit from which a trend counts. Choice: below it a trend has far to go, and few go on for so long."""
+"""ρ over its limit from which a trend counts [1]. Choice: below it a trend has far to go, and few go on for so long."""
 FROM_RATIO_YOUNG = 0.85
-"""The same of the one for an engine's first minutes, which knows nothing of how bursty arrivals are. Choice."""
+"""The same of the one for an engine's first minutes [1]. Choice: how bursty arrivals are is not known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ LASTING = (
     Forecast("1h", "trend1h", RHO_5M, 1800),
     Forecast("2h", "trend2h", RHO_5M, 1800),
 )
-"""A trend that has lasted for long is trusted to go on for longer. Choice."""
+"""A trend that has lasted for long is trusted to go on for longer. Choice: half of its window, half an hour at most."""
 FORECASTS = (SURGE, YOUNG, *LASTING)
 _SOON = "\n            or ".join(each.soon for each in (SURGE, *LASTING))
 

@@ -10,7 +10,7 @@ from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert
 from alerts.words import text
 
 BEYOND = 1.05
-"""Over its limit, from which ρ's lower bound over five minutes says enough. Choice: λ of 3/s is known to 3% then."""
+"""From here on over its limit, ρ's lower bound over five minutes is enough [1]. Choice: λ of 3/s is known to 3%."""
 SURE = f"model:kvwatch_estimate_valid:avg >= {PAGING_SHARE}"
 REST = """μ <μ> requests/s, bound by<binding>.
     Time to saturation: <time to saturation>.

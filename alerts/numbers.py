@@ -22,23 +22,23 @@ __all__ = [
 SHORT_WINDOW, LONG_WINDOW = DEFAULT_WINDOWS_SECONDS
 """Values of the label ``window``. The names of recorded series end in them."""
 LONG_WINDOW_SECONDS = round(DEFAULT_WINDOWS_SECONDS[LONG_WINDOW])
-"""The longer of kvwatch's default windows, s."""
+"""The longer of kvwatch's default windows [s]. Definition."""
 HOLD = f"{CoreOptions().scale_up_seconds / 60:.0f}m"
 """How long the number for autoscalers stands without data: the default time that a new replica takes, as in sizing."""
 BUSY_UTILIZATION = CoreOptions().target_utilization
-"""ρ from which an engine counts as busy: the default that replicas are sized for."""
+"""ρ from which an engine counts as busy [1]. Choice: the default that replicas are sized for."""
 
 LOWEST_LIMIT = 0.85
-"""Lowest stable limit, ratio of μ. Choice: a single large request must not bring it below a load served with ease."""
+"""Lowest stable limit of ρ [1]. Choice: a single large request must not bring it below a load served with ease."""
 PAGING_SHARE = 0.5
-"""Share of a model's engines whose ρ must be sure for a page that rests on it. Choice: the majority."""
+"""Share of a model's engines whose ρ must be sure for a page that rests on it [1]. Choice: the majority."""
 MODEL_SHARE = 0.2
-"""Share of a model's engines that makes a difference to its load. Choice: with fewer, the others tell enough."""
+"""Share of a model's engines that matters to its load [1]. Choice: with fewer gone, the others tell enough."""
 EVICTION_LOSS_RATIO = 0.05
-"""Share of the throughput lost to evictions from which it makes a ticket. Choice, as on the dashboards."""
+"""Share of the throughput lost to evictions from which it makes a ticket [1]. Choice: less is not worth a change."""
 MODEL_GAP_RATIO = 0.25
-"""Error of μ from which it makes a ticket. Choice: beyond twice the error that μ has on recorded engines."""
+"""Error of μ from which it makes a ticket [1]. Choice: beyond any error of μ on the recordings."""
 HOT_RATIO = 1.25
-"""ρ of an engine over its model's from which it is hot. Choice: what a balancer's chance alone seldom does."""
+"""ρ of an engine over its model's from which it is hot [1]. Choice: what a balancer's chance alone seldom does."""
 QUEUE_REQUESTS = 10
-"""Requests that may wait in an engine without a page. Choice: a burst that is served within seconds."""
+"""How many may wait in an engine without a page [requests]. Choice: a burst that is served within seconds."""

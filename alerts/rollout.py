@@ -8,7 +8,7 @@ from alerts.rule import FLEET_OF_MODEL, NONE, WARNING, Alert, Recording
 from alerts.words import text
 
 LASTS_SHARE = 0.9
-"""Share of half an hour in a rollout from which it is none, but a crash loop. Choice: a pause between two crashes."""
+"""Share of half an hour from which a rollout is a crash loop [1]. Choice: a pause between two crashes."""
 UNLESS_EXCUSED = f"unless on {MODEL} model:kvwatch_engines:excused"
 """Ends an alert that a rollout would set off. Alertmanager cannot: an alert that ends while it is inhibited is never
 said to have ended."""

@@ -14,15 +14,15 @@ from alerts.promql import by_model, first_of, short
 from alerts.rule import Recording
 
 STAYS = 0.95
-"""Share of a model's engines that must have been there throughout a trend. Choice: one of twenty may restart."""
+"""Share of a model's engines that must have been there throughout a trend [1]. Choice: one of twenty may restart."""
 SURGE_DEVIATIONS = 5.0
-"""Standard errors above 0 from which a surge is one. Choice: it is asked for every 15 s, and chance has many tries."""
+"""Standard errors above 0 from which a surge is one [sd]. Choice: asked for every 15 s, chance has many tries."""
 SURE_DEVIATIONS = 4.0
-"""The same of a trend over a quarter of an hour or more, whose tries overlap. Choice: false pages, bench/lead_time."""
+"""The same of a regression, whose tries overlap more [sd]. Choice: false pages, bench/lead_time."""
 NEWEST_SHARE = 0.3
-"""Share of its slope that the newest part of a trend must have. Choice: a step that is over has none of it."""
+"""Share of its slope that the newest part of a trend must have [1]. Choice: a step that is over has none of it."""
 SURGE_SECONDS = 390
-"""From the middle of 5 to 10 minutes ago to that of the last 2 minutes, s. Definition."""
+"""From the middle of 5 to 10 minutes ago to that of the last 2 minutes [s]. Definition."""
 
 RATE = "model:kvwatch_arrival_rate:sum1m"
 RATE_5M = "model:kvwatch_arrival_rate:sum5m"
