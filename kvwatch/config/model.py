@@ -187,7 +187,7 @@ class KubernetesConfig:
 class DiscoveryConfig:
     """Where targets are found while kvwatch runs; ``shard`` is (index from 0, count)."""
 
-    max_targets: int = 5000
+    max_targets: int = 1000
     shard: tuple[int, int] = (0, 1)
     dns: tuple[DnsConfig, ...] = ()
     files: tuple[FilesConfig, ...] = ()

@@ -130,8 +130,9 @@ DISCOVERY = Section(
             "max_targets",
             reader.integer(1, 100_000),
             "targets",
-            "Most targets that are watched; of more, the same ones are left out each time.",
-            "5000",
+            "Most targets that are watched, by default as many as keep a core busy at a scrape a second; of more, the "
+            "same ones are left out each time.",
+            "1000",
         ),
         Option(
             "shard",

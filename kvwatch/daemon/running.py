@@ -74,8 +74,12 @@ class Daemon:
         refuse_missing_extra(self.config)
         self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans, self._lookups)
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
-        self._running: tuple[aiohttp.ClientSession, Watches] | None = None
+        self._running: aiohttp.ClientSession | None = None
         """Between the start and the beginning of the shutdown."""
+        self._watches: Watches | None = None
+        """Since the start."""
+        self._reloaded = False
+        """Whether the targets of a new configuration are yet to be followed."""
         self._reload_wanted = False
         """Since it was asked for before the start."""
 
@@ -95,11 +99,11 @@ class Daemon:
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()
         async with new_session(self._lookups) as session, receiving:
             await server.start()
-            watches = self._new_watches(session)
+            watches = self._watches = self._new_watches(session)
             self._discoverer.follow(self.config.discovery, session)
-            self._follow(watches)
+            await self._follow(watches)
             own = self._own_tasks(watches)
-            self._running = session, watches
+            self._running = session
             event(logging.INFO, "started", port=server.port, targets=len(watches), tls=certificate is not None)
             on_started(server.port)
             if self._reload_wanted:
@@ -147,11 +151,14 @@ class Daemon:
         while True:
             await self._discoverer.changed.wait()
             self._discoverer.changed.clear()
-            self._follow(watches)
+            await self._follow(watches)
+            if self._reloaded:
+                self._reloaded = False
+                event(logging.INFO, "config_reloaded", targets=len(watches))
             await asyncio.sleep(_FOLLOW_SECONDS)
 
-    def _follow(self, watches: Watches) -> None:
-        watches.follow(self._discoverer.targets(self.config), self.config, self._sources)
+    async def _follow(self, watches: Watches) -> None:
+        await watches.follow(self._discoverer.targets(self.config), self.config, self._sources)
 
     def reload(self) -> None:
         """Read the configuration again and follow it; a faulty one is logged and changes nothing.
@@ -161,7 +168,6 @@ class Daemon:
         if self._running is None:
             self._reload_wanted = True
             return
-        session, watches = self._running
         try:
             config = self._load()
             sources = log_sources(config)
@@ -174,14 +180,14 @@ class Daemon:
         if later:
             event(logging.WARNING, "config_needs_restart", keys=", ".join(later))
         try:
-            self._discoverer.follow(config.discovery, session)
+            self._discoverer.follow(config.discovery, self._running)
         except SourceError as error:
             event(logging.ERROR, "discovery_failed", why=str(error), effect="the sources before stay")
         self.config, self._sources = taken_up(self.config, config), sources
-        self._follow(watches)
+        self._reloaded = True
+        self._discoverer.changed.set()  # its targets are followed as those are that discovery finds
         self._metrics.count("kvwatch_config_reloads_total", "success")
         self._metrics.last_reload_successful = True
-        event(logging.INFO, "config_reloaded", targets=len(watches))
 
     def _refuse(self, faults: tuple[Fault, ...]) -> None:
         for fault in faults:

@@ -25,6 +25,9 @@ from kvwatch.shell.state.keeper import StateKeeper
 from kvwatch.shell.tail import LogTail, Positions, SourceSettings
 from kvwatch.shell.tasks import run_forever
 
+_SLICE_SECONDS = 0.01
+"""Longest stretch of work on watches. Choice: 1% of the usual scrape interval."""
+
 
 @dataclass(slots=True)
 class Watch:
@@ -48,6 +51,20 @@ class Shared:
     traces: TraceReceiver | None
 
 
+class _Turns:
+    """Pauses of long work on the event loop, so that scrapes that are due are not late for it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    async def pause(self) -> None:
+        """Give way, if the work since the last pause took long."""
+        if self._loop.time() - self._began > _SLICE_SECONDS:
+            await asyncio.sleep(0)
+            self._began = self._loop.time()
+
+
 class Watches:
     """Begins and ends watches; the state of a target that stays is kept."""
 
@@ -64,13 +81,17 @@ class Watches:
         """All tasks, those about to end too."""
         return [*(task for watch in self._by_name.values() for task in watch.tasks), *self._retired]
 
-    def follow(
+    async def follow(
         self,
         wanted: Mapping[str, TargetConfig],
         config: ValidatedConfig,
         log_sources: Mapping[str, tuple[SourceSettings, ...]],
     ) -> None:
-        """Watch these targets, by name, and no others; ``log_sources`` are those of ``config``, by target."""
+        """Watch these targets, by name, and no others; ``log_sources`` are those of ``config``, by target.
+
+        Thousands take seconds, so others have their turn after some milliseconds. To be called by one task at a time.
+        """
+        turns = _Turns()
         if self._shared.traces is not None:
             hosts = {name: urlsplit(target.base_url).hostname or "" for name, target in wanted.items()}
             self._shared.traces.follow(hosts)
@@ -79,6 +100,7 @@ class Watches:
             self._shared.state.keep(name)
             self._shared.intake.remove(name)
             event(logging.INFO, "target_removed", target=name)
+            await turns.pause()
         for name, target_config in wanted.items():
             self._shared.intake.add(name, configured_settings(target_config), target_config.role)
             self._shared.state.restore(name)
@@ -89,6 +111,7 @@ class Watches:
                     self._retire(watch)
                 tasks = self._begin(target, log_sources[name] if target_config.logs else ())
                 self._by_name[name] = Watch(target, target_config.logs, tasks)
+            await turns.pause()
         self._retired = [task for task in self._retired if not task.done()]
 
     def _retire(self, watch: Watch) -> None:

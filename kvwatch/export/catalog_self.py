@@ -45,6 +45,14 @@ SELF_METRICS: tuple[Metric, ...] = (
         values=tuple(SCRAPE_RESULTS),
     ),
     Metric(
+        "kvwatch_target_engines",
+        _T,
+        "engines",
+        "Engines that the target's last scrape showed; 0 for one that answers without any of vLLM's series, absent for "
+        "one whose last scrape failed.",
+        since="0.2.0",
+    ),
+    Metric(
         "kvwatch_exposition_bad_lines_total",
         _T,
         "lines",

@@ -52,7 +52,8 @@ class Intake:
         """Forget a target and its counters."""
         self._fleet.remove(target)
         self._metrics.remove_target(target)
-        self._known_faults = {fault for fault in self._known_faults if fault[1] != target}
+        if any(fault[1] == target for fault in self._known_faults):
+            self._known_faults = {fault for fault in self._known_faults if fault[1] != target}
         del self._health[target]
 
     def observe(self, target: str, fact: Fact) -> None:
@@ -88,9 +89,10 @@ class Intake:
             for fact in facts:
                 self.observe(target, fact)
 
-    def settings_from_logs(self) -> dict[str, Settings]:
-        """What servers have told of their settings in their logs, by target."""
-        return {target: health.from_log for target, health in self._health.items() if health.from_log != Settings()}
+    def settings_from_log(self, target: str) -> Settings | None:
+        """What a server has said of its settings in its log."""
+        health = self._health.get(target)
+        return health.from_log if health is not None and health.from_log != Settings() else None
 
     def view(self, now: float) -> FleetView:
         """The fleet's view; an empty one, counted and logged, where the core fails. Never raises."""
@@ -142,6 +144,10 @@ class Intake:
         except Exception as error:
             self._fault("dump", error, target)
             return []
+
+    def __len__(self) -> int:
+        """How many targets are watched."""
+        return len(self._health)
 
     def targets(self) -> list[str]:
         """The targets that are watched."""
@@ -197,6 +203,7 @@ class Intake:
             self._metrics.count("kvwatch_requests_ingested_total", target, fact.source)
         elif isinstance(fact, Scrape):
             self._metrics.count("kvwatch_scrapes_total", target, "success")
+            self._metrics.put("kvwatch_target_engines", target, value=len(fact.engines))
             if fact.bad_lines:
                 self._metrics.count("kvwatch_exposition_bad_lines_total", target, by=fact.bad_lines)
             if health.failure is not None or not health.seen:
@@ -208,6 +215,7 @@ class Intake:
             health.failure, health.seen, health.without_vllm = None, True, without_vllm
         elif isinstance(fact, ScrapeFailed):
             self._metrics.count("kvwatch_scrapes_total", target, fact.reason)
+            self._metrics.forget("kvwatch_target_engines", target)
             if health.failure != fact.reason:
                 event(logging.WARNING, "target_down", target=target, reason=fact.reason, detail=fact.detail)
             health.failure = fact.reason

@@ -33,6 +33,6 @@ async def keep_refreshing(intake: Intake, clock: Callable[[], float]) -> None:
                 intake.model_fault(target, error)
             else:
                 intake.correct(target, key, correction)
-            many = len(intake.targets()) > MANY_TARGETS
+            many = len(intake) > MANY_TARGETS
             await sleep((_MANY_REST_RATIO if many else _REST_RATIO) * (loop.time() - began))
-        await sleep(MANY_CHECK_SECONDS if len(intake.targets()) > MANY_TARGETS else CHECK_SECONDS)
+        await sleep(MANY_CHECK_SECONDS if len(intake) > MANY_TARGETS else CHECK_SECONDS)

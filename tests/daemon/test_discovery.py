@@ -68,23 +68,23 @@ async def test_two_hundred_rounds_of_churn_leave_nothing_behind() -> None:
     async with run(lambda: wanted) as running:
         daemon = running.daemon
         discoverer = daemon._discoverer
-        _, watches = daemon._running
+        watches = daemon._watches
         await asyncio.sleep(0.2)
 
         async def round_of(number: int) -> None:
             addresses = [f"127.0.0.{2 + i}:{1 + (number * 10 + i) % 60000}" for i in range(10)]
             discoverer._deliver("files[0]", tuple(Found(address, address) for address in addresses))
             discoverer.changed.clear()
-            daemon._follow(watches)
+            await daemon._follow(watches)
             assert len(watches) == 10
             await asyncio.sleep(0.01)
 
         async def settled() -> tuple[int, int]:
             discoverer._deliver("files[0]", ())
             discoverer.changed.clear()
-            daemon._follow(watches)
+            await daemon._follow(watches)
             await asyncio.sleep(0.3)
-            daemon._follow(watches)
+            await daemon._follow(watches)
             gc.collect()
             return len(asyncio.all_tasks()), tracemalloc.get_traced_memory()[0]
 
@@ -247,7 +247,7 @@ async def test_a_reload_of_a_source_does_not_end_the_watch_of_its_targets(tmp_pa
         wanted = [found_in(path)]
         async with run(lambda: wanted[0]) as running:
             await running.until(lambda answer: up(answer) == [True])
-            _, watches = running.daemon._running
+            watches = running.daemon._watches
             (watch,) = watches._by_name.values()
             wanted[0] = replace(wanted[0], discovery=DiscoveryConfig(files=(FilesConfig((str(path),), 60.0),)))
             running.daemon.reload()

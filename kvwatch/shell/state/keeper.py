@@ -92,7 +92,7 @@ class StateKeeper:
     def keep(self, target: str) -> None:
         """Keep what is known of a target that is about to be removed, should it come back."""
         parts: dict[str, Any] = {}
-        settings = self._intake.settings_from_logs().get(target)
+        settings = self._intake.settings_from_log(target)
         if settings is not None:
             parts["settings"] = asdict(settings)
         if self._positions.dump(target):
@@ -100,7 +100,7 @@ class StateKeeper:
         engines = self._intake.dump_target(target)
         if engines or parts:
             left = Departed(self._clock(), orjson.dumps(engines) if engines else b"", parts)
-            self._forget(self._departed.put(target, left, len(self._intake.targets())))
+            self._forget(self._departed.put(target, left, len(self._intake)))
 
     def _forget(self, targets: list[str]) -> None:
         for target in targets:
@@ -148,11 +148,15 @@ class StateKeeper:
             engines[target] = orjson.Fragment(orjson.dumps(self._intake.dump_target(target)))
             positions |= self._positions.dump(target)
             counters |= self._metrics.dump(target)
+            settings |= self._settings_of(target)
             self._took += loop.time() - begun
             await asyncio.sleep(0)
-        for target, found in self._intake.settings_from_logs().items():
-            settings[target] = asdict(found)
         return Checkpoint(engines, positions, counters, settings, self._spans.dump(), seen, self._intake.dump_models())
+
+    def _settings_of(self, target: str) -> dict[str, Any]:
+        """By the target's name what its log has said of its settings; nothing where it has said nothing."""
+        settings = self._intake.settings_from_log(target)
+        return {target: asdict(settings)} if settings is not None else {}
 
     def _checkpoint(self) -> Checkpoint:
         self._forget(self._departed.expire(self._clock()))
@@ -162,7 +166,7 @@ class StateKeeper:
             counters={**self._departed.part("counters"), **self._metrics.dump()},
             settings={
                 **self._departed.part("settings"),
-                **{target: asdict(settings) for target, settings in self._intake.settings_from_logs().items()},
+                **{key: value for target in self._intake.targets() for key, value in self._settings_of(target).items()},
             },
             spans=self._spans.dump(),
             seen=self._departed.seen(),

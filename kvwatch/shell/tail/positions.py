@@ -119,9 +119,8 @@ class Positions:
     def dump(self, target: str | None = None) -> dict[str, Any]:
         """Everything as plain data, or all of one target where it is named."""
         return {
-            name: {source: [asdict(mark) for mark in marks.values()] for source, marks in sources.items()}
-            for name, sources in self._marks.items()
-            if target in (None, name)
+            name: {source: [asdict(mark) for mark in marks.values()] for source, marks in self._marks[name].items()}
+            for name in (self._marks if target is None else self._marks.keys() & {target})
         }
 
     def restore(self, dumped: object) -> None:
