@@ -9,7 +9,10 @@ LOWER_1M = "model:kvwatch_utilization_lower:ratio1m"
 LOWER_5M = "model:kvwatch_utilization_lower:ratio5m"
 LOWER_15M = "model:kvwatch_utilization_lower:avg15m"
 CLOSE_15M = 0.97
-"""Share of the limit that is close to it, of ρ's lower bound over 15 minutes [1]. Choice: false pages, bench/lead_time."""
+"""Share of the limit that is close to it, of ρ's lower bound over 15 minutes [1].
+
+Choice: false pages, bench/lead_time.
+"""
 STILL = 0.9
 """Share of the limit above which ρ over a minute has not fallen since [1]. Choice: the noise of a minute."""
 CLOSE_1M = 0.95

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.core.pool.fleet_model import _INTERVAL_DEVIATIONS as INTERVAL_DEVIATIONS
 from kvwatch.core.pool.fleet_model import _MOST_GROWTH as MOST_GROWTH
-from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.core.pool.replicas_required import _BAND_DEVIATIONS as BAND_DEVIATIONS
 from kvwatch.core.pool.replicas_required import _BAND_RATIO as BAND_RATIO
 from kvwatch.core.pool.replicas_required import _ROUNDING as ROUNDING

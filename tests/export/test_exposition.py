@@ -160,6 +160,8 @@ def own_numbers() -> SelfMetrics:
     metrics.count("kvwatch_scrapes_total", "localhost:8000", "success", by=12345678.0)
     metrics.count("kvwatch_discovery_failures_total", 'dns["a\\b\n"]')
     metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
+    metrics.put("kvwatch_target_engines", "localhost:8000", value=1.0)
+    metrics.put("kvwatch_state_last_save_timestamp_seconds", value=1.7e9)
     return metrics
 
 
