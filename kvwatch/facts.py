@@ -8,7 +8,7 @@ is ``None``; it is never 0 and never −1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -214,6 +214,17 @@ class Rejected:
 
     reason: str
     where: str = ""
+
+
+Stamped = RequestRecord | RequestStarted | RequestAborted | Iteration
+"""Facts that carry times of a machine's wall clock, where a scrape has the time at which it was made here."""
+
+
+def moved(fact: Stamped, seconds: float) -> Stamped:
+    """The fact, that much later."""
+    if isinstance(fact, RequestRecord):
+        return msgspec.structs.replace(fact, arrival=fact.arrival + seconds, finish=fact.finish + seconds)
+    return replace(fact, at=fact.at + seconds)
 
 
 Fact = Scrape | ScrapeFailed | Settings | RequestRecord | RequestStarted | RequestAborted | Iteration

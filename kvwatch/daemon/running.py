@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -63,7 +64,7 @@ class Daemon:
         self._clock = SteadyClock(wall, monotonic)
         self._metrics = SelfMetrics()
         self._lookups = Lookups()
-        self._intake = Intake(Fleet(core_options(self.config)), self._metrics)
+        self._intake = Intake(Fleet(core_options(self.config)), self._metrics, self._clock.ahead)
         state_file = self.config.estimates.state_file
         self._positions = Positions()
         spans = SeenSpans()
@@ -72,7 +73,7 @@ class Daemon:
         self._sources = log_sources(self.config)
         self._certificate = server_certificate(self.config.server)
         refuse_missing_extra(self.config)
-        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock, spans, self._lookups)
+        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock.wall, spans, self._lookups)
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._running: aiohttp.ClientSession | None = None
         """Between the start and the beginning of the shutdown."""
@@ -84,8 +85,9 @@ class Daemon:
         """Since it was asked for before the start."""
 
     def view(self) -> FleetView:
-        """The fleet as it is now."""
-        return self._intake.view(self._clock())
+        """The fleet as it is now, at the wall clock's time."""
+        now = self._clock()
+        return replace(self._intake.view(now), at=now - self._clock.ahead())
 
     async def run(self, stop: asyncio.Event, on_started: Callable[[int], None] = lambda _port: None) -> None:
         """Serve until ``stop`` is set; ``on_started`` gets the port when it listens.
@@ -126,7 +128,16 @@ class Daemon:
         return HttpServer(pages, listen, more=self._traces.routes() if self._traces else (), dropped=dropped)
 
     def _new_watches(self, session: aiohttp.ClientSession) -> Watches:
-        shared = Shared(session, self._intake, self._metrics, self._state, self._positions, self._clock, self._traces)
+        shared = Shared(
+            session,
+            self._intake,
+            self._metrics,
+            self._state,
+            self._positions,
+            self._clock,
+            self._clock.wall,
+            self._traces,
+        )
         return Watches(shared)
 
     def _own_tasks(self, watches: Watches) -> list[asyncio.Task[None]]:

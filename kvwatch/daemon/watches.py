@@ -40,7 +40,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all watches work with. ``clock`` gives unix seconds that do not jump."""
+    """What all watches work with. ``clock`` gives unix seconds that do not jump, ``wall`` those of the host."""
 
     session: aiohttp.ClientSession
     intake: Intake
@@ -48,6 +48,7 @@ class Shared:
     state: StateKeeper
     positions: Positions
     clock: Callable[[], float]
+    wall: Callable[[], float]
     traces: TraceReceiver | None
 
 
@@ -140,7 +141,7 @@ class Watches:
                 shared.positions,
                 deliver=lambda facts, results: shared.intake.logged(target.name, facts, results),
                 caught_up=lambda: shared.metrics.release(target.name),
-                clock=shared.clock,
+                clock=shared.wall,
             )
             works["logs"] = tail.run
         else:

@@ -1,7 +1,9 @@
 """A clock that shows the time of day and never jumps.
 
 The estimates divide by differences of time, and the host's wall clock may be set back or forth by hours. So
-time advances with the monotonic clock, and is led towards the wall clock too slowly to bend a rate.
+time advances with the monotonic clock, and is led towards the wall clock too slowly to bend a rate. Where the host's
+clock was wrong at the start and is set right by hours, the two stay apart for months: times that come from outside, as
+those of spans and log lines, and times that are shown are moved by the difference.
 """
 
 from __future__ import annotations
@@ -9,7 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 SLEW_RATIO = 0.001
-"""Largest share by which a second may be longer or shorter while the clock is led to the wall clock."""
+"""Largest share by which a second may be longer or shorter while the clock is led to the wall clock.
+
+Choice: a tenth of the least error of a rate that matters, 1%; a difference of a second is gone within 17 minutes."""
+LEAST_DIFFERENCE_SECONDS = 0.1
+"""A smaller difference of the two clocks is none. Choice: below it the clocks of two machines differ anyway."""
 
 
 class SteadyClock:
@@ -28,3 +34,12 @@ class SteadyClock:
         bend = elapsed * SLEW_RATIO
         self._at += elapsed + min(bend, max(-bend, ahead))
         return self._at
+
+    def wall(self) -> float:
+        """The wall clock's time, in unix seconds; it may jump."""
+        return self._wall()
+
+    def ahead(self) -> float:
+        """How far this clock is ahead of the wall clock [s]; 0 where that does not matter."""
+        ahead = self() - self._wall()
+        return ahead if abs(ahead) >= LEAST_DIFFERENCE_SECONDS else 0.0

@@ -7,13 +7,13 @@ the state of one target is caught, counted and logged while the others go on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
-from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings, Stamped, moved
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -33,11 +33,15 @@ class _Health:
 
 
 class Intake:
-    """Passes facts to the fleet and views back."""
+    """Passes facts to the fleet and views back.
 
-    def __init__(self, fleet: Fleet, metrics: SelfMetrics) -> None:
+    ``ahead`` says how far the core's time is ahead of the wall clock [s], by which facts from outside are stamped.
+    """
+
+    def __init__(self, fleet: Fleet, metrics: SelfMetrics, ahead: Callable[[], float] = lambda: 0.0) -> None:
         self._fleet = fleet
         self._metrics = metrics
+        self._ahead = ahead
         self._health: dict[str, _Health] = {}
         self._known_faults: set[tuple[str, str]] = set()
 
@@ -66,6 +70,8 @@ class Intake:
             return
         if isinstance(fact, Settings):
             fact = _merged(health, fact)
+        elif isinstance(fact, Stamped) and (seconds := self._ahead()):
+            fact = moved(fact, seconds)
         self._account(target, health, fact)
         try:
             self._fleet.observe(target, fact)

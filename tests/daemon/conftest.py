@@ -97,9 +97,9 @@ class Running:
 
 
 @asynccontextmanager
-async def run(load: Callable[[], ValidatedConfig]) -> AsyncIterator[Running]:
+async def run(load: Callable[[], ValidatedConfig], **clocks: Callable[[], float]) -> AsyncIterator[Running]:
     """The daemon, in this event loop."""
-    daemon = Daemon(load)
+    daemon = Daemon(load, **clocks)
     stop = asyncio.Event()
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(daemon.run(stop, port.set_result))

@@ -59,3 +59,21 @@ def test_it_never_goes_back(steps: list[tuple[float, float]]) -> None:
         now = hands.pass_time(seconds, wall_jump=jump)
         assert abs(now - last - seconds) <= seconds * SLEW_RATIO + 1e-6
         last = now
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_it_knows_how_far_it_is_ahead_of_the_wall_clock(jump: float) -> None:
+    """After a step of hours, by those, from the next moment on; before it, by nothing."""
+    hands = Hands()
+    hands.pass_time(1.0)
+    assert hands.clock.ahead() == 0.0
+    hands.pass_time(1.0, wall_jump=jump)
+    assert hands.clock.ahead() == pytest.approx(-jump, abs=0.01)
+    assert hands.clock.wall() == hands.wall
+
+
+def test_a_difference_that_does_not_matter_is_none() -> None:
+    """The clocks of two machines differ by some milliseconds always, and moving each fact by that costs time."""
+    hands = Hands()
+    hands.pass_time(1.0, wall_jump=0.05)
+    assert hands.clock.ahead() == 0.0

@@ -47,7 +47,7 @@ class Outcome:
 
 
 class TraceIntake:
-    """Takes exports of all senders. ``clock`` gives unix seconds that do not jump."""
+    """Takes exports of all senders. ``clock`` gives the wall clock's unix seconds, by which senders stamp."""
 
     def __init__(  # noqa: PLR0913 - each is one thing that it works with
         self,

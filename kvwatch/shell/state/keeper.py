@@ -114,7 +114,7 @@ class StateKeeper:
     def _saved(self, done: bool) -> None:
         self._metrics.count("kvwatch_state_saves_total", "success" if done else "failure")
         if done:
-            self._metrics.put("kvwatch_state_last_save_timestamp_seconds", value=self._clock())
+            self._metrics.put("kvwatch_state_last_save_timestamp_seconds", value=time.time())
 
     async def keep_saving(self) -> None:
         """Save every minute, or every few seconds while logs are followed, for ever; no disk is waited for here."""
