@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kvwatch.core.traffic.joint_sample import JointSample
 from kvwatch.core.traffic.mix import Mix, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates
-from kvwatch.core.traffic.request_window import JointSample
 from kvwatch.queueing.demand import block_demand
 
 

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from math import ceil, isfinite
 
 from kvwatch.core.interval import Cause, Ended, Interval
-from kvwatch.core.traffic.request_window import JointSample, RequestWindow
+from kvwatch.core.traffic.joint_sample import JointSample
+from kvwatch.core.traffic.request_window import RequestWindow
 from kvwatch.core.traffic.tenants import Tenants, TenantUses
 from kvwatch.facts import RequestRecord
 from kvwatch.queueing.demand import request_demand

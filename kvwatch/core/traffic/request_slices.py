@@ -1,0 +1,56 @@
+"""Slices of time with the requests that ended in them: exact sums, and a uniform sample.
+
+The sample holds the requests with the smallest of random numbers, so that the samples of two slices make one of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Pair = tuple[float, float, float, float]
+"""Random number, prompt and output tokens, and seconds from arrival to end."""
+
+
+@dataclass(slots=True)
+class Slice:
+    """Requests that ended in one stretch of time: exact sums, and a uniform sample of them."""
+
+    count: int = 0
+    demand: float = 0.0
+    prompt: float = 0.0
+    output: float = 0.0
+    kept: list[Pair] = field(default_factory=list)
+
+    def sample(self, size: int) -> list[Pair]:
+        """Those kept, no more than ``size`` of them."""
+        if len(self.kept) > size:
+            self.kept.sort()
+            del self.kept[size:]
+        return self.kept
+
+    def join(self, other: Slice) -> None:
+        """Take up another slice."""
+        self.count += other.count
+        self.demand += other.demand
+        self.prompt += other.prompt
+        self.output += other.output
+        # each holds the smallest numbers of its own, so both together hold the smallest of all
+        self.kept = [*self.kept, *other.kept]
+
+
+def restored(rows: object, most: int, size: int) -> dict[int, Slice]:
+    """Slices of a dumped state. Raises ValueError or TypeError."""
+    if not isinstance(rows, list) or len(rows) > most:
+        raise ValueError("not the slices of a window")
+    slices = {}
+    for index, count, demand, prompt, output, kept in rows:
+        pairs = [(float(r), float(s), float(o), float(t)) for r, s, o, t in kept]
+        sums = (float(demand), float(prompt), float(output))
+        if len(pairs) > size or int(count) < 1 or len(pairs) > int(count) or not pairs:
+            raise ValueError("a slice of a window does not add up")
+        if not all(0 <= x < float("inf") for x in (*sums, *(v for pair in pairs for v in pair))):
+            raise ValueError("sums of a window out of range")
+        if not all(s >= 1 and o >= 1 for _, s, o, _ in pairs):
+            raise ValueError("lengths of a window out of range")
+        slices[int(index)] = Slice(int(count), *sums, pairs)
+    return slices
