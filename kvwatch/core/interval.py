@@ -57,6 +57,8 @@ class Interval:
             load.
         vanished: Requests that left without finishing.
         returned: The requests that had vanished in the interval before were there: that scrape was torn.
+        representative: Whether the requests that finished have the lengths of those that arrive; not while an engine
+            fills or drains.
     """
 
     start: float
@@ -85,6 +87,7 @@ class Interval:
     kv_usage_ratio: tuple[float | None, float | None] = (None, None)
     vanished: float = 0.0
     returned: bool = False
+    representative: bool = True
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from kvwatch.core.capacity.kv_capacity import kv_capacity
 from kvwatch.core.interval import Cause, Interval, KvCapacity
 from kvwatch.core.steps.step_seconds import Cadence
+from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
 from kvwatch.core.units import Speculation
 from kvwatch.facts import EngineSample, Settings
@@ -26,6 +27,7 @@ class SampleReader:
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
+        self._turnover = Turnover()
         self._last: EngineSample | None = None
         self._at = float("-inf")
         self._lengths: tuple[float, float, float] | None = None
@@ -39,18 +41,20 @@ class SampleReader:
         self._kv_capacity = kv_capacity(sample.cache, data_parallel_engines) or self._kv_capacity
         if last is None or _was_reset(last, sample):
             self._lengths = _lengths(sample)
+            self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
         interval = self._between(start, last, at, sample)
         gone = self._vanished.update(interval)
         if gone.mass:
+            self._turnover.begin_anew()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
-        step = self._cadence.step_seconds(interval)
+        interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
         return replace(
             interval,
             cause=Cause.UNIT if unit_changed else None,
             unit_tokens=self.units.unit_tokens,
-            step_seconds=step,
+            representative=self._turnover.update(interval),
             vanished=gone.count,
             returned=gone.returned,
         )

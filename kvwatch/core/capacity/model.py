@@ -111,8 +111,9 @@ class CapacityModel:
         step = self._step_times.get(last.end) if last is not None and self._backlog.active else None
         if step is None or last is None:
             return None
-        lifetime = self._population.mean_output_tokens() * step.trimmed_mean
-        return self._backlog.get(lifetime, last.settings, last.chunk_tokens)
+        mean_output = self._population.mean_output_tokens()
+        life_seconds = mean_output * step.trimmed_mean
+        return self._backlog.get(life_seconds, mean_output * last.unit_tokens, last.settings, last.chunk_tokens)
 
     @property
     def _is_full(self) -> bool:

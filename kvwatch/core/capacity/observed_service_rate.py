@@ -32,15 +32,16 @@ class _Served(NamedTuple):
     computed_tokens: float
     generated_tokens: float
     requests: float
+    """That finished, and have the traffic's lengths."""
     output_tokens: float
 
 
 class Backlog:
     """Service rate observed over a spell of uninterrupted waiting.
 
-    The spell counts from ``settle_seconds`` after its start, when the batch is full and those that finish first no
-    longer are only the short ones. Completions are counted as generated tokens over the mean output of the requests
-    that finished meanwhile, which stays smooth where finishes come in bursts.
+    The spell counts from a mean life after its start, when the batch is full. Completions are counted as generated
+    tokens over the mean output, which stays smooth where finishes come in bursts: that of the requests that finished
+    meanwhile, or of those before as long as it is mostly the short ones that finish.
     """
 
     def __init__(self, window_seconds: float, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
@@ -73,8 +74,8 @@ class Backlog:
                 interval.steps or 0.0,
                 interval.prompt_tokens_computed or 0.0,
                 interval.generation_tokens,
-                interval.lengths_count,
-                interval.lengths_output_tokens,
+                interval.lengths_count if interval.representative else 0.0,
+                interval.lengths_output_tokens if interval.representative else 0.0,
             )
         )
         while self._served[0].end <= interval.end - self._window:
@@ -106,26 +107,32 @@ class Backlog:
         loaded = bool(steps) and tokens >= _FULL_RATIO * budget_tokens * steps
         return seated or loaded or self._kv_usage_ratio >= _FULL_RATIO
 
-    def get(self, lifetime_seconds: float, settings: Settings, budget_tokens: int) -> ObservedRate | None:
+    def get(
+        self, life_seconds: float, mean_output_tokens: float, settings: Settings, budget_tokens: int
+    ) -> ObservedRate | None:
         """Observed μ, from one mean lifetime after the backlog began; ``None`` where it is not believed yet.
+
+        ``mean_output_tokens`` is that of the traffic as it was known before.
 
         The batch of a short backlog is not yet that of a full engine, unless a limit shows that it is. Without the
         server's word for it, beside room in all limits, requests wait for something else than capacity.
         """
         if self.is_full(settings, budget_tokens):
-            return self._rate(lifetime_seconds)
+            return self._rate(life_seconds, mean_output_tokens)
         believed = self._told or settings.max_num_seqs is None
-        return self._rate(_LONG_BACKLOG_LIFETIMES * lifetime_seconds) if believed else None
+        return self._rate(_LONG_BACKLOG_LIFETIMES * life_seconds, mean_output_tokens) if believed else None
 
-    def _rate(self, settle_seconds: float) -> ObservedRate | None:
-        """``None`` unless the spell is long enough and enough requests finished in it."""
+    def _rate(self, settle_seconds: float, mean_output_tokens: float) -> ObservedRate | None:
+        """``None`` unless the spell is long enough and enough requests were served in it."""
         if self._since is None:
             return None
         kept = [s for s in self._served if s.start >= self._since + settle_seconds]
         seconds = sum(s.end - s.start for s in kept)
         finished = sum(s.requests for s in kept)
-        output = sum(s.output_tokens for s in kept)
-        if seconds < self._min_seconds or finished < self._min_requests or output <= 0:
-            return None
+        if finished >= self._min_requests:
+            mean_output_tokens = sum(s.output_tokens for s in kept) / finished
         generated = sum(s.generated_tokens for s in kept)
-        return ObservedRate(generated / (output / finished) / seconds, finished)
+        served = generated / mean_output_tokens if mean_output_tokens > 0 else 0.0
+        if seconds < self._min_seconds or served < self._min_requests:
+            return None
+        return ObservedRate(served / seconds, served)

@@ -50,8 +50,10 @@ class LengthMix:
         """Take an interval."""
         self._unit_tokens = interval.unit_tokens
         units = interval.in_units()
+        if not interval.representative:
+            self._shape.begin_anew()
         self._shape.update(units.sample)
-        if not interval.goes_on:
+        if not interval.goes_on or not interval.representative:
             return
         self._window.update(interval)
         self._watch_mean_lengths(units)

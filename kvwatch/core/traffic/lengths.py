@@ -60,19 +60,34 @@ class LengthWindow:
         self._spacing = window_seconds / max_spans
         self._recent: deque[Span] = deque()
         self._old: deque[Span] = deque()
+        self._passed_over: deque[tuple[float, float]] = deque()
+        """(end [unix s], length [s]) of the stretches that were passed over: the window is as much longer meanwhile."""
 
     def update(self, interval: Interval) -> None:
-        """Take an interval."""
+        """Take an interval; one whose finished requests do not stand for the traffic is passed over."""
         if not interval.goes_on:
+            return
+        if not interval.representative:
+            self._pass_over(interval)
             return
         span = _span(interval.in_units())
         if self._recent and span.end - self._recent[-1].end < self._spacing:
             span = self._recent.pop().joined(span)
         self._recent.append(span)
-        while self._recent and self._recent[0].end <= span.end - self._window:
+        reach = self._window + sum(seconds for _, seconds in self._passed_over)
+        while self._recent and self._recent[0].end <= span.end - reach:
             self._retire(self._recent.popleft())
+        while self._passed_over and self._passed_over[0][0] <= self._recent[0].end:
+            self._passed_over.popleft()
         while self._old and self._old[0].end <= span.end - 3600:
             self._old.popleft()
+
+    def _pass_over(self, interval: Interval) -> None:
+        """Leave a stretch out, and keep what the window holds for as much longer."""
+        seconds = interval.seconds
+        if self._passed_over and self._passed_over[-1][0] == interval.start:
+            seconds += self._passed_over.pop()[1]
+        self._passed_over.append((interval.end, seconds))
 
     def _retire(self, span: Span) -> None:
         if self._old and int(self._old[-1].end // 60) == int(span.end // 60):
@@ -83,6 +98,7 @@ class LengthWindow:
         """Forget everything: who finished before is no fair sample of who is inside now."""
         self._recent.clear()
         self._old.clear()
+        self._passed_over.clear()
 
     def cut(self, before: float) -> None:
         """Forget what ended before this time."""

@@ -1,0 +1,55 @@
+"""The window of finished requests, where a stretch of it does not stand for the traffic."""
+
+from __future__ import annotations
+
+from kvwatch.core.interval import Interval
+from kvwatch.core.traffic.lengths import LengthWindow
+from kvwatch.facts import EngineKey, EngineSample
+
+SAMPLE = EngineSample(EngineKey("m", "0"))
+
+
+def second(end: int, *, output: float = 100.0, representative: bool = True) -> Interval:
+    """A second in which one request finished."""
+    return Interval(
+        start=end - 1.0,
+        end=float(end),
+        sample=SAMPLE,
+        generation_tokens=output,
+        lengths_count=1.0,
+        lengths_prompt_tokens=10.0,
+        lengths_output_tokens=output,
+        representative=representative,
+    )
+
+
+def test_a_stretch_that_is_passed_over_leaves_no_trace() -> None:
+    """None of its requests is in the window, whatever their lengths."""
+    window = LengthWindow(60)
+    for at in range(1, 101):
+        window.update(second(at, output=1.0 if 50 <= at < 80 else 100.0, representative=not 50 <= at < 80))
+    assert {span.output_tokens / span.count for span in window.spans()} == {100.0}
+
+
+def test_the_window_does_not_age_while_it_is_passed_over() -> None:
+    """After two minutes that say nothing it still holds the seconds before, one by one, as second moments need them."""
+    window = LengthWindow(60)
+    for at in range(1, 101):
+        window.update(second(at))
+    for at in range(101, 221):
+        window.update(second(at, representative=False))
+    window.update(second(221))
+    recent = [span for span in window.spans() if span.end > 40 + 1]
+    assert [span.end for span in recent] == [*range(42, 101), 221]
+
+
+def test_what_was_before_such_a_stretch_goes_once_the_window_is_full_again() -> None:
+    """A minute after it the window holds that minute alone."""
+    window = LengthWindow(60, min_requests=1)
+    for at in range(1, 101):
+        window.update(second(at))
+    for at in range(101, 221):
+        window.update(second(at, representative=False))
+    for at in range(221, 300):
+        window.update(second(at))
+    assert min(span.end for span in window.spans()) == 240
