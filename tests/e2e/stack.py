@@ -32,8 +32,8 @@ FRESH = 'model:kvwatch_utilization:ratio5m and on (model_name) timestamp(kvwatch
 """ρ is known now, and from a scrape of these seconds.
 
 A Prometheus that has just restarted scrapes nothing for 5 to 10 s, whatever its configuration. Meanwhile its rules go
-on recording from samples that are older than the restart. An engine that goes away before the first scrape, nobody marks
-as gone: its samples count for five minutes more, a time that is not divided.
+on recording from samples that are older than the restart. An engine that goes away before the first scrape, nobody
+marks as gone: its samples count for five minutes more, a time that is not divided.
 """
 LEAST_RESEND_SECONDS = 5
 """How often Prometheus repeats an alert, at most; Alertmanager takes it for over after four times that.
