@@ -1,0 +1,40 @@
+"""No engine grows with what it is shown, however long it is watched and however many requests its logs tell of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.reader import SampleReader
+from kvwatch.facts import RequestRecord, RequestStarted
+from tests.core.synthetic import SEATS_KNOWN, START, SyntheticEngine, poisson
+from tests.reflection import size_bytes
+
+
+def test_after_a_hundred_thousand_intervals_an_engine_is_as_large_as_after_ten_thousand() -> None:
+    """A day of scrapes, with ten thousand requests of as many tenants in the logs, takes no more than a tenth more memory.
+
+    What keeps anything of each takes ten times as much; the tenth is for full and half full rings.
+    """
+    synthetic, reader = SyntheticEngine(poisson(12, 300, seed=5), seats=8), SampleReader()
+    reader.settings = SEATS_KNOWN
+    shown = []
+    for second in range(1, 301):
+        synthetic.advance(START + second)
+        interval = reader.read(START + second, synthetic.sample())
+        assert interval is not None
+        shown.append(interval)
+    engine = EngineEstimator(CoreOptions())
+    sizes = {}
+    for number in range(100_000):
+        now = START + number
+        engine.last = replace(shown[number % 299 + 1], start=now, end=now + 1)
+        for part in engine._parts:
+            part.update(engine.last)
+        if number % 10 == 0:
+            engine.observe_start(RequestStarted(now), now)
+            engine.observe_request(RequestRecord(now - 3, now, 100 + number % 50, 40, tenant=f"tenant {number}"), now)
+        if number in {9_999, 99_999}:
+            sizes[number] = size_bytes(engine)
+    assert sizes[99_999] <= 1.1 * sizes[9_999]
