@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from kvwatch.constants import TINY as ROUNDING
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.core.pool.fleet_model import _INTERVAL_DEVIATIONS as INTERVAL_DEVIATIONS
 from kvwatch.core.pool.fleet_model import _MOST_GROWTH as MOST_GROWTH
 from kvwatch.core.pool.replicas_required import _BAND_DEVIATIONS as BAND_DEVIATIONS
 from kvwatch.core.pool.replicas_required import _BAND_RATIO as BAND_RATIO
-from kvwatch.core.pool.replicas_required import _ROUNDING as ROUNDING
 from kvwatch.core.pool.replicas_required import _WIDEST_BAND_RATIO as WIDEST_BAND_RATIO
 
 __all__ = [

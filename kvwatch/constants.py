@@ -17,3 +17,6 @@ TINY = 1e-9
 """What counts as nothing beside 1 [1]. Choice: far below any measured share, far above the rounding of doubles."""
 LATEST_UNIX_SECONDS = 1e12
 """A time that no clock shows [unix s]. Choice: 30,000 years from now; a state file with more than that is damaged."""
+CLOCK_SKEW_SECONDS = MINUTE_SECONDS
+"""How far in the future the stamp of a log may lie [s]. Choice: hosts that keep time by NTP are apart by less than a
+second; a minute and more is another zone, or a clock that nobody set."""

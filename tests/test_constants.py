@@ -22,13 +22,19 @@ UNITS = {
 FORMULAS = {
     "kvwatch.stats.trend": {"_score_variance"},
     "kvwatch.queueing.length_mix": {"bucket_variance"},
+    "kvwatch.core.traffic.arrival_rate": {"count_interval"},
     "kvwatch.core.eviction.wave": {"holding_variation"},
 }
 """Functions whose numbers are the coefficients of the formula that they are named for."""
 NUMBERS_ARE_THE_SUBJECT = {"kvwatch.embedded.scenarios"}
 """Modules that describe workloads: their numbers are what they are about."""
 
-PENDING = ("kvwatch.core", "kvwatch.stats.step_regression", "kvwatch.embedded.saturation")
+PENDING = (
+    "kvwatch.core.steps.step_law",
+    "kvwatch.core.steps.step_rows",
+    "kvwatch.stats.step_regression",
+    "kvwatch.embedded.saturation",
+)
 """Modules whose constants are yet to be given their provenance."""
 
 

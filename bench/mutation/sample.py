@@ -35,7 +35,7 @@ class Always:
 
 ALWAYS = (
     Always("what overloads have taught is not used", "Calibration.factor", "return", "1.0"),
-    Always("no doubt about the law beyond what was seen", "_CURVATURE_DEVIATION", "", "0.0"),
+    Always("no doubt about the law beyond what was seen", "CURVATURE_DEVIATION", "", "0.0"),
     Always("an observed rate is believed four times as much", "_observed_deviation", "return", "({}) / 4"),
     Always("lengths by the log forget the prefix cache", "joint_mix", "cached", "0.0"),
 )

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.stable_limit import LargestRequest
-from kvwatch.core.eviction.preemptions import Preemptions
+from kvwatch.core.eviction.preemptions import EVICTIONS_WINDOW_SECONDS, Preemptions
 from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
 from kvwatch.core.eviction.seat_search import Prescription
 from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
-from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS, Ended, Interval
+from kvwatch.core.interval import Ended, Interval
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.part import Kept, Part, TakesRequests
@@ -23,22 +23,37 @@ from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.arrival_rate import Arrivals
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
+from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS
+from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
 
-_LOG_LAG_SECONDS = 10.0
-"""How far a log of starts may lag without being taken for stopped."""
 _STEP_WINDOW_SECONDS = 60.0
-"""Busy intervals that b̄ is a mean of (choice: as λ's shortest window)."""
+"""Window of the mean step time [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
 _QUEUE_WINDOW_SECONDS = 120.0
-"""The queue's trend is over this time (choice: a minute of it is not sure of a slope)."""
+"""Window of the queue's trend [s]. Choice: two minutes; half calls bursts a trend, double tells a growing queue a
+minute later."""
 _WAVE_WINDOW_SECONDS = 300.0
-"""A wave is looked for in this time (choice: several mean lifetimes of ordinary requests)."""
-_EVICTIONS_WINDOW_SECONDS = 60.0
-"""Evictions for each finished request are counted over this time, or a lifetime (choice: as λ's shortest window)."""
+"""Window in which waves are looked for [s]. Choice: the periods of waves are tens of seconds, and two and a half must
+lie in it."""
 _PRESCRIBE_SECONDS = 60.0
-"""Least time between two searches for max_num_seqs (choice: a search costs a second or more of CPU)."""
+"""Least time between two searches for a better max_num_seqs [s]. Choice: a search costs a second or more of CPU."""
 
 _P = TypeVar("_P", bound=Part)
+_LEAST_LAG_SCRAPES = 3
+"""The lag of a log in scrapes, where those are rare [scrapes]. Choice: until then the balance knows no better."""
+_LEAST_DEMAND_SCRAPES = 8
+"""Scrapes in the window of finished requests [scrapes]. Choice: twice the groups that second moments need at least."""
+_LEAST_QUEUE_SCRAPES = 12
+"""Scrapes in the window of the queue's trend [scrapes]. Choice: half as many again as a trend needs."""
+_LEAST_STEP_SCRAPES = 10
+"""Scrapes in the window of the mean step time [scrapes]. Choice: with them the trimmed mean cuts one at each end only
+where more than half were busy."""
+_LEAST_WAVE_SCRAPES = 100
+"""Scrapes in the window in which waves are looked for [scrapes]. Choice: two and a half periods of as many points as
+tell a crest from chance."""
+_LEAST_EVICTION_SCRAPES = 4
+"""Scrapes in the window over which evictions are counted [scrapes]. Choice: with one or two, a burst of evictions would
+be all there is."""
 
 
 class EngineEstimator:
@@ -46,18 +61,18 @@ class EngineEstimator:
 
     def __init__(self, options: CoreOptions) -> None:
         span = options.span_seconds
-        demand_seconds = span(options.demand_window_seconds, 8)
+        demand_seconds = span(options.demand_window_seconds, _LEAST_DEMAND_SCRAPES)
         self._parts: list[Part] = []
         self._reader = SampleReader()
-        self.arrivals = self._add(Arrivals(options.windows_seconds, span(_LOG_LAG_SECONDS, 3)))
+        self.arrivals = self._add(Arrivals(options.windows_seconds, span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES)))
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
         self.population = self._add(Population(demand_seconds, options.demand_window_seconds, options.top_tenants))
-        self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, 12)))
-        self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, 10), options.trim_ratio))
+        self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES)))
+        self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, _LEAST_STEP_SCRAPES), options.trim_ratio))
         self.law = self._add(StepLawLearner())
-        self.preemptions = self._add(Preemptions(span(_EVICTIONS_WINDOW_SECONDS, 4)))
-        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, 100), self.preemptions))
+        self.preemptions = self._add(Preemptions(span(EVICTIONS_WINDOW_SECONDS, _LEAST_EVICTION_SCRAPES)))
+        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES), self.preemptions))
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals)
@@ -105,7 +120,9 @@ class EngineEstimator:
         ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
         """
         if self.population.admits(record, now):
-            block, chunk = self.last.sizes if self.last is not None else (DEFAULT_BLOCK_TOKENS, DEFAULT_CHUNK_TOKENS)
+            block, chunk = (
+                self.last.sizes if self.last is not None else (DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS)
+            )
             ended = Ended(record, share, block, chunk)
             for part in self._taking_requests:
                 part.update_request(ended)

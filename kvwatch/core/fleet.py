@@ -12,9 +12,11 @@ from kvwatch.facts import EngineKey, Fact, Settings
 from kvwatch.views import FleetView
 
 MANY_TARGETS = 16
-"""With more than this, what costs something for each of them is done for some at a time."""
+"""Targets beyond which what costs something for each of them is done for some at a time [targets]. Measured:
+bench/scale, where a view takes 1.1 to 1.9 ms, so that those of 16 hold up scrapes by 30 ms."""
 _ROUNDS = 300
-"""Of many targets a three-hundredth is looked at for runs each time."""
+"""Rounds in which all of many targets are asked whether a run is due [rounds]. Choice: asked ten times a second, each
+target comes once in the 30 s that must lie between two of its runs."""
 
 
 class Fleet:

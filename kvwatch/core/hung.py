@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from kvwatch.core.interval import Cause, Interval
 
-_LONGEST_STILL_SECONDS, _STILL_SCRAPES = 60.0, 3
-"""No step takes a minute; with rare scrapes it takes some that all say the same."""
+_LONGEST_STILL_SECONDS = 60.0
+"""How long an engine with requests inside may show no progress before it counts as hung [s]. Choice: no step takes a
+minute; half could be a very long prefill on a CPU."""
+_STILL_SCRAPES = 3
+"""Scrapes that must all say so [scrapes]. Choice: where scrapes are rarer than a minute, one lost counter must not
+page."""
 
 
 class Progress:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
 
-DEFAULT_BLOCK_TOKENS = 16
-"""vLLM's own default, used for rounding where the block size is not exported."""
-DEFAULT_CHUNK_TOKENS = 2048
-"""Prompt chunk assumed where max_num_batched_tokens is not known; it matters to prompts longer than it only."""
+MOST_KEPT_INTERVALS = 600
+"""Intervals that a window keeps [intervals]. Choice: memory; ten a second of a minute, far more than anyone scrapes."""
 
 
 class Cause(StrEnum):
@@ -117,7 +116,7 @@ class Interval:
     @property
     def chunk_tokens(self) -> int:
         """The token budget C of a step, which is the longest chunk of a prompt."""
-        return self.settings.max_num_batched_tokens or DEFAULT_CHUNK_TOKENS
+        return self.settings.max_num_batched_tokens or DEFAULT_MAX_NUM_BATCHED_TOKENS
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -6,7 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-DEFAULT_WINDOWS_SECONDS: Mapping[str, float] = MappingProxyType({"1m": 60.0, "5m": 300.0})
+from kvwatch.constants import MINUTE_SECONDS
+
+DEFAULT_WINDOWS_SECONDS: Mapping[str, float] = MappingProxyType({"1m": MINUTE_SECONDS, "5m": 5 * MINUTE_SECONDS})
+"""Names and lengths of the windows of λ [s]. Choice: a minute follows a ramp, five are sure enough for sizing."""
+DEFAULT_TRIM_RATIO = 0.05
+"""Share of busy intervals that is cut at each end for the mean step time [1]. Choice: a pause of the host is one
+interval in some; half lets two in a minute through, double begins to cut the steps that matter."""
+DEFAULT_TARGET_UTILIZATION = 0.8
+"""ρ at which a replica is to run [1]. Choice: leaves room for a burst of a quarter; nearer to 1 the queue's length goes
+as 1/(1 − ρ)."""
+DEFAULT_SCALE_UP_SECONDS = 10 * MINUTE_SECONDS
+"""How long a new replica takes to serve [s]. Choice: a node, an image and the weights of a large model; who knows
+better says so in the configuration."""
+DEFAULT_DEMAND_WINDOW_SECONDS = 2 * MINUTE_SECONDS
+"""How far back requests count for E[g] [s]. Choice: a hundred requests at the rates of interest; half is rough, double
+lags behind a change of the traffic."""
+DEFAULT_MODEL_MAX_AGE_SECONDS = 3 * MINUTE_SECONDS
+"""How old a run of the embedded engine may get although nothing has moved [s]. Choice: it depends on the shape of the
+lengths too, which the inputs that are watched do not show."""
+DEFAULT_TOP_TENANTS = 20
+"""Tenants that have series of their own [keys]. Choice: as many as a panel shows, and a Prometheus hardly notices."""
+_STALE_SCRAPES = 3
+"""Age of the last good scrape beyond which it is stale [scrapes]. Choice: two may fail in a row on a busy server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +47,13 @@ class CoreOptions:
     """
 
     windows_seconds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WINDOWS_SECONDS)
-    trim_ratio: float = 0.05
-    target_utilization: float = 0.8
-    scale_up_seconds: float = 600.0
+    trim_ratio: float = DEFAULT_TRIM_RATIO
+    target_utilization: float = DEFAULT_TARGET_UTILIZATION
+    scale_up_seconds: float = DEFAULT_SCALE_UP_SECONDS
     scrape_interval_seconds: float = 1.0
-    demand_window_seconds: float = 120.0
-    model_max_age_seconds: float = 180.0
-    top_tenants: int = 20
+    demand_window_seconds: float = DEFAULT_DEMAND_WINDOW_SECONDS
+    model_max_age_seconds: float = DEFAULT_MODEL_MAX_AGE_SECONDS
+    top_tenants: int = DEFAULT_TOP_TENANTS
     whole_fleet: bool = True
 
     def span_seconds(self, seconds: float, intervals: int) -> float:
@@ -41,4 +63,4 @@ class CoreOptions:
     @property
     def stale_after_seconds(self) -> float:
         """Age of the last good scrape beyond which estimates are withheld."""
-        return 3 * self.scrape_interval_seconds
+        return _STALE_SCRAPES * self.scrape_interval_seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kvwatch.constants import HOUR_SECONDS
 from kvwatch.core.capacity.kv_capacity import kv_capacity
 from kvwatch.core.interval import Cause, Interval, KvCapacity
 from kvwatch.core.steps.step_seconds import Cadence
@@ -12,10 +13,12 @@ from kvwatch.core.traffic.vanished import VanishedRequests
 from kvwatch.core.units import Speculation
 from kvwatch.facts import EngineSample, Settings
 
-_LONGEST_LATENCY_SECONDS = 3600.0
-"""A token takes no longer, beyond the interval; engine-side aborts add times as long as the host's uptime."""
+_LONGEST_LATENCY_SECONDS = HOUR_SECONDS
+"""Longest mean time of a token, beyond the interval [s]. Choice: no token takes an hour; requests that are aborted
+inside an engine add times as long as the host's uptime."""
 _CREATED_RESOLUTION_SECONDS = 0.001
-"""``_created`` is printed with a rounding error."""
+"""Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error; a
+process takes far longer to start."""
 
 
 class SampleReader:

@@ -22,13 +22,18 @@ from kvwatch.facts import (
 from kvwatch.views import EngineView, TargetView
 
 _FORGET_SECONDS = 600.0
-"""An engine that a server has stopped exporting is forgotten after this long, and one of a server that does not answer
-is no longer waited for, as in the recording rules."""
+"""Time after which an engine that a server has stopped exporting is forgotten, and one of a server that does not answer
+no longer waited for [s]. Choice: as long as the recording rules wait; a restart with a large model takes some
+minutes."""
 _KEPT_SECONDS = 5.0
-"""Views that are kept are not made more often than this, for a hundred targets too."""
+"""Least time between two makings of a view that is kept [s]. Choice: less than any scrape interval of Prometheus in
+use, so that none gets the same view twice."""
 _MAX_ENGINES = 256
+"""Engines of one server that are watched [engines]. Choice: memory; four times the largest data-parallel deployment
+known."""
 _MAX_EARLY = 4096
-"""Facts from logs that are held until a scrape has shown which engines there are."""
+"""Facts from logs that are held until a scrape has shown which engines there are [lines]. Choice: memory; some seconds
+of the busiest log."""
 
 Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 

@@ -16,9 +16,14 @@ from kvwatch.core.interval import Interval
 from kvwatch.stats.step_regression import LawFit
 
 _MEMORY_RATIO = 0.98
+"""Share of the token and output counts that is kept at each interval [1]. Choice: the last fifty intervals count;
+acceptance depends on the traffic, which moves over minutes."""
 _LEAST_OUTPUTS = 200.0
-"""Outputs of a request in a step from which on their mean size is sure enough."""
+"""Outputs of a request in a step from which on their mean size is known [requests]. Choice: that of 200 is known to
+some per cent."""
 _MOVED_RATIO = 0.1
+"""Relative change from which on the unit follows the measured one [1]. Choice: each change empties the windows of
+lengths; the error in between is a tenth at most."""
 
 
 class Speculation:

@@ -9,7 +9,7 @@ DEFAULT_BLOCK_TOKENS = 16
 _DEFAULT_MAX_NUM_SEQS = 256
 """Seats of an engine that is told none [requests]. Data sheet: vLLM 0.32, engine/arg_utils.py, API server on a GPU of
 less than 70 GiB."""
-_DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
+DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
 """Token budget of an engine that is told none [tokens]. Data sheet: vLLM 0.32, engine/arg_utils.py, the same case."""
 _DEFAULT_MAX_MODEL_LEN = 4096
 """Longest sequence of an engine that is told none [tokens]. Choice: vLLM takes the model's own, and there is no model
@@ -35,7 +35,7 @@ class SchedulerSettings:
     num_blocks: int
     block_size_tokens: int = DEFAULT_BLOCK_TOKENS
     max_num_seqs: int = _DEFAULT_MAX_NUM_SEQS
-    max_num_batched_tokens: int = _DEFAULT_MAX_NUM_BATCHED_TOKENS
+    max_num_batched_tokens: int = DEFAULT_MAX_NUM_BATCHED_TOKENS
     max_model_len: int = _DEFAULT_MAX_MODEL_LEN
     enable_prefix_caching: bool = False
     watermark_ratio: float = 0.0
@@ -67,7 +67,7 @@ class SchedulerSettings:
         *,
         block_size_tokens: int = DEFAULT_BLOCK_TOKENS,
         max_num_seqs: int = _DEFAULT_MAX_NUM_SEQS,
-        max_num_batched_tokens: int = _DEFAULT_MAX_NUM_BATCHED_TOKENS,
+        max_num_batched_tokens: int = DEFAULT_MAX_NUM_BATCHED_TOKENS,
         max_model_len: int | None = None,
         enable_prefix_caching: bool = False,
     ) -> SchedulerSettings:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp, log
 
+from kvwatch.constants import LATEST_UNIX_SECONDS
+
 _HALF_LIFE_SECONDS = 6 * 3600.0
+"""Half-life of a learnt correction [s]. Choice: an overload in the morning still counts by half in the afternoon and by
+a sixteenth the next day, when the traffic may be another."""
 _TRUST = 0.5
-"""Largest part of an observed gap that outlives the overload: its traffic may have been odd."""
+"""Largest part of an observed gap that outlives the overload [1]. Choice: half, as an overload's traffic may be odd
+(retries, one tenant's batch) and nothing tells."""
 _MOST = log(1.25)
-"""Largest correction that outlives the overload: a gap beyond it means something else than a scale."""
+"""Largest logarithm of a correction that outlives the overload [1]. Choice: a gap beyond a quarter means something else
+than a scale: wrong settings, requests that wait for something else than capacity."""
 _TAU_SECONDS = 60.0
-"""An overload has to last so long to count by two thirds."""
+"""How long an overload has to last to count by two thirds [s]. Choice: a minute, some lifetimes of a chat's requests;
+half believes single bursts, with double most overloads end before they count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,6 @@ class Calibration:
     def restore(self, state: dict[str, object]) -> None:
         """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
         factor, at = float(state["log_factor"]), float(state["at"])  # type: ignore[arg-type]
-        if not abs(factor) <= _MOST or not 0 <= at < 1e12:
+        if not abs(factor) <= _MOST or not 0 <= at < LATEST_UNIX_SECONDS:
             raise ValueError("calibration out of range")
         self._state = CalibrationState(factor, at)

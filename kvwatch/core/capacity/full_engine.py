@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvwatch.constants import TINY
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
@@ -19,14 +20,29 @@ from kvwatch.queueing.full_load import FullLoad, full_loads
 from kvwatch.stats.step_regression import LawFit
 
 _UNKNOWN_SEATS = 4096
+"""Seats of the embedded engine where max_num_seqs is not known [requests]. Choice: more than memory ever lets run, so
+that they do not bind."""
 _UNKNOWN_BUDGET = 8192
+"""Token budget of the embedded engine where max_num_batched_tokens is not known [tokens]. Data sheet: vLLM 0.32,
+engine/arg_utils.py, the default of GPUs of 70 GiB and more."""
 _FINISHED = 400
-"""Requests that a run measures: its throughput is then sure to 1 or 2%."""
+"""Requests that a run of the embedded engine measures [requests]. Choice: its throughput is then known to 1 or 2%,
+below the embedded engine's own error; double costs double the CPU."""
 _MAX_STEPS = 30_000
+"""Longest run of the embedded engine [steps]. Choice: half a second of CPU; outputs of thousands of tokens reach it,
+and are then measured over fewer lifetimes."""
 LEAST_PERIOD_LIFETIMES = 0.5
-"""A request outlives a faster ripple twice and more: it runs through crests and troughs alike, and so the batch that it
-is part of hardly swings."""
+"""Shortest period of a wave that matters, over the mean output [1]. Choice: a request outlives a faster ripple twice
+and more, runs through crests and troughs alike, and so the batch that it is part of hardly swings."""
 _SEED = 20260505
+"""Seed of the order of requests in a run [1]. Choice: any; always the same, so that a correction moves with its inputs
+only."""
+_LEAST_STEPS = 1500
+"""Shortest run of the embedded engine [steps]. Choice: a quarter of it warms up, and short outputs cost next to
+nothing."""
+_WARM_UP_LIFETIMES = 3
+"""Mean lifetimes of a run before its measuring [lifetimes]. Choice: all begin together; after two generations have
+finished that no longer shows, and it costs no more than the measuring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class FullEngineInputs:
         """The step law at full load."""
         cached = self.mix.demand.cached_ratio or 0.0
         shared = cached * self.mix.sharing
-        return FullLaw(self.law, (1 - cached) / max(1 - shared, 1e-9))
+        return FullLaw(self.law, (1 - cached) / max(1 - shared, TINY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +173,7 @@ class FullEngineRun:
             enable_prefix_caching=any(shape.shared_prefix_tokens for shape in pool),
         )
         lifetime, running = i.demand.steps, loads[limit].running
-        steps = int(min(max(3 * lifetime + _FINISHED * lifetime / running, 1500), _MAX_STEPS))
+        steps = int(min(max(_WARM_UP_LIFETIMES * lifetime + _FINISHED * lifetime / running, _LEAST_STEPS), _MAX_STEPS))
         return Experiment(pool, settings, i.full_law, steps, loads[limit], limit)
 
 

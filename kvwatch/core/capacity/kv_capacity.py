@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvwatch.core.interval import DEFAULT_BLOCK_TOKENS, KvCapacity
+from kvwatch.core.interval import KvCapacity
+from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import CacheConfig
 

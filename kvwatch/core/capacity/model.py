@@ -18,9 +18,12 @@ from kvwatch.core.traffic.population import Population
 from kvwatch.core.units import law_in_units
 
 _BACKLOG_WINDOW_SECONDS = 60.0
-"""Of a backlog, the last part that the observed service rate is counted over (choice: as λ's shortest window)."""
+"""Window of the observed service rate [s]. Choice: a minute of completions at the rates of interest counts tens of
+requests; longer, and the rate lags behind a change of the traffic."""
 _LEARN_EVERY_SECONDS = 10.0
-"""How often the calibration takes what a backlog shows (choice: costs a closed form, and is averaged over a minute)."""
+"""How often an overload teaches the calibration [s]. Choice: it moves over a minute; each time costs a closed form."""
+_LEAST_BACKLOG_SCRAPES = 4
+"""Scrapes in that window [scrapes]. Choice: completions come in bursts, which fewer scrapes do not average."""
 
 
 class FullLoad:
@@ -71,7 +74,7 @@ class CapacityModel:
         options: CoreOptions,
     ) -> None:
         self._population, self._step_times, self._law = population, step_times, law
-        self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, 4))
+        self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, _LEAST_BACKLOG_SCRAPES))
         self._refresh = Refresh(options.model_max_age_seconds)
         self._calibration = Calibration()
         self._last: Interval | None = None

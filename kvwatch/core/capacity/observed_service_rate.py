@@ -6,13 +6,21 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
 from kvwatch.facts import Settings
 
-_FULL_RATIO = 0.9
-"""Of seats, memory or budget in use, to be full."""
+FULL_RATIO = 0.9
+"""Of seats, memory or token budget in use, to be full [1]. Choice: an engine with a queue stays within some blocks and
+seats of its limit, and swings by a tenth in waves of eviction; lower, and requests that wait for something else count
+as waiting for capacity."""
 _LONG_BACKLOG_LIFETIMES = 4.0
-"""Mean lifetimes after which a backlog is believed although no limit is known to be reached."""
+"""Mean lifetimes of a backlog after which what completes is μ though no limit shows as reached [lifetimes]. Choice: the
+batch has then been replaced four times and is that of a full engine; sooner it is still that of the load before."""
+_LEAST_SECONDS = 15.0
+"""Length of a backlog from which on its rate is told [s]. Choice: completions come in bursts of seconds."""
+_LEAST_REQUESTS = 20.0
+"""Requests that must have finished in it [requests]. Choice: a rate of 20 is known to a fifth, about as well as the
+model alone knows it; half would have μ follow single bursts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,14 @@ class Backlog:
     meanwhile, or of those before as long as it is mostly the short ones that finish.
     """
 
-    def __init__(self, window_seconds: float, min_seconds: float = 15.0, min_requests: float = 20.0) -> None:
+    def __init__(
+        self, window_seconds: float, min_seconds: float = _LEAST_SECONDS, min_requests: float = _LEAST_REQUESTS
+    ) -> None:
         self._window = window_seconds
         self._min_seconds = min_seconds
         self._min_requests = min_requests
         self._since: float | None = None
-        self._served: deque[_Served] = deque(maxlen=600)
+        self._served: deque[_Served] = deque(maxlen=MOST_KEPT_INTERVALS)
         self._running = self._kv_usage_ratio = 0.0
         self._told = False
         """Whether the server tells those that wait for capacity from the others."""
@@ -101,11 +111,11 @@ class Backlog:
         What waits beside an engine with room for it waits for something else: a LoRA slot, a grammar, a KV transfer.
         """
         seats = settings.max_num_seqs
-        seated = seats is not None and self._running >= _FULL_RATIO * seats
+        seated = seats is not None and self._running >= FULL_RATIO * seats
         steps = sum(s.steps for s in self._served)
         tokens = sum(s.computed_tokens + s.generated_tokens for s in self._served)
-        loaded = bool(steps) and tokens >= _FULL_RATIO * budget_tokens * steps
-        return seated or loaded or self._kv_usage_ratio >= _FULL_RATIO
+        loaded = bool(steps) and tokens >= FULL_RATIO * budget_tokens * steps
+        return seated or loaded or self._kv_usage_ratio >= FULL_RATIO
 
     def get(
         self, life_seconds: float, mean_output_tokens: float, settings: Settings, budget_tokens: int

@@ -17,6 +17,8 @@ from kvwatch.queueing import capacity as queueing
 from kvwatch.stats.decaying_max import DecayingMax
 
 _MEMORY_SECONDS = 3600.0
+"""How long the largest request is remembered at least [s]. Choice: an hour, twice as long at most; the next one as
+large comes within it where such requests matter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,19 @@ from kvwatch.core.capacity.full_engine import Correction
 from kvwatch.core.interval import Cause, Interval
 
 _MOST_INTERVALS = 1200
-"""Intervals that are remembered (choice: fifteen minutes at a scrape in a second, with some to spare)."""
-_WINDOW_SECONDS = 60.0
-"""Evictions are counted over this time, or over a mean lifetime where that is longer (choice: λ's shortest window)."""
+"""Intervals that are remembered [intervals]. Choice: memory; a quarter of an hour at more than one scrape a second."""
+EVICTIONS_WINDOW_SECONDS = 60.0
+"""Window over which evictions are counted against finished requests [s]. Choice: a minute, that of the shortest λ; a
+mean lifetime where that is longer."""
 _LONGEST_WINDOW_SECONDS = 900.0
-"""Lifetimes are followed up to this length (choice)."""
+"""Longest such window [s]. Choice: an eviction a quarter of an hour ago says nothing about now, however long requests
+live."""
 
 
 class Preemptions:
     """Evictions of one engine over the last minutes."""
 
-    def __init__(self, window_seconds: float = _WINDOW_SECONDS) -> None:
+    def __init__(self, window_seconds: float = EVICTIONS_WINDOW_SECONDS) -> None:
         self._window = window_seconds
         self._intervals: deque[tuple[float, float, float]] = deque(maxlen=_MOST_INTERVALS)
         """(time, preemptions, finished) of each."""

@@ -16,26 +16,43 @@ from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
 from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.service_rate import CURVATURE_DEVIATION
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.stats.normal import Z90
 
 LEAST_GAIN_RATIO = 0.03
-"""Less is not worth a restart of the server."""
+"""Least gain of throughput for which max_num_seqs is recommended [1]. Choice: less is not worth a restart of the
+server."""
 WATERMARK_RATIO = 0.01
-"""Share of the KV blocks that an admission is to leave free: the advice in words."""
+"""Share of the KV blocks that an admission is to leave free in the advice in words [1]. Measured: bench/congestion,
+where 1% alone gains up to a fifth and never loses more than 0.3%."""
 _COARSE = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.35)
-"""Candidates, as multiples of the requests that run at full load under the present seats."""
+"""First caps that a search tries, over the requests running at full load under the present seats [1]. Choice: the best
+cap lies within a fourth of what runs without evictions; two refinements between neighbours then find it to some per
+cent."""
 _REFINEMENTS = 2
-_SEED, _CHECKS = 20260615, 3
-_LIFETIMES, _MOST_STEPS = 8, 40_000
-"""All requests of a run begin together; it takes a few lifetimes until that no longer shows."""
+"""Rounds of a search between the neighbours of the best cap [rounds]. Choice: each halves the distance of 10%, to 2.5%
+here, where throughput is flat within 1%."""
+_SEED = 20260615
+"""Seed of a search's first order of requests [1]. Choice: any, but not that of the correction, so that its luck is not
+taken up."""
+_CHECKS = 3
+"""Other draws of the traffic on which a cap's gain is measured again [runs]. Choice: the least that has a standard
+deviation worth its name; each costs three runs."""
+_LIFETIMES = 8
+"""Mean lifetimes of a run in a search [lifetimes]. Choice: all requests begin together, and it takes a few lifetimes
+until that no longer shows."""
+_MOST_STEPS = 40_000
+"""Longest run of a search [steps]. Choice: half a second of CPU; a search makes some twenty."""
 _STEADY_RATIO = 0.01
-"""Caps that serve so little less than the best one count as good as it; the one named before is kept among them."""
+"""Loss against the best cap up to which a cap counts as good as it [1]. Choice: a run's own noise; the one named before
+is kept among them, so that advice does not flap."""
 _MODEL_DEVIATION = 0.01
-"""Relative sd of a ratio of two runs of the embedded engine against the same ratio of real servers."""
-_CURVATURE_DEVIATION = 0.06
-"""Relative sd of the step time for each factor e between the two batches: no law is quite straight."""
+"""Relative standard deviation of a ratio of two runs of the embedded engine against the same ratio of real servers [1].
+Choice: less than that of a single run (0.025), as most of what the embedded engine gets wrong is in both."""
+_MOST_DRAWN = 1024
+"""Requests of a draw [requests]. Choice: as many as the mix is learnt from; the rest is the draw's own noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ class PrescriptionRun:
         steps = [(s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens, s.mean_prefill_share) for s in (a, b)]
         apart = law.regressors(steps[0]) / law.seconds(steps[0]) - law.regressors(steps[1]) / law.seconds(steps[1])
         fitted = sqrt(max(float(apart @ law.covariance @ apart), 0.0))
-        bent = _CURVATURE_DEVIATION * abs(log(max(a.mean_decoding, 1.0) / max(b.mean_decoding, 1.0)))
+        bent = CURVATURE_DEVIATION * abs(log(max(a.mean_decoding, 1.0) / max(b.mean_decoding, 1.0)))
         return hypot(fitted, bent, _MODEL_DEVIATION)
 
 
@@ -167,4 +184,4 @@ def _draws(pool: Sequence[RequestShape], requests: float) -> Iterable[tuple[int,
     """Seeds, and for each a sample of the traffic as large as what has been seen of it."""
     for check in range(_CHECKS):
         source = random.Random(_SEED + 1 + check)  # noqa: S311 (reproducible, not secret)
-        yield _SEED + 1 + check, source.choices(pool, k=max(int(min(requests, 1024)), 1))
+        yield _SEED + 1 + check, source.choices(pool, k=max(int(min(requests, _MOST_DRAWN)), 1))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 _MOST_GONE = 20_000
+"""Engines that have left, remembered for λ of their pool [engines]. Choice: memory; ten times the largest fleet, each
+of them restarting once within five minutes."""
 
 
 @dataclass(frozen=True, slots=True)

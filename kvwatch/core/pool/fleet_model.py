@@ -17,17 +17,23 @@ from kvwatch.core.pool.arrivals import PoolArrivals, Serving
 from kvwatch.core.pool.replicas_required import Need, Sizing
 from kvwatch.core.pool.roles import with_roles
 from kvwatch.estimate import Reason
+from kvwatch.stats.normal import Z90
 from kvwatch.views import EngineView, ModelView, TargetView
 
 PoolKey = tuple[str, str]
 """(model_name, role); the role is empty where none is configured."""
 _SURE_DEVIATIONS = 3.0
+"""Standard deviations above 0 from which on a rising λ is followed [sd]. Choice: one false rise in a thousand; at half
+of it, one in fifteen."""
 _MOST_GROWTH = 2.0
-"""A trend is followed to no more than this times the arrival rate now."""
+"""Largest λ planned for, over λ now [1]. Choice: a trend that doubles the load before a replica serves is either over
+by then or asks for the next step anyway."""
 _LEAST_NEED = 0.01
-"""Replicas needed for requests that are inside while none arrives: more than 0, so one."""
-_INTERVAL_DEVIATIONS = 3.29
-"""Width of a 90% interval in standard deviations."""
+"""Replicas needed for requests that are inside while none arrives [replicas]. Choice: anything above 0 and below 1, so
+that one stays."""
+_INTERVAL_DEVIATIONS = round(2 * Z90, 2)
+"""Width of a two-sided 90% interval [sd]. Definition: twice the 95th percentile of the normal law, to the two decimals
+that the recording rules show, which must agree."""
 
 
 @dataclass(slots=True)

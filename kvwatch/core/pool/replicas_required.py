@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from kvwatch.constants import TINY
 from kvwatch.estimate import Estimate
 from kvwatch.queueing.capacity import replicas_required
 
 _BAND_RATIO = 0.1
+"""Least margin that a smaller number of replicas must leave [1]. Choice: λ moves by as much within minutes in any
+traffic; half lets the number flap, double holds a spare replica in a fleet of ten for good."""
 _BAND_DEVIATIONS = 3.0
+"""The same in standard deviations of λ [sd]. Choice: one unwarranted step down in a thousand."""
 _WIDEST_BAND_RATIO = 0.5
-_ROUNDING = 1e-9
+"""Widest such margin [1]. Choice: with little traffic λ is hardly known, and the number must still come down some
+day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Sizing:
         While it is not, the number may rise and does not fall; after the hold it is ``None`` where it would, and the
         first number is what those need that are known.
         """
-        wanted = float(ceil(need.replicas - _ROUNDING)) if need is not None else None
+        wanted = float(ceil(need.replicas - TINY)) if need is not None else None
         if complete and need is not None:
             self._complete_at = now
             return self._follow(now, need)
@@ -75,12 +80,12 @@ class Sizing:
             self._required, self._complete_at = required, complete_at
 
     def _follow(self, now: float, need: Need) -> float:
-        wanted = float(ceil(need.replicas - _ROUNDING))
+        wanted = float(ceil(need.replicas - TINY))
         if self._required is None or wanted >= self._required:
             self._required, self._enough = wanted, None
             return wanted
         band = min(max(_BAND_RATIO, _BAND_DEVIATIONS * need.relative_deviation), _WIDEST_BAND_RATIO)
-        enough = float(ceil(need.replicas * (1 + band) - _ROUNDING))
+        enough = float(ceil(need.replicas * (1 + band) - TINY))
         if enough >= self._required:
             self._enough = None
             return self._required

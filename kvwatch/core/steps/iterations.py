@@ -14,14 +14,26 @@ from kvwatch.core.steps.step_rows import StepRow
 from kvwatch.facts import Iteration
 
 _GROUP_SECONDS = 1.0
-"""One row at most stands for so much engine time: rows do not become more than the step law wants."""
+"""Engine time that one row of the iteration log stands for [s]. Choice: about a scrape interval, so that a log does not
+drown the other rows."""
 _ENOUGH_SECONDS = 20.0
+"""Engine time from which on the log's overhead is known [s]. Choice: stamps are cut to whole seconds, an error of at
+most a twentieth then, which goes on shrinking."""
 _MEMORY_SECONDS = 600.0
+"""How long that overhead is remembered [s]. Choice: it depends on the host's load, which moves over minutes; stamps of
+whole seconds need minutes to average out."""
 _LONGEST_STEP_SECONDS = 5.0
-"""A longer wait within a stretch is a pause of the host or lines that were lost."""
+"""Wait between two steps beyond which it is a pause of the host, or lines were lost [s]. Choice: the longest prefill
+step of a large budget takes some seconds on a CPU."""
 _MOST_OVERHEAD = 5.0
+"""Largest time of a step over what the log says of it [1]. Choice: on a CPU the gap between steps is below a step's own
+time; a factor beyond five means lost lines."""
 _INTERVALS_PER_ROW = 1.0
+"""Scrape intervals that such a row says as much as [intervals]. Choice: it holds about a second of steps, as a row of a
+scrape interval does."""
 _ALIVE_SECONDS = 60.0
+"""Silence after which the iteration log no longer counts as connected [s]. Choice: an idle engine logs nothing, and
+then has no rows to lose; a minute more and its law would stand still when a log is turned off."""
 
 
 @dataclass(slots=True)

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from math import exp, sqrt
 
 from kvwatch.core.interval import Interval
+from kvwatch.core.steps.step_seconds import IDLE_FACTOR
 from kvwatch.queueing.full_load import prefill_share
 
 Composition = tuple[float, float, float, float]
 """Mean n, p and K of some steps, and the share φ of them that compute prompt tokens."""
 
-_IDLE_FACTOR = 1.08
-"""A cadence this much above the inter-token latency means idle time, or steps that made no output."""
 _CONTENTION_RATIO, _LEAST_CONTENTION_RATIO = 0.25, 0.1
 """Share of the budget's room beside a chunk, and of the chunk itself, from which the tokens of others compete with it:
 a prefill then takes more steps than it has chunks."""
@@ -75,7 +74,7 @@ class _Run:
             return None
         seconds = self.seconds / self.steps
         latency = self.inter_token_seconds / self.inter_tokens
-        if self.running < _SURELY_BUSY * self.seconds and seconds > _IDLE_FACTOR * latency:
+        if self.running < _SURELY_BUSY * self.seconds and seconds > IDLE_FACTOR * latency:
             if self.computed:
                 return None
             seconds = latency

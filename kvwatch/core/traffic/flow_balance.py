@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import sqrt
 
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.estimate import Reason
+from kvwatch.stats.counting import counting_noise
 from kvwatch.stats.flow import WindowedCount
 
 _TOLERATED_RATIO = 0.1
-"""Share of a window's requests that may have vanished at once, and are added back (choice)."""
+"""Share of λ's window that may have vanished before λ is withheld [1]. Choice: they are added back, and what arrived
+and vanished within one interval is missed; with a tenth vanished that error is a hundredth."""
 _MOST_DROPS = 256
-"""Drops that are remembered (choice: more in a window spoil it anyway)."""
+"""Drops of the requests inside that are remembered [intervals]. Choice: memory; nearly every scrape of a window of five
+minutes may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class FlowBalance:
         started = self._started.rise(seconds)
         # a preempted request waits again, and would be counted twice
         preempted = self._preempted is not None and now - self._preempted <= seconds
-        if started is not None and not preempted and started - count > max(3.0, 3 * sqrt(max(count, 0.0))):
+        if started is not None and not preempted and started - count > counting_noise(count):
             count, source, doubt = started, "first_tokens", Reason.ABORT_BIASED
         if lost and balanced + lost >= count:
             count, source, doubt = balanced + lost, "abandoned", Reason.OK

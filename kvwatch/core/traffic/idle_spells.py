@@ -13,8 +13,13 @@ from collections import deque
 from kvwatch.core.interval import Cause, Interval
 
 _LEAST_SCRAPES = 3
-"""Scrapes that must find the engine empty: shorter gaps are part of light traffic."""
+"""Scrapes in a row that must find the engine empty to make a pause [scrapes]. Choice: shorter gaps are part of light
+traffic, and what finishes after them is no fairer a sample."""
 _LEAST_WINDOW_SECONDS = 30.0
+"""How long ago a pause must have ended for the window to begin there [s]. Choice: long enough that requests of usual
+length have finished, or else the short ones alone would count."""
+_MOST_SPELLS = 64
+"""Pauses that are remembered [1]. Choice: memory; the window of two minutes holds half a minute's scrapes in each."""
 
 
 class IdleSpells:
@@ -22,7 +27,7 @@ class IdleSpells:
 
     def __init__(self, window_seconds: float) -> None:
         self._window = window_seconds
-        self._pauses: deque[tuple[float, float]] = deque(maxlen=64)
+        self._pauses: deque[tuple[float, float]] = deque(maxlen=_MOST_SPELLS)
         self._empty_since: float | None = None
         self._empty_scrapes = 0
         self._last_empty = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kvwatch.constants import TINY
 from kvwatch.core.traffic.request_slices import Slice
 from kvwatch.queueing.demand import block_demand
 from kvwatch.stats.group_moments import PairMoments
@@ -14,9 +15,11 @@ from kvwatch.stats.group_moments import PairMoments
 Array = npt.NDArray[np.float64]
 
 POOL_SIZE = 256
-"""Equally likely requests that stand for all [requests]. Choice: their mean g is sure to a few percent."""
+"""Equally likely requests that stand for all [requests]. Choice: a mean of g is then known to about 6% of its spread;
+they are drawn with weights from a thousand."""
 _LEAST_SEEN = 0.1
-"""Requests as long as nearly all the time since the engine was empty count at most tenfold [1]. Choice."""
+"""Least probability of having ended by now that a request is weighed with [1]. Choice: requests as long as nearly all
+the time since the engine was empty count at most tenfold; one of them must not outweigh all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def joint_sample(
     s, o, seconds = table[:, 1], table[:, 2], table[:, 3]
     weight = plain
     if empty_at is not None:
-        seen = np.maximum(1 - seconds / max(now - empty_at, 1e-9), _LEAST_SEEN)
+        seen = np.maximum(1 - seconds / max(now - empty_at, TINY), _LEAST_SEEN)
         # what came before the engine ran empty has all ended
         after = np.repeat([start >= empty_at for start, _ in chosen], kept)
         weight = np.where(after, plain / seen, plain)

@@ -23,21 +23,36 @@ from kvwatch.stats.group_moments import PairMoments
 Array = npt.NDArray[np.float64]
 
 _MOVED_RATIO = 0.01
-_ROUNDS, _CLOSE_RATIO = 4, 0.01
+"""Relative change of a moment from which on the pool of requests is made again [1]. Choice: below the 3% to which the
+moments are known; each making takes some milliseconds."""
+_MATCHING_ROUNDS = 4
+"""Rounds of moving the second moments towards the memory held [rounds]. Choice: E[g] is linear in them, but for
+rounding and cut lengths, so each round takes most of what is missing."""
+_CLOSE_RATIO = 0.01
+"""Relative gap of E[g] to the memory held at which that ends [1]. Choice: the same 1% at which the pool is made
+again."""
 _BUCKETS_COARSE = 1.25
-"""Buckets are wide: evenly filled ones may have so much less variance than the lengths."""
+"""Variance allowed over that of lengths spread evenly within their buckets [1]. Choice: buckets are as wide as a factor
+of 2.5, so evenly filled ones may have a fifth less variance than the lengths."""
 _MOST_CORRELATED = 0.9
+"""Largest correlation of prompts and outputs that the memory held may ask for [1]. Choice: beyond it outputs would be a
+function of prompts, which no traffic has; the outputs' variance takes the rest."""
 _REMEMBERED_INTERVALS = 400
-"""Intervals in which requests ended, among which the place of a change is sought."""
-_TARGET_REQUESTS = 1000
-"""Requests after which a mean of g is sure to about 3%; more would only make it slower."""
+"""Intervals with finished requests among which the place of a change is sought [intervals]. Choice: ADWIN sees a change
+of the mean within tens of them."""
+MIX_REQUESTS = 1000
+"""Requests after which the mix reaches back no further [requests]. Choice: a mean of g is then known to about 3%; more
+would only make it slower."""
+_LEAST_VARIANCE_RATIO = 0.1
+"""Part of the outputs' variance that is left whatever the memory held asks for [1]. Choice: lengths of one and the same
+value would make waves that the traffic has not."""
 
 
 class LengthMix:
     """Watches the lengths; forgets what came before a change of the mix."""
 
     def __init__(self, window_seconds: float) -> None:
-        self._window = LengthWindow(window_seconds, min_requests=_TARGET_REQUESTS)
+        self._window = LengthWindow(window_seconds, min_requests=MIX_REQUESTS)
         self._shape = LengthShape()
         self._watch = (ChangeDetector(), ChangeDetector())
         self._means: deque[tuple[float, float, float]] = deque(maxlen=_REMEMBERED_INTERVALS)
@@ -142,7 +157,7 @@ class LengthMix:
         laws = LengthLaws.of(self._shape.prompt, self._shape.output, max_tokens)
         s, o = synthesize(moments, laws)
         g = block_demand(s, o, *sizes)
-        for _ in range(_ROUNDS):
+        for _ in range(_MATCHING_ROUNDS):
             missing = 0.0 if held is None else held - float(g.mean())
             if moments.var_o <= 0 or abs(missing) < _CLOSE_RATIO * float(g.mean()):
                 break
@@ -179,4 +194,4 @@ def _moved(moments: PairMoments, missing: float) -> PairMoments:
     most = _MOST_CORRELATED * (moments.var_s * moments.var_o) ** 0.5
     cov = min(max(moments.cov + missing, -most), most)
     rest = missing - (cov - moments.cov)
-    return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, 0.1 * moments.var_o))
+    return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, _LEAST_VARIANCE_RATIO * moments.var_o))

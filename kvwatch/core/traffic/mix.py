@@ -13,7 +13,8 @@ from kvwatch.embedded.settings import RequestShape
 Array = npt.NDArray[np.float64]
 
 _TELLING_RATIO = 0.05
-"""Sharing that would save less of the memory held cannot be told from noise; a prefix in the cache is then shared."""
+"""Share of E[g] that sharing would save, below which it cannot be told from noise [1]. Choice: both sides of the
+comparison are known to some per cent; a prefix in the cache is then taken to be shared."""
 
 
 @dataclass(frozen=True, slots=True)

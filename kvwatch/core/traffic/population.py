@@ -7,16 +7,13 @@ from dataclasses import replace
 from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.traffic.idle_spells import IdleSpells
 from kvwatch.core.traffic.joint_mix import joint_mix
-from kvwatch.core.traffic.length_mix import LengthMix
+from kvwatch.core.traffic.length_mix import MIX_REQUESTS, LengthMix
 from kvwatch.core.traffic.lengths import LengthWindow
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates, estimate
 from kvwatch.core.traffic.request_log import RequestLog
 from kvwatch.core.traffic.tenants import TenantUses
 from kvwatch.facts import RequestRecord
-
-_JOINT_REQUESTS = 1000
-"""Requests of a log that the mix reaches back for, as far as it has not changed (choice: as many as by the metrics)."""
 
 
 class Population:
@@ -67,7 +64,7 @@ class Population:
         """
         now, unit, longest, mix = last.end, last.unit_tokens, last.settings.max_model_len, None
         if unit == 1:
-            reach = (_JOINT_REQUESTS, self.log.changed_at)
+            reach = (MIX_REQUESTS, self.log.changed_at)
             joint = self.log.sample(now, MIN_REQUESTS, self._idle_spells.get(now), reach)
             if joint is not None:
                 mix = joint_mix(self.length_mix.demand(*last.sizes), joint, *last.sizes)

@@ -9,6 +9,8 @@ from kvwatch.estimate import Estimate, Reason
 from kvwatch.stats.trend import theil_sen
 
 _POINTS = 60
+"""Points of the queue's trend [points]. Choice: two seconds each of two minutes; the test compares all pairs, so double
+costs four times as much."""
 
 
 class QueueTrend:

@@ -11,7 +11,8 @@ from kvwatch.queueing.demand import mean_demand, mean_steps
 from kvwatch.stats.group_moments import PairMoments, pair_moments
 
 MIN_REQUESTS = 20
-"""Finished requests from which on means and second moments are worth telling."""
+"""Finished requests from which on means and second moments are worth telling [requests]. Choice: a mean of g is then
+known to a fifth; half would tell μ sooner by a third of it, double keeps a quiet engine without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from math import ceil, isfinite
 
+from kvwatch.constants import CLOCK_SKEW_SECONDS, LATEST_UNIX_SECONDS
 from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.traffic.joint_sample import JointSample
 from kvwatch.core.traffic.request_window import RequestWindow
@@ -13,10 +14,16 @@ from kvwatch.facts import RequestRecord
 from kvwatch.queueing.demand import request_demand
 
 _REMEMBERED = 4096
-"""Records held against those that come again; more than an exporter sends at a time."""
-_AHEAD_SECONDS = 60.0
-"""Records that end farther in the future come from a clock that is not this one."""
+"""Records held against those that come again [records]. Choice: more than an exporter sends at a time (512 by default),
+several times over."""
 _LONGEST_REQUEST_TOKENS = 2**31
+"""Tokens of a request from which on its record is damaged [tokens]. Choice: no model's context is within a thousand
+times as long."""
+_MILLISECONDS = 1000.0
+"""Milliseconds of a second [1/s]. Definition."""
+_STAMP_ROUNDING = 1e-3
+"""How far, in milliseconds, a stamp of whole ones may lie from one [1]. Choice: doubles of today's times have steps of
+a quarter of a microsecond."""
 
 
 class RequestLog:
@@ -41,7 +48,7 @@ class RequestLog:
         It does not if it has come before, ends in the future, or is told by another source than the one that leads.
         ``now`` is the newest scrape's time [unix s].
         """
-        return record.finish <= now + _AHEAD_SECONDS and self._leads(record) and not self._came_before(record)
+        return record.finish <= now + CLOCK_SKEW_SECONDS and self._leads(record) and not self._came_before(record)
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended, and counts."""
@@ -147,7 +154,7 @@ class RequestLog:
             raise TypeError("source must be text")
         block, chunk = (int(size) for size in sizes)
         changed_at = float("-inf") if state["changed_at"] is None else float(state["changed_at"])  # type: ignore[arg-type]
-        if min(block, chunk) < 0 or not changed_at < 1e12:
+        if min(block, chunk) < 0 or not changed_at < LATEST_UNIX_SECONDS:
             raise ValueError("sizes or times out of range")
         self.changed_at = changed_at
         self.window.restore(window)
@@ -158,5 +165,5 @@ class RequestLog:
 
 def _is_coarse(at: float) -> bool:
     """Whether a stamp may be one of whole milliseconds, as far as a float of unix seconds can tell."""
-    part = at * 1000 % 1
-    return min(part, 1 - part) < 1e-3
+    part = at * _MILLISECONDS % 1
+    return min(part, 1 - part) < _STAMP_ROUNDING

@@ -10,13 +10,21 @@ from __future__ import annotations
 from math import ceil, isfinite
 from random import Random
 
+from kvwatch.constants import HOUR_SECONDS, LATEST_UNIX_SECONDS, MINUTE_SECONDS
 from kvwatch.core.traffic.joint_sample import JointSample, joint_sample
 from kvwatch.core.traffic.request_slices import Slice, restored
 from kvwatch.queueing.demand import block_demand
 
-_SLICES, _KEPT = 120, 12
-_MINUTE, _HOUR, _KEPT_MINUTE = 60.0, 3600.0, 24
+_SLICES = 120
+"""Slices of the window of requests [bins]. Choice: a second each of two minutes, so that the window's edge is known to
+1%."""
+_KEPT = 12
+"""Requests of a slice that are kept as they are [requests]. Choice: 120 slices hold 1,440, more than the mix reaches
+for."""
+_KEPT_MINUTE = 24
+"""Requests of an old minute that are kept as they are [requests]. Choice: an hour holds 1,440, as the window does."""
 _SEED = 64
+"""Seed of the sampling [1]. Choice: any."""
 
 
 class RequestWindow:
@@ -37,7 +45,7 @@ class RequestWindow:
 
         One that ended before the window was cleared, or an hour before the newest, belongs to no window.
         """
-        if finish <= self._begin or finish <= self.newest - _HOUR:
+        if finish <= self._begin or finish <= self.newest - HOUR_SECONDS:
             return
         index = int(finish // self._width)
         if finish > self.newest:
@@ -47,7 +55,7 @@ class RequestWindow:
         if index >= (self.newest - self._window) // self._width:
             slices, size = self._recent, _KEPT
         else:
-            slices, size, index = self._minutes, _KEPT_MINUTE, int(finish // _MINUTE)
+            slices, size, index = self._minutes, _KEPT_MINUTE, int(finish // MINUTE_SECONDS)
         place = slices.get(index)
         if place is None:
             place = slices[index] = Slice()
@@ -65,8 +73,8 @@ class RequestWindow:
         for index in sorted(i for i in self._recent if i < first):
             old = self._recent.pop(index)
             old.sample(_KEPT)
-            self._minutes.setdefault(int((index + 0.5) * self._width // _MINUTE), Slice()).join(old)
-        for minute in [m for m in self._minutes if (m + 1) * _MINUTE <= newest - _HOUR]:
+            self._minutes.setdefault(int((index + 0.5) * self._width // MINUTE_SECONDS), Slice()).join(old)
+        for minute in [m for m in self._minutes if (m + 1) * MINUTE_SECONDS <= newest - HOUR_SECONDS]:
             del self._minutes[minute]
         for place in self._minutes.values():
             place.sample(_KEPT_MINUTE)
@@ -107,7 +115,7 @@ class RequestWindow:
             if sum(s.count for _, s in later) >= least:
                 chosen = later
         if reach is not None:
-            chosen = self._reaching(chosen, reach[0], max(reach[1], now - _HOUR))
+            chosen = self._reaching(chosen, reach[0], max(reach[1], now - HOUR_SECONDS))
         count = sum(s.count for _, s in chosen)
         if count < max(least, 1):
             return None
@@ -117,9 +125,9 @@ class RequestWindow:
         chosen = [entry for entry in chosen if entry[0] >= since]
         count = sum(s.count for _, s in chosen)
         for minute in sorted(self._minutes, reverse=True):
-            if count >= enough or minute * _MINUTE < since:
+            if count >= enough or minute * MINUTE_SECONDS < since:
                 break
-            chosen.append((minute * _MINUTE, self._minutes[minute]))
+            chosen.append((minute * MINUTE_SECONDS, self._minutes[minute]))
             count += self._minutes[minute].count
         return chosen
 
@@ -144,9 +152,9 @@ class RequestWindow:
         """
         begin, newest = state["begin"], state["newest"]
         recent = restored(state["recent"], _SLICES + 2, _KEPT)
-        minutes = restored(state["minutes"], ceil(_HOUR / _MINUTE) + 2, _KEPT_MINUTE)
+        minutes = restored(state["minutes"], ceil(HOUR_SECONDS / MINUTE_SECONDS) + 2, _KEPT_MINUTE)
         times = [float("-inf") if t is None else float(t) for t in (begin, newest)]  # type: ignore[arg-type]
-        if not all(t < 1e12 for t in times):
+        if not all(t < LATEST_UNIX_SECONDS for t in times):
             raise ValueError("times out of range")
         if float(state["window"]) == self._window:  # type: ignore[arg-type]
             self._begin, self.newest = times

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite
 
+from kvwatch.constants import CLOCK_SKEW_SECONDS, LATEST_UNIX_SECONDS
 from kvwatch.estimate import Reason
 from kvwatch.stats.binned_count import BinnedCount
+from kvwatch.stats.counting import counting_noise
 
-_PATIENCE_SECONDS = 10.0
-"""A log may lag so much without being taken for stopped."""
 _FORGET_WINDOWS = 2.0
-_AHEAD_SECONDS = 60.0
-"""Lines farther in the future come from a clock that is not this one."""
+"""Horizons of silence after which a log is no longer expected to speak [1]. Choice: a quiet night is longer than one
+horizon; whoever has turned the log off waits ten minutes at most."""
+LOG_LAG_SECONDS = 10.0
+"""How far a log of starts may lag without being taken for stopped [s]. Choice: shippers flush every second or five;
+double leaves λ to a stopped log for twice as long."""
+_LEAST_MISSING = 5.0
+"""Arrivals that a log must lack to count as incomplete [requests]. Choice: those of a scrape that falls between a start
+and its line; more than chance makes two counts differ."""
 
 Balance = Callable[[float, float, bool], "float | None"]
 """Arrivals between two times by the flow balance; ``None`` where it does not reach back to the first, unless it is told
@@ -36,7 +42,7 @@ class LoggedArrivals:
 class StartLog:
     """Starts by time over a trailing horizon; ``patience_seconds`` is how far the log may lag."""
 
-    def __init__(self, horizon_seconds: float, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    def __init__(self, horizon_seconds: float, patience_seconds: float = LOG_LAG_SECONDS) -> None:
         self._horizon = horizon_seconds
         self._patience = patience_seconds
         self._starts = BinnedCount(horizon_seconds)
@@ -46,7 +52,7 @@ class StartLog:
 
     def add(self, at: float, now: float) -> None:
         """A request started at ``at`` [unix s]; ``now`` is the newest time known otherwise."""
-        if now > 0 and at > now + _AHEAD_SECONDS:
+        if now > 0 and at > now + CLOCK_SKEW_SECONDS:
             return
         self._starts.add(at)
         self._first = at if self._first is None else min(self._first, at)
@@ -85,10 +91,10 @@ class StartLog:
         if before is None:
             return None
         after = max(balance(max(reaches, start), end, True) or 0.0, 0.0) if reaches < end else 0.0
-        if end - reaches > self._patience and after > _noise(after):
+        if end - reaches > self._patience and after > counting_noise(after):
             return LoggedArrivals(None, Reason.START_LOG_STOPPED)
         balanced = balance(begins, reaches, False) if reaches > begins else None
-        if balanced is not None and balanced - logged > max(5.0, _noise(balanced)):
+        if balanced is not None and balanced - logged > max(_LEAST_MISSING, counting_noise(balanced)):
             return LoggedArrivals(None, Reason.START_LOG_INCOMPLETE)
         return LoggedArrivals(max(before, 0.0) + logged + after)
 
@@ -112,13 +118,10 @@ class StartLog:
             raise TypeError("starts must be an object")
         starts.restore(bins)
         first, newest = (None if t is None else float(t) for t in (state["first"], state["newest"]))  # type: ignore[arg-type]
-        if (first is None) != (newest is None) or not all(abs(t) < 1e12 for t in (first, newest) if t is not None):
+        if (first is None) != (newest is None) or not all(
+            abs(t) < LATEST_UNIX_SECONDS for t in (first, newest) if t is not None
+        ):
             raise ValueError("times of starts do not fit")
         if float(state["horizon"]) == self._horizon:  # type: ignore[arg-type]
             self._starts, self._whole = starts, bool(state["whole"])
             self._first, self._newest = first, float("-inf") if newest is None else newest
-
-
-def _noise(count: float) -> float:
-    """Requests by which two counts of the same arrivals may differ."""
-    return max(3.0, 3 * sqrt(max(count, 0.0)))

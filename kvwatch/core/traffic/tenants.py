@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import floor
 
+from kvwatch.constants import LATEST_UNIX_SECONDS, TINY
 from kvwatch.queueing.capacity import KV, SEQS, TOKENS
 from kvwatch.stats.heavy_hitters import HeavyHitters
 
 UNKNOWN, OTHER = "unknown", "other"
 _SLICES = 6
+"""Slices of the window of tenants [bins]. Choice: a fifth of the window leaves at a time; more keeps as many lists of
+the heaviest."""
 _LABEL_CHARACTERS = 64
+"""Longest label of a tenant [characters]. Choice: two UUIDs; longer ones burden every query in Prometheus."""
 _LEAST_CAPACITY = 64
+"""Heaviest tenants kept in each slice at least [keys]. Choice: a tenant's share is then known to 1.5%, also where only
+a few are shown."""
+_SPARE_FACTOR = 4
+"""Heaviest tenants kept in each slice for each that is shown [1]. Choice: those of the window are then among those of
+every slice, unless they are no heavier than one in eighty."""
+_SUMS = 5
+"""Numbers that are added up for a tenant [values]. Definition: Σg, requests, completed ones, ΣT and Σw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class Tenants:
         place = self._slices.get(index)
         if place is None:
             self._newest = index if not self._slices else max(self._newest, index)
-            place = self._slices[index] = HeavyHitters(max(_LEAST_CAPACITY, 4 * self._top), 5)
+            place = self._slices[index] = HeavyHitters(max(_LEAST_CAPACITY, _SPARE_FACTOR * self._top), _SUMS)
             for old in [i for i in self._slices if i <= index - _SLICES]:
                 del self._slices[old]
         g, steps, computed = (0.0, 0.0, 0.0) if asked is None else asked
@@ -93,11 +104,11 @@ class Tenants:
         sums: dict[str, list[float]] = {}
         for part in slices:
             for label, values in part.items():
-                sums[label] = [a + b for a, b in zip(sums.get(label, [0.0] * 5), values, strict=True)]
+                sums[label] = [a + b for a, b in zip(sums.get(label, [0.0] * _SUMS), values, strict=True)]
         seconds = max(now - max(first * self._width, self._since), self._width / 10)
         heaviest = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))[: self._top]
         rest = [max(t - sum(v[i] for _, v in heaviest), 0.0) for i, t in enumerate(total)]
-        if rest[1] > 1e-9 * total[1]:
+        if rest[1] > TINY * total[1]:
             heaviest.append((OTHER, rest))
         uses = tuple(
             TenantUse(label, v[0] / total[0], v[1] / seconds, v[2] / total[2], _means(v)) for label, v in heaviest
@@ -128,11 +139,11 @@ class Tenants:
             raise ValueError("not the slices of a window")
         slices = {}
         for index, dumped in rows:
-            part = HeavyHitters(max(_LEAST_CAPACITY, 4 * self._top), 5)
+            part = HeavyHitters(max(_LEAST_CAPACITY, _SPARE_FACTOR * self._top), _SUMS)
             part.restore(dumped)
             slices[int(index)] = part
         begin = None if since is None else float(since)  # type: ignore[arg-type]
-        if begin is not None and not abs(begin) < 1e12:
+        if begin is not None and not abs(begin) < LATEST_UNIX_SECONDS:
             raise ValueError("time of tenants out of range")
         if float(state["width"]) == self._width:  # type: ignore[arg-type]
             self._slices, self._since, self._named = slices, begin, bool(state["named"])

@@ -14,7 +14,7 @@ from math import sqrt
 from kvwatch.core.interval import Interval
 
 _LIVES = 2.5
-"""Mean lives that the longest requests live [1]. Choice: 97% of lognormal outputs with a coefficient of variation of
+"""Mean lives that the longest requests live [1]. Choice: 96% of lognormal outputs with a coefficient of variation of
 0.7 end sooner; those that do not are so few that they move a mean by a few percent."""
 _POINTS = 200
 """Points at which the number of running requests is remembered [1]. Choice: 80 for each mean life."""
@@ -22,8 +22,8 @@ _DEVIATIONS = 4.2
 """Standard deviations of a Poisson number that the running requests may differ by within the lives [1]. Definition:
 three of the difference of two such numbers."""
 _MOVED_RATIO = 0.3
-"""Share of the running requests by which they differ at least before the mix is doubted [1]. Choice: less moves the mean
-of the finished by under a tenth."""
+"""Share of the running requests by which they differ at least before the mix is doubted [1]. Choice: less moves the
+mean of the finished by under a tenth."""
 _LONGEST_LIVES = 10.0
 """Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
 traffic that never settles must be known too."""

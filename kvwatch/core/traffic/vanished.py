@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 from kvwatch.core.interval import Interval
+from kvwatch.stats.counting import counting_noise
 
 _MASS_REQUESTS = 20.0
-"""So many requests at once are a mass, if they are a large share too (choice: a client's pool, not a user)."""
+"""Requests that must vanish at once for those inside to count as other ones than before [requests]. Choice: below it a
+few impatient clients would empty all windows; with double, an aborted batch on a small engine goes unseen."""
 _MASS_RATIO = 0.3
-"""Share of those inside that a mass has at least: beyond it, those inside are others than there were (choice)."""
-_LEAST_NOISE_REQUESTS = 3.0
-"""A drop of fewer requests may be a scrape that is torn between two counters (choice: a step ends one or two)."""
-_NOISE_DEVIATIONS = 3.0
-"""Standard deviations of a Poisson count of the finished requests that a drop must exceed (choice)."""
+"""Share of the requests inside that must vanish at once for the same [1]. Choice: with a third gone the means of the
+rest have another mix; a few per cent leave every scrape interval."""
 _RATE_NEWS = 0.1
-"""Weight of an interval in the usual flow (choice: it is that of about ten intervals)."""
+"""Weight of an interval in the usual flow [1]. Choice: the last ten intervals count; it only makes up for arrivals that
+hide as many of those that vanished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class VanishedRequests:
         if interval.sample.waiting is None:
             return NONE
         flow = interval.finished + (run1 + wait1) - (run0 + wait0)
-        noise = max(_LEAST_NOISE_REQUESTS, _NOISE_DEVIATIONS * sqrt(interval.finished + 1))
+        noise = counting_noise(interval.finished + 1)
         usual = (self._usual_rate or 0.0) * interval.seconds
         if self._drop is not None and self._drop[0] == interval.start and flow - usual >= self._drop[1] / 2:
             self._drop = None
