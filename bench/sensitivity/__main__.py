@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from bench.sensitivity.found import Constant, constants, sources
 from bench.sensitivity.patched import Scaled, Touches, forget
 from bench.sensitivity.replayed import Answer, Case, answers, recordings
 from bench.sensitivity.scores import difference, score
+from bench.stamp import stamp
 
 FACTORS = (0.5, 2.0)
 RESULTS = Path(__file__).parents[1] / "results"
@@ -34,9 +33,12 @@ Answers = list[list[Answer]]
 def main() -> None:
     """Try every constant that the cases touch."""
     parser = argparse.ArgumentParser(prog="python -m bench.sensitivity", description=__doc__)
-    parser.add_argument("names", nargs="*", help="only constants whose module.NAME contains one of these")
+    parser.add_argument(
+        "names", nargs="*", help="only constants whose module.NAME contains one of these; the others keep their results"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for sensitivity.md and sensitivity.json")
     arguments = parser.parse_args()
+    path = arguments.output / "sensitivity.json"
     cases = list(recordings(RECORDINGS))
     known = {(c.module, c.name): c for path in sources() for c in constants(path)}
     touched = _touched(cases)
@@ -49,22 +51,25 @@ def main() -> None:
             continue
         rows.append(_row(cases, constant, usual, touched=key in touched))
         print(report.line(rows[-1]), file=sys.stderr, flush=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    if arguments.names and path.exists():
+        tried = {(row["module"], row["name"]) for row in rows}
+        before = orjson.loads(path.read_bytes())["constants"]
+        rows += [row for row in before if (row["module"], row["name"]) in known.keys() - tried]
     data = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
+        "made": stamp(),
         "cases": [case.name for case in cases],
         "usual": {group: asdict(score(*of)) for group, of in _groups(cases, usual).items()},
         "constants": rows,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "sensitivity.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
-    (arguments.output / "sensitivity.md").write_text(report.text(data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+    path.with_suffix(".md").write_text(report.text(data))
 
 
 def _row(cases: Sequence[Case], constant: Constant, usual: Answers, *, touched: bool) -> dict[str, object]:
     """A constant and, by factor, what its variant scores; none where it is defined, or no case reads it."""
     row: dict[str, object] = {"module": constant.module, "name": constant.name, "value": constant.value}
+    row["commit"] = stamp()["commit"]
     row["defined"] = "Definition" in constant.text
     row["touched"] = touched
     variants: dict[str, object] = {}

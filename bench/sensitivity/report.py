@@ -11,13 +11,14 @@ MOST_FIELDS = 4
 
 def text(data: Mapping[str, Any]) -> str:
     """The page."""
-    rows = data["constants"]
+    rows, made = data["constants"], data["made"]
     tried = [row for row in rows if row["variants"]]
     moving = [row for row in tried if any(_moves(v) for v in row["variants"].values())]
     lines = [
         "# What the constants are worth",
         "",
-        f"Each halved and doubled by `python -m bench.sensitivity`, on {data['date']} at commit {data['commit']}.",
+        f"Each halved and doubled by `python -m bench.sensitivity`, on {made['date']} at commit {made['commit']}.",
+        *_earlier(rows, made["commit"]),
         "Errors are those of μ from half load on; coverage is that of all 90% intervals; a false page is a ρ",
         "whose lower end is above 0.8 at half load or less.",
     ]
@@ -32,6 +33,12 @@ def text(data: Mapping[str, Any]) -> str:
     unread = [row for row in rows if not row["touched"] and not row["defined"]]
     lines += ["", "## Not read in these cases", "", *_names(unread)]
     return "\n".join(lines) + "\n"
+
+
+def _earlier(rows: list[Mapping[str, Any]], commit: str) -> list[str]:
+    """What is older than the rest."""
+    others = sorted({row["commit"] for row in rows} - {commit})
+    return [f"Some rows are of earlier commits: {', '.join(others)}."] if others else []
 
 
 def line(row: Mapping[str, Any]) -> str:
