@@ -30,7 +30,7 @@ from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord
 _STEP_WINDOW_SECONDS = 60.0
 """Window of the mean step time [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
 _QUEUE_WINDOW_SECONDS = 120.0
-"""Window of the queue's trend [s]. Choice: two minutes; half calls bursts a trend, double tells a growing queue a
+"""Window of the queue's trend [s]. Choice: two minutes; half calls bursts a trend, double reports a growing queue a
 minute later."""
 _WAVE_WINDOW_SECONDS = 300.0
 """Window in which waves are looked for [s]. Choice: the periods of waves are tens of seconds, and two and a half must
@@ -89,7 +89,7 @@ class EngineEstimator:
         self.last: Interval | None = None
         """The newest interval."""
         self.since = float("-inf")
-        """Time of the first sample, or of the first after the counters began anew [unix s]."""
+        """Time of the first sample, or of the first after the counters began again [unix s]."""
 
     def _add(self, part: _P) -> _P:
         self._parts.append(part)
@@ -115,7 +115,7 @@ class EngineEstimator:
             part.update(interval)
 
     def observe_request(self, record: RequestRecord, now: float, share: float = 1.0) -> None:
-        """Take one request that ended, or the ``share`` of it that is this engine's where it cannot be told whose.
+        """Take one request that ended, or the ``share`` of it that is this engine's where it is not known whose.
 
         ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
         """
@@ -158,7 +158,7 @@ class EngineEstimator:
             self.capacity.correct(result)
 
     def dump(self) -> dict[str, object]:
-        """What is worth keeping over a restart: what takes hours to learn, and what logs have told, which come once."""
+        """What is worth keeping over a restart: what takes hours to learn, and what logs showed, which come once."""
         kept: dict[str, object] = {name: part.dump() for name, part in self._kept.items()}
         return kept | {"logs": {name: part.dump() for name, part in self._kept_of_logs.items()}}
 

@@ -48,7 +48,7 @@ class Interval:
         sample: That sample.
         cause: Why the chain broke here; ``None`` where it goes on.
         settings: The scheduler's settings as far as they are known.
-        kv_capacity: M, as far as the server tells.
+        kv_capacity: M, as far as the server exports it.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
@@ -95,12 +95,12 @@ class Interval:
 
     @property
     def begins(self) -> bool:
-        """Whether a chain begins here, so that nothing can be told of the time before."""
+        """Whether a chain begins here, so that nothing is known of the time before."""
         return self.cause in (Cause.FIRST, Cause.RESTART)
 
     @property
     def goes_on(self) -> bool:
-        """Whether its differences tell of the same requests as those before."""
+        """Whether its differences are about the same requests as those before."""
         return self.cause in (None, Cause.UNIT)
 
     @property
@@ -156,7 +156,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A request that ended, as a log tells it.
+    """A request that ended, as a log has it.
 
     ``share`` is the engine's part of it where several engines might have served it; blocks and chunks have the sizes
     that the engine has now [tokens].

@@ -22,7 +22,7 @@ process takes far longer to start."""
 
 
 class SampleReader:
-    """Turns the samples of one engine into intervals; tells a reset of the counters from a pause."""
+    """Turns the samples of one engine into intervals; keeps a reset of the counters apart from a pause."""
 
     def __init__(self) -> None:
         self.settings = Settings()
@@ -127,7 +127,7 @@ class SampleReader:
 
 
 def _queue(sample: EngineSample) -> float | None:
-    """Requests that wait for capacity, where the server tells them from those that wait for something else."""
+    """Requests that wait for capacity, where the server counts them apart from those that wait for something else."""
     return sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
 
 

@@ -39,7 +39,7 @@ Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 
 
 class Target:
-    """State of one target. ``configured`` settings win over those that the server itself tells."""
+    """State of one target. ``configured`` settings win over those that the server itself reports."""
 
     def __init__(self, name: str, options: CoreOptions, configured: Settings) -> None:
         self.name = name
@@ -77,7 +77,7 @@ class Target:
     def _logged(self, fact: Logged) -> None:
         """Hand a fact from a log to the engine that it is about.
 
-        A request that several engines of one model may have served tells of the lengths that all of them are sent,
+        A request that several engines of one model may have served shows the lengths that all of them are sent,
         and of no single one's arrivals.
         """
         engines = self._served_by(fact)

@@ -2,7 +2,7 @@
 
 Family order, help and type lines, labels and their order, edges and number format are those of the real server in its
 classic text format. Families that say nothing about an emulated engine (the Python process, HTTP sizes) are left out,
-except for the start time, by which restarts are told, and the count of HTTP requests.
+except for the start time, which shows restarts, and the count of HTTP requests.
 """
 
 from __future__ import annotations

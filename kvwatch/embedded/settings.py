@@ -7,13 +7,13 @@ from dataclasses import dataclass
 DEFAULT_BLOCK_TOKENS = 16
 """Tokens of a block where nothing else is known [tokens]. Data sheet: vLLM 0.32, config/cache.py."""
 _DEFAULT_MAX_NUM_SEQS = 256
-"""Seats of an engine that is told none [requests]. Data sheet: vLLM 0.32, engine/arg_utils.py, API server on a GPU of
-less than 70 GiB."""
+"""Seats of an engine whose settings name none [requests]. Data sheet: vLLM 0.32, engine/arg_utils.py, API server on a
+GPU of less than 70 GiB."""
 DEFAULT_MAX_NUM_BATCHED_TOKENS = 2048
-"""Token budget of an engine that is told none [tokens]. Data sheet: vLLM 0.32, engine/arg_utils.py, the same case."""
+"""Token budget of such an engine [tokens]. Data sheet: vLLM 0.32, engine/arg_utils.py, the same case."""
 _DEFAULT_MAX_MODEL_LEN = 4096
-"""Longest sequence of an engine that is told none [tokens]. Choice: vLLM takes the model's own, and there is no model
-here; longer than any request of the scenarios."""
+"""Longest sequence of such an engine [tokens]. Choice: vLLM takes the model's own, and there is no model here; longer
+than any request of the scenarios."""
 
 
 @dataclass(frozen=True, slots=True)

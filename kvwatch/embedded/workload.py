@@ -17,8 +17,8 @@ _LONGEST_TOKENS = 2048
 """Cap on a prompt and on an output each [tokens]. Choice: half of the default longest sequence, so that both together
 fit."""
 _SEED_BITS = 64
-"""Size of the seed that is drawn for the lengths [bits]. Choice: more would tell no more streams apart than are ever
-run."""
+"""Size of the seed that is drawn for the lengths [bits]. Choice: every stream that is ever run has a seed of its
+own."""
 
 
 @dataclass(frozen=True, slots=True)

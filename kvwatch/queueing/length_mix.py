@@ -152,7 +152,7 @@ def _with_moments(values: Array, mean: float, variance: float, max_tokens: float
 def accumulate(
     before: BucketCounts | None, rises: Sequence[float], edges: Sequence[float], keep: float
 ) -> BucketCounts:
-    """Bucket counts with new observations added and the old ones' weight cut to ``keep``; other edges start anew."""
+    """Bucket counts with new observations added and the old weights cut to ``keep``; to 0 where edges differ."""
     if before is None or before.edges != tuple(edges):
         return BucketCounts(tuple(edges), tuple(rises))
     return BucketCounts(before.edges, tuple([keep * b + r for b, r in zip(before.counts, rises, strict=True)]))

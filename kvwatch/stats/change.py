@@ -14,8 +14,8 @@ _FALSE_ALARM_PROBABILITY = 1e-3
 """Bound on the probability that a change is seen in a stream that has none [1]. Choice: one false alarm in a thousand
 values at most; it enters ADWIN's threshold by its logarithm only, so that half or double moves little."""
 _VALUES_BETWEEN_CHECKS = 4
-"""ADWIN looks for a change after so many values [values]. Choice: a change is seen four scrapes late at most; river's
-default is made for streams of thousands of values a second."""
+"""Values between two looks for a change [values]. Choice: a change is seen four scrapes late at most; river's default
+is made for streams of thousands of values a second."""
 
 
 def change_point(values: Sequence[float]) -> int:

@@ -13,5 +13,5 @@ a thousand, and what follows from one is undone by the next."""
 
 
 def counting_noise(count: float) -> float:
-    """Events by which a count of so many may be off."""
+    """Events by which such a count may be off."""
     return max(_LEAST_NOISE, _NOISE_DEVIATIONS * sqrt(max(count, 0.0)))

@@ -9,8 +9,8 @@ import numpy as np
 from kvwatch.stats.normal import MEDIAN_OF_ABSOLUTE_NORMAL
 
 _LEAST_BINS = 5
-"""Bins from which on there is a dispersion to tell [bins]. Choice: λ has 20 bins; of three or fewer differences the
-median is one of them, which tells nothing."""
+"""Bins from which on there is a dispersion to report [bins]. Choice: λ has 20 bins; of three or fewer differences the
+median is one of them, which says nothing."""
 
 
 def index_of_dispersion(counts: Sequence[float]) -> float | None:

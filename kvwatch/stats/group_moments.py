@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _LEAST_GROUPS = 4
-"""Groups from which on second moments are told [groups]. Choice: with two the variance has one degree of freedom and is
-mostly wrong by a factor of two and more; with eight the first estimate of an engine comes twice as late."""
+"""Groups from which on second moments are reported [groups]. Choice: with two the variance has one degree of freedom
+and is mostly wrong by a factor of two and more; with eight the first estimate of an engine comes twice as late."""
 
 
 @dataclass(frozen=True, slots=True)

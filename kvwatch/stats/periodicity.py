@@ -25,7 +25,7 @@ _LEAST_POINTS_A_PERIOD = 4.0
 as a crest and a trough must both be met."""
 _LEAST_PERIODS = 2.5
 """Periods that the series must hold [periods]. Choice: noise that lasts swings up and down once by chance, seldom two
-and a half times; with twice as many a wave would be told only after five of its periods, minutes into the
+and a half times; with twice as many a wave would be reported only after five of its periods, minutes into the
 congestion."""
 _FIRST_CREST_RATIO = 0.8
 """The first crest that comes this near the highest is the period [1]. Choice: later crests are the multiples of a

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from kvwatch.stats.normal import Z90
 
 _LEAST_POINTS = 8
-"""Points from which on a trend is told [points]. Choice: of half as many only a perfect order is significant at 10% (2
-of 4! orders); twice as many would tell a growing queue later."""
+"""Points from which on there is a trend to report [points]. Choice: of half as many only a perfect order is significant
+at 10% (2 of 4! orders); twice as many would report a growing queue later."""
 _REMEMBERED_SIZES = 64
 """Lengths of series whose index pairs are kept [lengths]. Choice: the windows hold at most 60 points, so that each
 length is made once."""

@@ -9,7 +9,7 @@ from kvwatch.facts import CacheConfig
 
 
 def kv_capacity(cache: CacheConfig, data_parallel_engines: int) -> KvCapacity | None:
-    """M from ``cache_config_info``; ``None`` where that does not tell.
+    """M from ``cache_config_info``; ``None`` where that does not say.
 
     One block, the null block, never holds a request's tokens. ``num_gpu_blocks`` is the sum over the server's
     data-parallel engines, while ``kv_cache_size_tokens`` (vLLM ≥ 0.26) is one engine's.

@@ -17,7 +17,7 @@ _LONG_BACKLOG_LIFETIMES = 4.0
 """Mean lifetimes of a backlog after which what completes is μ though no limit shows as reached [lifetimes]. Choice: the
 batch has then been replaced four times and is that of a full engine; sooner it is still that of the load before."""
 _LEAST_SECONDS = 15.0
-"""Length of a backlog from which on its rate is told [s]. Choice: completions come in bursts of seconds."""
+"""Length of a backlog from which on its rate is reported [s]. Choice: completions come in bursts of seconds."""
 _LEAST_REQUESTS = 20.0
 """Requests that must have finished in it [requests]. Choice: a rate of 20 is known to a fifth, about as well as the
 model alone knows it; half would have μ follow single bursts."""
@@ -62,7 +62,7 @@ class Backlog:
         self._served: deque[_Served] = deque(maxlen=MOST_KEPT_INTERVALS)
         self._running = self._kv_usage_ratio = 0.0
         self._told = False
-        """Whether the server tells those that wait for capacity from the others."""
+        """Whether the server counts those that wait for capacity apart from the others."""
 
     def update(self, interval: Interval) -> None:
         """Take an interval; one at whose ends nothing waits ends the spell."""

@@ -118,7 +118,7 @@ def _blend(e: Evidence, model_rate: float, deviation: float) -> tuple[float, flo
 
 
 def _observed_deviation(requests: float) -> float:
-    """Relative sd of a rate counted over so many requests, with the drift that a full engine shows."""
+    """Relative sd of a rate counted over this number of requests, with the drift that a full engine shows."""
     return hypot(_COUNT_DEVIATION / requests**0.5, _DRIFT_DEVIATION)
 
 

@@ -72,7 +72,7 @@ class LargestRequest:
         return Largest(bound, is_bound=True) if isfinite(bound) else None
 
     def dump(self) -> dict[str, object]:
-        """What a log has shown, as plain numbers; the histograms show theirs anew after a restart."""
+        """What a log has shown, as plain numbers; the histograms show theirs again after a restart."""
         return {"seen": self._seen.dump()}
 
     def restore(self, state: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""The max_num_seqs to set: when a search for it is due, what the last one found, and whether that can be told."""
+"""The max_num_seqs to set: when a search for it is due, what the last one found, and whether it is sure enough."""
 
 from __future__ import annotations
 

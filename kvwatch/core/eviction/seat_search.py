@@ -2,8 +2,8 @@
 
 Where KV memory binds, more requests running than fit to their ends evict each other, and what they had computed is
 computed again. Fewer seats than memory invites end that; too few leave memory unused. Between them lies a best
-number, which the embedded engine finds by running each candidate. The gain is then measured anew on other orders of
-other draws of the same traffic, so that it is not the search's own luck, and told only where it is sure.
+number, which the embedded engine finds by running each candidate. The gain is then measured again on other orders of
+other draws of the same traffic, so that it is not the search's own luck, and reported only where it is sure.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def prescribe(
     deviation: Callable[[Saturation, Saturation], float],
     before: int | None = None,
 ) -> Prescription:
-    """The best cap for a mix learnt from so many requests, if it surely helps.
+    """The best cap for a mix learnt from that number of requests, if it surely helps.
 
     ``deviation`` gives the relative sd of the ratio of two runs' throughputs that comes from the step law.
     """

@@ -57,7 +57,7 @@ class PoolArrivals:
         self._away: dict[tuple[str, str], _Last] = {}
         """Engines that are out of sight, for good or not."""
         self._ended: list[_Last] = []
-        """What engines had before they started anew."""
+        """What engines had before they started again."""
         self._changed_at = float("-inf")
 
     def update(self, now: float, engines: Iterable[Serving]) -> Flow | None:
@@ -91,7 +91,7 @@ class PoolArrivals:
         return Flow(total, sqrt(variance), settled=now - self._changed_at >= self._longest)
 
     def _forget(self, now: float) -> None:
-        """Keep what a window still reaches back to, and no more than so much of it."""
+        """Keep what a window still reaches back to, and no more engines than memory allows."""
         self._ended = [last for last in self._ended if now - last.at < self._longest][-_MOST_GONE:]
         away = [(name, last) for name, last in self._away.items() if now - last.at < self._longest]
         self._away = dict(away[-_MOST_GONE:])

@@ -57,7 +57,7 @@ class IterationRows:
         self._groups: dict[bool, _Group] = {}
 
     def alive(self, now: float) -> bool:
-        """Whether the log has told of a step lately, and enough to make rows of them."""
+        """Whether the log has shown a step lately, and enough to make rows of them."""
         return self._last is not None and now - self._last.at <= _ALIVE_SECONDS and self.overhead is not None
 
     @property
@@ -78,7 +78,7 @@ class IterationRows:
             return None
         self._last = step
         if last is None or step.index != last.index + 1 or step.at < last.at:
-            return None  # lines were lost, or the engine started anew
+            return None  # lines were lost, or the engine started again
         busy = step.generation_requests > 0
         passed = step.at - last.at
         if busy and step.elapsed_seconds >= 0 and passed <= _LONGEST_STEP_SECONDS:

@@ -23,7 +23,8 @@ _JUDGED_ENOUGH = 5
 """Intervals from which on it is believed [intervals]. Choice: the first law is fitted on twenty rows, and must know by
 then what a step is."""
 _LEAST_INTERVALS = 3
-"""Busy intervals from which on b̄ is told [intervals]. Choice: the least of which a median is not one of its ends."""
+"""Busy intervals from which on b̄ is reported [intervals]. Choice: the least of which a median is not one of its
+ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class StepTimes:
             self._kept.popleft()
 
     def begin_anew(self, cause: Cause) -> None:
-        """Steps before a break tell of the same hardware: all stay."""
+        """Steps before a break ran on the same hardware: all stay."""
 
     def get(self, _now: float) -> StepTime | None:
         """Trimmed mean and median over the window; ``None`` with fewer than 3 intervals."""

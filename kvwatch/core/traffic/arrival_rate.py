@@ -62,7 +62,7 @@ class Arrivals:
         self._starts.forget_if_silent(interval.end)
 
     def begin_anew(self, cause: Cause) -> None:
-        """No balance spans a restart of the counters; what logs tell goes on."""
+        """No balance spans a restart of the counters; what logs show goes on."""
         self._balance.begin_anew(cause)
 
     def update_request(self, ended: Ended) -> None:
@@ -135,12 +135,12 @@ class Arrivals:
         logged = self._logged(seconds, now)
         if logged is not None and logged.count is not None and self._starts.reaches(now - seconds):
             counts = self._starts.counts(now - seconds, now, _BINS)
-            counts[-1] += max(logged.count - sum(counts), 0.0)  # what the log is yet to tell
+            counts[-1] += max(logged.count - sum(counts), 0.0)  # what the log has yet to show
             return counts
         return self._balance.rises(seconds, _BINS) if self._balance.spoiled_by(seconds, now) is None else None
 
     def dump(self) -> dict[str, object]:
-        """What logs have told, as plain numbers; what the metrics tell begins anew after a restart."""
+        """What logs have shown, as plain numbers; what the metrics show begins again after a restart."""
         return {"starts": self._starts.dump(), "abandoned": {k: v.dump() for k, v in self._abandoned.items()}}
 
     def restore(self, state: dict[str, object]) -> None:

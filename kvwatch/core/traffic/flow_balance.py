@@ -104,7 +104,7 @@ class FlowBalance:
         """Why the last ``seconds`` cannot be balanced; a window that a restart emptied says so until it is full.
 
         A few requests that vanished are added back: they had arrived. Where they are many, those that arrived in
-        the same instant and cannot be told from them are many too.
+        the same instant and cannot be distinguished from them are many too.
         """
         for reason, at in self._spoiled.items():
             if now - at <= seconds:

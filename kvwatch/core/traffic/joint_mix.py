@@ -15,7 +15,7 @@ def joint_mix(demand: DemandEstimates, joint: JointSample, block_tokens: int, ch
     m = joint.moments
     cached = demand.cached_ratio or 0.0
     steps = joint.chunks + m.mean_o - 1
-    # sharing is told by holding the lengths' E[g] against occupancy: here the lengths' is the log's
+    # sharing is found by holding the lengths' E[g] against occupancy: here the lengths' is the log's
     exact = replace(
         demand,
         by_method={**demand.by_method, "moments": joint.demand},

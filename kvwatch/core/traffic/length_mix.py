@@ -141,7 +141,7 @@ class LengthMix:
     def _lengths(
         self, moments: PairMoments, held: float | None, sizes: tuple[int, int], max_tokens: float
     ) -> tuple[Array, Array, Array]:
-        """Prompts, outputs and their g, with these moments, made anew only when one of them has moved.
+        """Prompts, outputs and their g, with these moments, made again only when one of them has moved.
 
         Their second moments are moved so that the requests hold as much memory as the engine showed. Where requests
         that finish together are alike (bursts of one class), sums over scrape intervals scatter in another way than

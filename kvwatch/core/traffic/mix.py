@@ -13,8 +13,8 @@ from kvwatch.embedded.settings import RequestShape
 Array = npt.NDArray[np.float64]
 
 _TELLING_RATIO = 0.05
-"""Share of E[g] that sharing would save, below which it cannot be told from noise [1]. Choice: both sides of the
-comparison are known to some per cent; a prefix in the cache is then taken to be shared."""
+"""Share of E[g] that sharing would save, below which it cannot be distinguished from noise [1]. Choice: both sides of
+the comparison are known to some per cent; a prefix in the cache is then taken to be shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Mix:
     ``demand`` are the estimates over the stationary window, ``prompt_tokens`` and ``output_tokens`` the lengths of
     equally likely requests with these moments, ``prefix_tokens`` the prompt's part that all share. ``held`` is
     their mean g [token·steps] if nothing were shared, ``deviation``
-    the relative standard deviation of E[g] that comes from having seen so many requests only, ``sharing`` the part
+    the relative standard deviation of E[g] that comes from having seen few requests, ``sharing`` the part
     of the prefix-cache hits whose memory was held by another request at the time.
     """
 
@@ -50,7 +50,7 @@ def sharing_ratio(demand: DemandEstimates) -> float:
     """How much of the cached prompt tokens other running requests held at the time: 1 all, 0 none.
 
     A system prompt that every request begins with is held once by all that run; a conversation's own history is
-    found in the cache too, but held by nobody else. Occupancy tells them apart.
+    found in the cache too, but held by nobody else. Occupancy shows which it is.
     """
     lengths, occupancy = demand.by_method.get("moments"), demand.by_method.get("occupancy")
     if not demand.cached_ratio or demand.moments is None or demand.steps is None or not lengths or not occupancy:

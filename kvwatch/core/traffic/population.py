@@ -77,7 +77,7 @@ class Population:
         return self.log.uses(now)
 
     def mean_output_tokens(self) -> float:
-        """Mean length of the outputs that finished of late, in the unit that lengths are counted in; 0 without any."""
+        """Mean length of the outputs that finished lately, in the unit that lengths are counted in; 0 without any."""
         spans = self.lengths.spans()
         finished = sum(s.count for s in spans)
         return sum(s.output_tokens for s in spans) / finished if finished else 0.0

@@ -12,7 +12,7 @@ from kvwatch.stats.group_moments import PairMoments, pair_moments
 
 MIN_REQUESTS = 20
 """Finished requests from which on means and second moments are worth telling [requests]. Choice: a mean of g is then
-known to a fifth; half would tell μ sooner by a third of it, double keeps a quiet engine without one."""
+known to a fifth; half would report μ sooner, and a third of it off, double keeps a quiet engine without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Work:
 
     ``held_token_steps`` are Σ over steps of the KV tokens held, with the ``held_generated`` tokens made meanwhile;
     ``None`` where they are known for less than half of the spans. ``cached_ratio`` is the share of prompt tokens that
-    were not computed, ``None`` where vLLM does not tell. ``decoding`` requests made a token in the mean step.
+    were not computed, ``None`` where vLLM does not say. ``decoding`` requests made a token in the mean step.
     """
 
     held_token_steps: float | None
@@ -97,7 +97,7 @@ class _Work:
 def _work(spans: Sequence[Span]) -> _Work:
     # one pass: an engine's view takes hundreds of spans, twice
     held = held_generated = generated = steps = prompt = computed = 0.0
-    known, told = 0, True
+    known, all_known = 0, True
     for span in spans:
         generated += span.generation_tokens
         steps += span.steps
@@ -107,13 +107,13 @@ def _work(spans: Sequence[Span]) -> _Work:
             held_generated += span.generation_tokens
             known += 1
         if span.prompt_computed is None:
-            told = False
+            all_known = False
         else:
             computed += span.prompt_computed
     return _Work(
         held_token_steps=held if known >= len(spans) / 2 else None,
         held_generated=held_generated,
-        cached_ratio=min(max(1 - computed / prompt, 0.0), 1.0) if told and prompt > 0 else None,
+        cached_ratio=min(max(1 - computed / prompt, 0.0), 1.0) if all_known and prompt > 0 else None,
         decoding=generated / steps if steps > 0 else None,
     )
 

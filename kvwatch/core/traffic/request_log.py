@@ -1,4 +1,4 @@
-"""What logs and traces tell of single requests: one engine's part of it, each request once."""
+"""What logs and traces say of single requests: one engine's part of it, each request once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RequestLog:
     def admits(self, record: RequestRecord, now: float) -> bool:
         """Whether a request counts; it is then taken by :meth:`update_request`, and by whoever else wants it.
 
-        It does not if it has come before, ends in the future, or is told by another source than the one that leads.
+        It does not if it has come before, ends in the future, or comes from another source than the one that leads.
         ``now`` is the newest scrape's time [unix s].
         """
         return record.finish <= now + CLOCK_SKEW_SECONDS and self._leads(record) and not self._came_before(record)
@@ -69,7 +69,7 @@ class RequestLog:
         """Take an interval: who finishes in it should show in the log."""
         self.resize(interval.sizes)
         if interval.cause in (Cause.RESTART, Cause.ABORTS):
-            # what ended by then is no fair sample; what a log told before the first scrape, or our own restart, stays
+            # what ended by then is no fair sample; what a log said before the first scrape, or our own restart, stays
             self.window.clear(interval.end)
         if interval.goes_on:
             self._unlogged += interval.lengths_count
@@ -88,7 +88,7 @@ class RequestLog:
         self._sizes = sizes
 
     def _leads(self, record: RequestRecord) -> bool:
-        """Whether the record's source is the one that counts: two may tell of the same requests.
+        """Whether the record's source is the one that counts: two may report the same requests.
 
         The first does, until it has been silent for a window while the other speaks, or the other names tenants and it
         does not.
@@ -108,7 +108,7 @@ class RequestLog:
     def _came_before(self, record: RequestRecord) -> bool:
         """Whether the very same record came lately, as when an exporter repeats itself after a lost answer.
 
-        Only stamps finer than a millisecond tell two requests of the same lengths apart.
+        Only stamps finer than a millisecond keep two requests of the same lengths apart.
         """
         if _is_coarse(record.finish) or _is_coarse(record.arrival):
             return False
@@ -125,7 +125,7 @@ class RequestLog:
         """The requests that stand for the traffic; see :meth:`RequestWindow.sample`.
 
         ``None`` where there is no log, or it has stopped. A log is as quiet as its server: it has stopped when
-        requests finish that it does not tell of.
+        requests finish that it does not report.
         """
         if self._unlogged and now - self.window.newest > self._window_seconds:
             return None
@@ -164,6 +164,6 @@ class RequestLog:
 
 
 def _is_coarse(at: float) -> bool:
-    """Whether a stamp may be one of whole milliseconds, as far as a float of unix seconds can tell."""
+    """Whether a stamp may be one of whole milliseconds, as far as a float of unix seconds can show."""
     part = at * _MILLISECONDS % 1
     return min(part, 1 - part) < _STAMP_ROUNDING

@@ -80,13 +80,13 @@ class RequestWindow:
             place.sample(_KEPT_MINUTE)
 
     def clear(self, at: float) -> None:
-        """Forget everything that ended by ``at``, also what is told of it later."""
+        """Forget everything that ended by ``at``, also what is reported of it later."""
         self._recent.clear()
         self._minutes.clear()
         self._begin = at
 
     def resize(self, block_tokens: int, chunk_tokens: int) -> None:
-        """Blocks or chunks have another size than g was counted with: count it anew, from the samples."""
+        """Blocks or chunks have another size than g was counted with: count it again, from the samples."""
         for place in (*self._recent.values(), *self._minutes.values()):
             s = [pair[1] for pair in place.kept]
             o = [pair[2] for pair in place.kept]
@@ -106,7 +106,7 @@ class RequestWindow:
         ``sizes`` are those of blocks and of prompt chunks [tokens]. ``empty_at`` is when the engine last ran empty
         [unix s]: only what ended later counts, if it is enough, and it counts the more the longer it took, as its
         like are still inside (inverse probability of having ended by now; Horvitz and Thompson, 1952).
-        ``reach`` = (requests, since) reaches further back for so many requests, but not before ``since``.
+        ``reach`` = (requests, since) reaches further back for that number of requests, but not before ``since``.
         """
         first = now - self._window
         chosen = [(i * self._width, s) for i, s in self._recent.items() if (i + 1) * self._width > first]

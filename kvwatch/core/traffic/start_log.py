@@ -27,8 +27,8 @@ _LEAST_MISSING = 5.0
 and its line; more than chance makes two counts differ."""
 
 Balance = Callable[[float, float, bool], "float | None"]
-"""Arrivals between two times by the flow balance; ``None`` where it does not reach back to the first, unless it is told
-to do with what there is."""
+"""Arrivals between two times by the flow balance; ``None`` where it does not reach back to the first, unless it is to
+make do with what there is."""
 
 
 @dataclass(frozen=True, slots=True)

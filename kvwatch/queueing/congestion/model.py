@@ -90,7 +90,7 @@ class DiscreteEngine:
         self._evict()
 
     def run(self, steps: int) -> Steps:
-        """Take so many steps."""
+        """Take this number of steps."""
         rows = np.array([self._step() for _ in range(steps)]).T
         return Steps(*rows)
 
@@ -152,7 +152,7 @@ class DiscreteEngine:
         return prefilled, recomputed
 
     def _fresh(self, room: float) -> list[tuple[int, int, float]]:
-        """New requests for so much memory."""
+        """New requests that fit into this much memory."""
         if not self._whole:
             count = room / float(self._q @ self._s)
             return [(kind, 0, count * share) for kind, share in enumerate(self._q.tolist())] if count else []

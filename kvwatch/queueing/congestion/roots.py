@@ -51,7 +51,7 @@ _CONVERGED = 1e-13
 """Newton step that is no longer worth another [1]. Choice: some hundred times the rounding of doubles at |x| = 1."""
 _CONVERGED_BOUND = 1e-6
 """Error, times the degree, up to which Newton's method counts as having found a root [1]. Choice: an error of growth in
-a lifetime of at most that, six digits where two are told."""
+a lifetime of at most that, six digits where two are reported."""
 _NEWTON_STRIDE = 0.6
 """Longest Newton step, times the degree [rad]. Choice: a tenth of the period 2π/degree, so that a start stays with the
 root next to it; double lets neighbours be mistaken for each other, half costs steps."""

@@ -23,8 +23,8 @@ from kvwatch.queueing.congestion.survival import (
 from kvwatch.stats.normal import Z90
 
 _MOST_LOGARITHM = 100.0
-"""Logarithm of the fastest growth, and widest interval, that are told [1]. Choice: e^100 is already beyond all use, and
-its product with another such number is still a double."""
+"""Logarithm of the fastest growth, and widest interval, that are reported [1]. Choice: e^100 is already beyond all use,
+and its product with another such number is still a double."""
 STABLE_BELOW = 0.8
 """Growth per mean lifetime below which waves die [1]. Choice: a wave loses a fifth in a lifetime, and a third in two;
 nearer to 1 the noise of arrivals feeds it as fast as it dies."""
@@ -46,7 +46,7 @@ class Stability:
         period_steps: Steps from crest to crest of the dominant wave; ``None`` where it does not oscillate.
         lifetime_steps: Mean output length, E[T] without the prefill.
         growth: Factor per mean lifetime, radius^lifetime.
-        growth_lower: Lower end of its 90% interval for so many requests seen.
+        growth_lower: Lower end of its 90% interval, given the number of requests seen.
         growth_upper: Upper end.
     """
 

@@ -1,6 +1,6 @@
 """How many roots f(x) = Σ_j c_j·x^j has in a circle or a sector of it: the winding number of f along the border.
 
-With real coefficients the upper half plane tells all. Along a circle one FFT gives f; along a ray it is summed up.
+With real coefficients the upper half plane is enough. Along a circle one FFT gives f; along a ray it is summed up.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def hidden_roots(coefficients: Array, radius: float, angle: float, known: list[c
         sharp = np.flatnonzero(np.abs(turned) > _MOST_TURN)
         if not len(sharp):
             break
-        # a root near the path turns f by almost half a circle between two points: which way, those between tell
+        # a root near the path turns f by almost half a circle between two points: which way, the points between show
         between = path[sharp] * np.sqrt(path[sharp + 1] / path[sharp])
         exact = np.array([coefficients @ np.exp(np.arange(len(coefficients)) * np.log(x)) for x in between])
         path = np.insert(path, sharp + 1, between)
