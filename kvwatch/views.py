@@ -34,6 +34,7 @@ class EngineView:
     target: str
     model_name: str
     engine: str
+    engine_state: Keyed = field(default_factory=dict)
     arrival_rate: KeyedEstimate = UNKNOWN_BY_KEY
     arrival_rate_slope: Estimate = UNKNOWN
     service_rate: Estimate = UNKNOWN
@@ -59,6 +60,7 @@ class EngineView:
     queue_length: float | None = None
     queue_slope: Estimate = UNKNOWN
     time_to_saturation_seconds: float | None = None
+    backlog_drain_seconds: float | None = None
     observed_service_rate: float | None = None
     model_gap_ratio: float | None = None
     occupancy_residual_ratio: float | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kvwatch.core.capacity.kv_capacity import kv_capacity_tokens
 from kvwatch.core.capacity.service_rate import ServiceRate, plain_service_rate, service_rate
 from kvwatch.core.capacity.stable_limit import stable_limit
 from kvwatch.core.capacity.time_to_saturation import time_to_saturation
 from kvwatch.core.capacity.utilization import utilization
 from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import recommended_max_num_seqs
 from kvwatch.core.eviction.wave import growth_ratio
@@ -43,7 +46,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
     margin = None
     if window is not None and window in rho.value and limit.value is not None:
         margin = limit.value - rho.value[window]
-    return EngineView(
+    view = EngineView(
         target=target,
         model_name=key.model_name,
         engine=key.engine,
@@ -94,6 +97,8 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         target_utilization=options.target_utilization,
         engine_age_seconds=now - engine.since,
     )
+    state, drain_seconds = state_fields(view)
+    return replace(view, engine_state=state, backlog_drain_seconds=drain_seconds)
 
 
 def _tenant_rates(uses: TenantUses | None, mu: ServiceRate) -> dict[str, float]:

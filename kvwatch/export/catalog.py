@@ -8,6 +8,7 @@ that holds it, with the prefix ``kvwatch_``.
 
 from __future__ import annotations
 
+from kvwatch.core.engine_state import EngineState
 from kvwatch.core.traffic.arrival_rate import SOURCES
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
@@ -34,6 +35,14 @@ _SERVICE_RATE = Metric(
 )
 
 ENGINE_METRICS: tuple[Metric, ...] = (
+    Metric(
+        "kvwatch_engine_state",
+        _E,
+        "1",
+        "1 for the state that the engine is in, 0 for each of the others.",
+        extra_labels=("state",),
+        values=tuple(state.value for state in EngineState),
+    ),
     *with_bounds(
         Metric(
             "kvwatch_arrival_rate",
@@ -222,6 +231,13 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         _E,
         "s",
         "Time until the trend of the arrival rate meets the stable limit; absent where it does not.",
+        estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_backlog_drain_seconds",
+        _E,
+        "s",
+        "Time until the queue is empty if arrivals stay as they are; absent where nothing waits or it does not empty.",
         estimate="utilization",
     ),
     Metric(

@@ -1,0 +1,57 @@
+"""What of an engine's view its state follows from."""
+
+from __future__ import annotations
+
+from kvwatch.core.engine_state import EngineState, Load, Signs, backlog_drain_seconds, engine_state
+from kvwatch.estimate import Reason
+from kvwatch.views import EngineView
+
+LEARNING_REASONS = frozenset(
+    {
+        Reason.WARMING_UP,
+        Reason.RESTART,
+        Reason.ABORTS,
+        Reason.NO_BUSY_INTERVALS,
+        Reason.TOO_FEW_REQUESTS,
+        Reason.LAW_UNKNOWN,
+        Reason.DELTA_UNKNOWN,
+    }
+)
+"""Reasons that end by themselves as traffic goes on."""
+
+
+def signs_of(view: EngineView) -> Signs:
+    """The signs in a view of an engine that answers."""
+    rho, limit = view.utilization, view.stable_limit
+    loads = {
+        window: Load(value, rho.lower[window], rho.upper[window])
+        for window, value in rho.value.items()
+        if window in rho.lower and window in rho.upper
+    }
+    shortest, longest = next(iter(loads), None), next(reversed(loads), None)
+    return Signs(
+        running=view.running_requests,
+        waiting=view.queue_length,
+        load=loads[shortest] if shortest is not None else None,
+        sustained=loads[longest] if longest is not None else None,
+        stable_limit=limit.value if limit.verdict in (None, Reason.OK) else None,
+        service_rate=view.service_rate.value,
+        arrival_rate=view.arrival_rate.value.get(shortest) if shortest is not None else None,
+        queue_slope_lower=view.queue_slope.lower,
+        loss_ratio=view.congestion_loss_ratio,
+        seconds_to_limit=view.time_to_saturation_seconds,
+        scale_up_seconds=view.scale_up_seconds or 0.0,
+        target_utilization=view.target_utilization or 1.0,
+        learning=bool({view.arrival_rate.verdict, view.service_rate.verdict} & LEARNING_REASONS),
+    )
+
+
+def state_fields(view: EngineView) -> tuple[dict[str, float], float | None]:
+    """The view's ``engine_state``, in which one state is 1 and the others 0, and its ``backlog_drain_seconds``."""
+    signs = signs_of(view)
+    return one_state(engine_state(signs)), backlog_drain_seconds(signs)
+
+
+def one_state(state: EngineState) -> dict[str, float]:
+    """A state set: 1 for the state that is, 0 for each other."""
+    return {other.value: float(other is state) for other in EngineState}

@@ -1,0 +1,195 @@
+"""How is this engine? One word from idle to hung, the same on the page, in the metrics, the alerts and the terminal.
+
+The word follows from what a view says at one moment and from nothing else, so that whoever reads the same numbers
+finds the same state. A load passes a level when the end of its 90% interval does: chance alone changes no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class EngineState(StrEnum):
+    """The states in the order in which they are exported."""
+
+    IDLE = "idle"
+    WARMING_UP = "warming_up"
+    FINE = "fine"
+    APPROACHING = "approaching"
+    SATURATED = "saturated"
+    OVERLOADED = "overloaded"
+    EVICTING = "evicting"
+    DRAINING = "draining"
+    STANDING = "standing"
+    HUNG = "hung"
+    UNKNOWN = "unknown"
+
+
+STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
+    {
+        EngineState.IDLE: "Nothing arrives.",
+        EngineState.WARMING_UP: "Not enough has been seen yet to say how much it can serve.",
+        EngineState.FINE: "It serves all that arrives, with room to spare.",
+        EngineState.APPROACHING: "It comes near its limit: act before requests wait.",
+        EngineState.SATURATED: "It is at its limit: nothing more fits.",
+        EngineState.OVERLOADED: "More arrives than it can serve: the queue grows.",
+        EngineState.EVICTING: "Memory runs out: requests are thrown out half done and begin again.",
+        EngineState.DRAINING: "Less arrives than it serves: the queue empties.",
+        EngineState.STANDING: "Requests wait, and the queue neither grows nor empties.",
+        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute.",
+        EngineState.UNKNOWN: "A metric that the estimates need is missing.",
+    }
+)
+"""What each state means, in a sentence."""
+
+SEVERITY: tuple[EngineState, ...] = (
+    EngineState.IDLE,
+    EngineState.FINE,
+    EngineState.WARMING_UP,
+    EngineState.UNKNOWN,
+    EngineState.DRAINING,
+    EngineState.STANDING,
+    EngineState.APPROACHING,
+    EngineState.SATURATED,
+    EngineState.EVICTING,
+    EngineState.OVERLOADED,
+    EngineState.HUNG,
+)
+"""From what can be left alone to what needs somebody now."""
+
+LOWEST_LIMIT_RATIO = 0.85
+"""Least stable limit that a state goes by [ratio]: one large request must not bring the limit down to a load that is
+served without a queue. Choice, the same as in the alerts."""
+EVICTION_LOSS_RATIO = 0.05
+"""Share of the throughput lost to eviction from which it is a state of its own [ratio]. Choice: below it the loss is
+within what a service rate is known to."""
+WAITING_SECONDS = 10.0
+"""A queue that the engine serves in less than this is none [s]. Choice: some scrapes long; Poisson arrivals at a load
+of 0.9 make a queue of a second or two again and again."""
+TREND_LOAD_RATIO = 0.5
+"""Share of the limit below which a trend warns of nothing [ratio]. Choice: at half a load the distance to the limit is
+as long as the way so far, longer than a trend can be carried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """ρ with the ends of its 90% interval [ratio]."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What a state follows from; ``None`` is unknown.
+
+    Attributes:
+        running: Requests that are being served.
+        waiting: Requests that wait.
+        load: ρ over the shortest window.
+        sustained: ρ over the longest window that is full.
+        stable_limit: ρ up to which the queue is stable, 1 − δ [ratio].
+        service_rate: μ [requests/s].
+        arrival_rate: λ over the shortest window [requests/s].
+        queue_slope_lower: Lower end of the 90% interval of the queue's trend [requests/s].
+        loss_ratio: Share of the throughput that is lost to eviction now [ratio].
+        seconds_to_limit: Until λ meets the limit on a trend that is no accident [s].
+        scale_up_seconds: How long a new replica takes to serve [s].
+        target_utilization: ρ that a replica is sized for [ratio].
+        learning: Whether what is missing comes by itself with more traffic.
+        hung: Whether nothing has moved for a minute with requests inside.
+    """
+
+    running: float | None = None
+    waiting: float | None = None
+    load: Load | None = None
+    sustained: Load | None = None
+    stable_limit: float | None = None
+    service_rate: float | None = None
+    arrival_rate: float | None = None
+    queue_slope_lower: float | None = None
+    loss_ratio: float | None = None
+    seconds_to_limit: float | None = None
+    scale_up_seconds: float = 0.0
+    target_utilization: float = 1.0
+    learning: bool = False
+    hung: bool = False
+
+    @property
+    def limit(self) -> float:
+        """ρ at which the engine is full: the stable limit, but neither a single request's nor above 1 [ratio]."""
+        return 1.0 if self.stable_limit is None else min(max(self.stable_limit, LOWEST_LIMIT_RATIO), 1.0)
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """How long the engine takes to serve what waits, if nothing more came [s]."""
+        if self.waiting is None or not self.service_rate:
+            return None
+        return self.waiting / self.service_rate
+
+
+def engine_state(signs: Signs) -> EngineState:
+    """The state that the signs show: the gravest first, and a queue that empties before what it leaves behind."""
+    if signs.hung:
+        return EngineState.HUNG
+    load = signs.load
+    if load is None:
+        return _without_load(signs)
+    waits = (signs.queue_seconds or 0.0) >= WAITING_SECONDS
+    tests = (
+        (_is_overloaded(signs, load), EngineState.OVERLOADED),
+        (waits and load.upper < 1.0, EngineState.DRAINING),
+        ((signs.loss_ratio or 0.0) > EVICTION_LOSS_RATIO, EngineState.EVICTING),
+        (_is_saturated(signs, load), EngineState.SATURATED),
+        (waits, EngineState.STANDING),
+        (_approaches(signs, load), EngineState.APPROACHING),
+        (load.value > 0 or bool(signs.running), EngineState.FINE),
+    )
+    return next((state for holds, state in tests if holds), EngineState.IDLE)
+
+
+def backlog_drain_seconds(signs: Signs) -> float | None:
+    """Time until the queue is empty at μ − λ [s]; ``None`` where nothing waits or it does not surely empty."""
+    load, waiting = signs.load, signs.waiting
+    if load is None or not waiting or signs.service_rate is None or signs.arrival_rate is None or load.upper >= 1.0:
+        return None
+    return waiting / (signs.service_rate - signs.arrival_rate)
+
+
+def _without_load(signs: Signs) -> EngineState:
+    """The state while ρ is unknown: what the queue shows, and whether it is only a matter of time."""
+    if signs.waiting and (signs.queue_slope_lower or 0.0) > 0:
+        return EngineState.OVERLOADED
+    return EngineState.WARMING_UP if signs.learning else EngineState.UNKNOWN
+
+
+def _is_overloaded(signs: Signs, load: Load) -> bool:
+    """Surely more arrives than is served: by the rates, or by a queue that grows although no overload has just ended.
+
+    The queue's trend looks back over minutes and still rises while the queue drains. It counts where the load has not
+    fallen since: near the limit, or as low for as long as the longest window.
+    """
+    if load.lower > 1.0:
+        return True
+    grows = bool(signs.waiting) and (signs.queue_slope_lower or 0.0) > 0
+    fell = load.upper < 1.0 and (signs.sustained is None or signs.sustained.upper >= 1.0)
+    return grows and (signs.queue_seconds or 0.0) >= WAITING_SECONDS and not fell
+
+
+def _is_saturated(signs: Signs, load: Load) -> bool:
+    """At the limit: surely, or by both windows."""
+    sustained = signs.sustained.value if signs.sustained is not None else 0.0
+    return load.lower >= signs.limit or min(load.value, sustained) >= signs.limit
+
+
+def _approaches(signs: Signs, load: Load) -> bool:
+    """Surely above what a replica is sized for, or on a way to the limit that is shorter than a new replica takes."""
+    if load.lower >= signs.target_utilization * signs.limit:
+        return True
+    if signs.seconds_to_limit is None or load.value < TREND_LOAD_RATIO * signs.limit:
+        return False
+    return signs.seconds_to_limit <= signs.scale_up_seconds
