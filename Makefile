@@ -37,10 +37,12 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.run
 
-.PHONY: setup setup-prometheus setup-helm setup-vllm
+.PHONY: setup setup-prometheus setup-browser setup-helm setup-vllm
 setup: $(VENV)/.dev ## Make .venv with kvwatch and all tools
 setup-prometheus: ## Make prometheus, promtool and alertmanager available
 	scripts/setup_prometheus.sh $(CACHE)/prometheus
+setup-browser: ## Make a headless Chromium available
+	scripts/setup_browser.sh
 setup-helm: $(VENV)/.made ## Fetch Helm 3 and Helm 4 into .cache/helm (75 MB, once)
 	PYTHON=$(BIN)/python scripts/setup_helm.sh $(CACHE)/helm
 setup-vllm: ## Install a real vLLM into .cache/vllm (2 minutes, 2.5 GB, once)
@@ -52,7 +54,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-prometheus test-dashboards test-helm test-image test-vllm
+.PHONY: lint types layers test-fast test-prometheus test-browser test-dashboards test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,10 +63,12 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not node and not helm and not image' $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not browser and not node and not helm and not image' $(ARGS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus and promtool
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'prometheus and not helm' --ignore tests/e2e $(ARGS)
 	$(PYTEST) -m prometheus tests/e2e $(ARGS)
+test-browser: $(VENV)/.dev setup-browser ## The live page in a headless Chromium
+	$(PYTEST) -m browser $(ARGS)
 test-dashboards: $(VENV)/.dev ## The dashboards against Grafana's TypeScript types (26 MB once)
 	$(PYTEST) -m node $(ARGS)
 test-helm: $(VENV)/.dev setup-prometheus setup-helm ## The chart, rendered by Helm 3 and Helm 4
@@ -77,7 +81,7 @@ test-vllm: $(VENV)/.dev setup-prometheus setup-vllm ## Tests against a real vLLM
 .PHONY: quick test
 quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
 test: ## Everything CI runs, in order, stopping at the first failure
-	@set -e; for step in lint types layers test-fast test-prometheus test-dashboards test-helm $(AS_ROOT) test-vllm; do \
+	@set -e; for step in lint types layers test-fast test-prometheus test-browser test-dashboards test-helm $(AS_ROOT) test-vllm; do \
 	  echo "== $$step"; started=$$SECONDS; \
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done

@@ -28,6 +28,23 @@ class EngineState(StrEnum):
     UNKNOWN = "unknown"
 
 
+STATE_NAMES: Mapping[EngineState, str] = MappingProxyType(
+    {
+        EngineState.IDLE: "Idle",
+        EngineState.WARMING_UP: "Warming up",
+        EngineState.FINE: "Fine",
+        EngineState.APPROACHING: "Near its limit",
+        EngineState.SATURATED: "At its limit",
+        EngineState.OVERLOADED: "Overloaded",
+        EngineState.EVICTING: "Evicting",
+        EngineState.DRAINING: "Draining",
+        EngineState.STANDING: "Queue stands",
+        EngineState.HUNG: "Hung",
+        EngineState.UNKNOWN: "Unknown",
+    }
+)
+"""A word or three for each state, for a table."""
+
 STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
     {
         EngineState.IDLE: "Nothing arrives.",

@@ -22,6 +22,7 @@ from kvwatch.daemon.reload import needs_restart, taken_up
 from kvwatch.daemon.sources import refuse_missing_extra
 from kvwatch.daemon.watches import Shared, Watches
 from kvwatch.export.exposition import Exposition
+from kvwatch.page.live import LivePage
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.discovery import SourceError
 from kvwatch.shell.intake import Intake
@@ -37,6 +38,7 @@ from kvwatch.shell.tail import Positions
 from kvwatch.shell.tasks import run_forever, stop_all
 from kvwatch.shell.view_turns import keep_viewing
 from kvwatch.shell.web.pages import Pages
+from kvwatch.shell.web.runbooks import runbooks
 from kvwatch.shell.web.server import HttpServer, Listen
 from kvwatch.views import FleetView
 
@@ -97,14 +99,15 @@ class Daemon:
         """
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self._intake.loop_fault(context))
         certificate = self._certificate
-        server = self._server()
+        live = LivePage(self.view, runbooks())
+        server = self._server(live)
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()
         async with new_session(self._lookups) as session, receiving:
             await server.start()
             watches = self._watches = self._new_watches(session)
             self._discoverer.follow(self.config.discovery, session)
             await self._follow(watches)
-            own = self._own_tasks(watches)
+            own = self._own_tasks(watches, live)
             self._running = session
             event(logging.INFO, "started", port=server.port, targets=len(watches), tls=certificate is not None)
             on_started(server.port)
@@ -114,18 +117,20 @@ class Daemon:
                 await stop.wait()
             finally:
                 self._running = None
+                await live.close()
                 tasks = [*own, *watches.tasks()]
                 await asyncio.gather(stop_all(tasks, within=_STOP_SECONDS), self._discoverer.stop(), server.stop())
                 self._state.save()
                 event(logging.INFO, "stopped")
 
-    def _server(self) -> HttpServer:
+    def _server(self, live: LivePage) -> HttpServer:
         config = self.config.server
         exposition = Exposition(self.view, self._metrics.samples, ProcessCollector(registry=None))
         pages = Pages(exposition, self.view, lambda: self._running is not None)
         listen = Listen(config.host, config.port, self._certificate.context if self._certificate else None)
         dropped = partial(self._metrics.count, "kvwatch_http_connections_dropped_total")
-        return HttpServer(pages, listen, more=self._traces.routes() if self._traces else (), dropped=dropped)
+        more = [*live.routes(), *(self._traces.routes() if self._traces else ())]
+        return HttpServer(pages, listen, more=more, dropped=dropped)
 
     def _new_watches(self, session: aiohttp.ClientSession) -> Watches:
         shared = Shared(
@@ -140,12 +145,13 @@ class Daemon:
         )
         return Watches(shared)
 
-    def _own_tasks(self, watches: Watches) -> list[asyncio.Task[None]]:
+    def _own_tasks(self, watches: Watches, live: LivePage) -> list[asyncio.Task[None]]:
         """The eternal tasks that belong to no single target."""
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "discovery": lambda: self._keep_following(watches),
             "model": lambda: keep_refreshing(self._intake, self._clock),
             "views": lambda: keep_viewing(self._intake, self._clock),
+            "page": live.keep,
             "state": self._state.keep_saving,
         }
         if self._certificate is not None:

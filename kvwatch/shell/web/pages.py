@@ -15,17 +15,21 @@ from aiohttp.typedefs import Middleware
 from kvwatch import __version__
 from kvwatch.export.exposition import Exposition, asks_for_openmetrics, content_type
 from kvwatch.export.json_api import fleet_lists
-from kvwatch.export.page import STYLE_SOURCE, page
 from kvwatch.shell.web.bodies import Answer, Body, BodyMaker, in_slices
 from kvwatch.shell.web.runbooks import runbook_route, runbooks
 from kvwatch.views import FleetView
 
 _MAX_REQUEST_BYTES = 16 * 1024
 """Longest body of a request. Choice: small, since no page takes one; the receiver of traces has a limit of its own."""
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""What a browser may do with a page: load the server's own scripts and styles, and nothing that stands in the page."""
 _HEADERS = {
     "Server": f"kvwatch/{__version__}",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": f"default-src 'none'; style-src {STYLE_SOURCE}; frame-ancestors 'none'",
+    "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -79,14 +83,6 @@ class Pages:
             return web.Response(text="ready\n")
         return web.Response(text="not ready\n", status=503)
 
-    async def index(self, request: web.Request) -> web.Response:
-        """GET /: how loaded each engine is and what to set, for people, and where to go."""
-        body = await self._bodies.get("index", self._index_body)
-        return await Answer.of(request, body, {"Content-Type": "text/html; charset=utf-8"})
-
-    async def _index_body(self) -> Body:
-        return Body(page(self._view(), __version__, self.runbooks).encode())
-
 
 def make_app(pages: Pages, outermost: Middleware, more: Iterable[web.RouteDef] = ()) -> web.Application:
     """The routes, each with the headers that every answer has; ``more`` are served only where configured.
@@ -98,7 +94,6 @@ def make_app(pages: Pages, outermost: Middleware, more: Iterable[web.RouteDef] =
     app.router.add_get("/api/v1/engines", pages.engines)
     app.router.add_get("/-/healthy", pages.healthy)
     app.router.add_get("/-/ready", pages.is_ready)
-    app.router.add_get("/", pages.index)
     app.router.add_routes([runbook_route(pages.runbooks)])
     app.router.add_routes(more)
     app.on_response_prepare.append(_add_headers)

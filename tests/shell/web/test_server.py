@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
-import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +22,7 @@ from kvwatch.views import FleetView
 from tests.export.full_view import fleet, full_engine
 from tests.shell.conftest import TLS
 
-PATHS = ("/metrics", "/api/v1/engines", "/-/healthy", "/-/ready", "/")
+PATHS = ("/metrics", "/api/v1/engines", "/-/healthy", "/-/ready")
 Serve = Callable[..., AbstractAsyncContextManager[HttpServer]]
 
 
@@ -124,25 +122,6 @@ async def test_probes_answer_whatever_the_targets_do() -> None:
     async with serving(fleet, ready=False) as server:
         assert (await ask(server, "/-/healthy"))[0].status == 200
         assert (await ask(server, "/-/ready"))[0].status == 503
-
-
-async def test_the_index_links_every_page() -> None:
-    """A person who opens the port finds the rest."""
-    async with serving() as server:
-        response, body = await ask(server, "/")
-        assert response.headers["Content-Type"].startswith("text/html")
-        for path in PATHS[:-1]:
-            assert f'href="{path[1:]}"'.encode() in body
-
-
-async def test_the_index_shows_the_engines_in_a_style_that_browsers_take() -> None:
-    """The one style of the page is the one whose hash the policy allows."""
-    async with serving() as server:
-        response, body = await ask(server, "/")
-    assert b"<td>llama</td>" in body
-    style = body.partition(b"<style>")[2].partition(b"</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in response.headers["Content-Security-Policy"]
 
 
 async def test_large_answers_are_compressed_where_the_client_takes_it() -> None:

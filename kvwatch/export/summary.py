@@ -1,0 +1,289 @@
+"""The JSON of one engine → what a person wants to know first: how it is, why, and what to do.
+
+Read from the document of ``/api/v1/engines`` and not from a view, so that the page, the terminal and whoever asks
+another kvwatch over HTTP say the same of the same numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, STATE_WORDS, EngineState
+from kvwatch.export.words import rate
+
+Document = Mapping[str, Any]
+
+SHORT_LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats", "tokens": "token budget"}
+"""What binds, in a word or two."""
+_BECAUSE = {"kv": "KV memory binds.", "seqs": "Seats bind.", "tokens": "The token budget binds."}
+_COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
+_MOST_DOUBTS = 6
+_SLOW_QUANTILE = "0.95"
+"""The latency that a summary gives: what the slow ones of the users feel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One engine at one moment. Rates in requests/s, times in seconds, loads as ratios; ``None`` is unknown.
+
+    Attributes:
+        key: Names the engine in a URL: ``target=…&model_name=…&engine=…``.
+        load: ρ over the shortest window, with ``load_lower`` and ``load_upper``.
+        limit: ρ at which the engine is full.
+        room: What may arrive beyond λ until the limit; below 0 what is too much.
+        binds: The limit that binds, in a word or two, and ``because`` in a sentence.
+        seconds_to_limit: Until λ meets the limit on its trend.
+        drain_seconds: Until the queue is empty.
+        replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
+        seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
+    """
+
+    key: str
+    target: str
+    model_name: str
+    engine: str
+    state: EngineState
+    load: float | None = None
+    load_lower: float | None = None
+    load_upper: float | None = None
+    limit: float = 1.0
+    arrival_rate: float | None = None
+    arrival_rate_slope: float | None = None
+    service_rate: float | None = None
+    service_rate_lower: float | None = None
+    service_rate_upper: float | None = None
+    binds: str | None = None
+    because: str | None = None
+    running: float | None = None
+    waiting: float | None = None
+    queue_slope: float | None = None
+    kv_usage: float | None = None
+    seconds_to_limit: float | None = None
+    drain_seconds: float | None = None
+    loss: float | None = None
+    ttft_seconds: float | None = None
+    itl_seconds: float | None = None
+    replicas_required: float | None = None
+    replicas_serving: float | None = None
+    seats: float | None = None
+    gain: float | None = None
+    advice: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> float | None:
+        """Requests/s that may arrive beyond those that do."""
+        if self.service_rate is None or self.arrival_rate is None:
+            return None
+        return self.limit * self.service_rate - self.arrival_rate
+
+    @property
+    def closeness(self) -> tuple[int, float]:
+        """Sorts by what needs somebody first when reversed: the state, then the share of the limit that is used."""
+        return SEVERITY.index(self.state), (self.load or 0.0) / self.limit
+
+    @property
+    def sentence(self) -> str:
+        """What is happening, in plain words with the numbers that matter."""
+        return _SENTENCES.get(self.state, _plain)(self)
+
+    @property
+    def action(self) -> str | None:
+        """What to do, in a sentence; ``None`` where nothing has to be done."""
+        return _action(self)
+
+    @property
+    def command(self) -> str | None:
+        """The flag of vLLM that the advice names, to be copied."""
+        found = (_COMMAND.search(sentence) for sentence in self.advice)
+        return next((match.group(1) for match in found if match), None)
+
+
+def summarize(engine: Document, model: Document | None = None) -> Summary:
+    """The summary of one of the documents under ``engines`` and its model's; what is not there is unknown."""
+    window = next(iter(engine.get("utilization", {})), None) or next(iter(engine.get("arrival_rate", {})), None)
+    verdicts: Mapping[str, Document] = engine.get("estimate_valid", {})
+    latency = engine.get("latency_seconds", {})
+    binds = next((limit for limit, value in engine.get("binding_limit", {}).items() if value), None)
+    state = state_in(engine)
+    return Summary(
+        key=engine_key(engine),
+        target=engine["target"],
+        model_name=engine["model_name"],
+        engine=engine["engine"],
+        state=state,
+        load=engine.get("utilization", {}).get(window),
+        load_lower=engine.get("utilization_lower", {}).get(window),
+        load_upper=engine.get("utilization_upper", {}).get(window),
+        limit=limit_in(engine),
+        arrival_rate=engine.get("arrival_rate", {}).get(window),
+        arrival_rate_slope=_sure_slope(engine),
+        service_rate=engine.get("service_rate"),
+        service_rate_lower=engine.get("service_rate_lower"),
+        service_rate_upper=engine.get("service_rate_upper"),
+        binds=SHORT_LIMIT_WORDS.get(binds, binds) if binds is not None else None,
+        because=_BECAUSE.get(binds) if binds is not None and state in _LIMITED else None,
+        running=engine.get("running_requests"),
+        waiting=engine.get("queue_length"),
+        queue_slope=engine.get("queue_slope"),
+        kv_usage=engine.get("kv_usage_ratio"),
+        seconds_to_limit=engine.get("time_to_saturation_seconds"),
+        drain_seconds=engine.get("backlog_drain_seconds"),
+        loss=engine.get("congestion_loss_ratio"),
+        ttft_seconds=latency.get("ttft", {}).get(_SLOW_QUANTILE),
+        itl_seconds=latency.get("itl", {}).get(_SLOW_QUANTILE),
+        replicas_required=engine.get("replicas_required"),
+        replicas_serving=(model or {}).get("model_engines", {}).get("serving"),
+        seats=engine.get("recommended_max_num_seqs"),
+        gain=engine.get("recommended_gain_ratio"),
+        advice=tuple(engine.get("advice", ())),
+        doubts=_doubts(verdicts),
+    )
+
+
+def engine_key(engine: Document) -> str:
+    """An engine's labels as the query of a URL."""
+    return urlencode({label: engine[label] for label in ("target", "model_name", "engine")})
+
+
+def state_in(engine: Document) -> EngineState:
+    """The state that a document says; unknown where it is of a kvwatch that does not say any."""
+    states: Mapping[str, float] = engine.get("engine_state", {})
+    name = next((state for state, value in states.items() if value), None)
+    return EngineState(name) if name in set(EngineState) else EngineState.UNKNOWN
+
+
+def limit_in(engine: Document) -> float:
+    """ρ at which the engine is full, as its state goes by: a limit that is only a bound counts as 1."""
+    valid = engine.get("estimate_valid", {}).get("stable_limit", {}).get("valid", 1)
+    limit = engine.get("stable_limit")
+    return 1.0 if limit is None or not valid else min(max(limit, LOWEST_LIMIT_RATIO), 1.0)
+
+
+def round_time(seconds: float) -> str:
+    """A time as people say it: seconds up to two minutes, then minutes, then hours."""
+    if seconds < 120:
+        return f"{max(5 * round(seconds / 5), 5)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _about(seconds: float) -> str:
+    return f"about {round_time(seconds)}" if seconds >= 5 else "some seconds"
+
+
+def _sure_slope(engine: Document) -> float | None:
+    """The trend of λ where its interval does not hold 0 [requests/s²]."""
+    low, high = engine.get("arrival_rate_slope_lower"), engine.get("arrival_rate_slope_upper")
+    return engine.get("arrival_rate_slope") if low is not None and high is not None and low * high > 0 else None
+
+
+def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
+    """Why numbers are missing or weak, each reason once, in words."""
+    found: dict[str, str] = {}
+    for name, verdict in verdicts.items():
+        if not verdict.get("valid", 1) and verdict.get("reason") != "depends" and not name.startswith("arrival_rate_"):
+            found.setdefault(str(verdict.get("reason")), str(verdict.get("words") or verdict.get("reason")))
+    return tuple(found.values())[:_MOST_DOUBTS]
+
+
+def _plain(summary: Summary) -> str:
+    return STATE_WORDS[summary.state]
+
+
+def _warming_up(summary: Summary) -> str:
+    arrives = f"{rate(summary.arrival_rate)} requests/s arrive. " if summary.arrival_rate else ""
+    return f"{arrives}{STATE_WORDS[summary.state]}"
+
+
+def _fine(summary: Summary) -> str:
+    if summary.room is None or summary.service_rate is None:
+        return STATE_WORDS[summary.state]
+    return f"Room for {rate(summary.room)} more requests/s."
+
+
+def _approaching(summary: Summary) -> str:
+    room = summary.room
+    left = f"room for {rate(room)} more requests/s" if room is not None and room > 0 else "no room is left"
+    if summary.seconds_to_limit:
+        return f"Full in {_about(summary.seconds_to_limit)} at this trend: {left}."
+    return f"Near its limit: {left}."
+
+
+def _overloaded(summary: Summary) -> str:
+    if summary.arrival_rate is None or summary.service_rate is None:
+        return STATE_WORDS[summary.state]
+    waiting = f"; {summary.waiting:,.0f} wait" if summary.waiting else ""
+    if summary.arrival_rate <= summary.service_rate:
+        return f"The queue grows{waiting}."
+    too_much = rate(summary.arrival_rate - summary.service_rate)
+    return f"{rate(summary.arrival_rate)} requests/s arrive, {too_much} more than it can serve{waiting}."
+
+
+def _evicting(summary: Summary) -> str:
+    lost = f" {summary.loss:.0%} of the throughput is lost." if summary.loss else ""
+    return STATE_WORDS[summary.state] + lost
+
+
+def _draining(summary: Summary) -> str:
+    if summary.waiting is None or summary.drain_seconds is None:
+        return STATE_WORDS[summary.state]
+    return f"{summary.waiting:,.0f} wait, and less arrives than it serves: empty in {_about(summary.drain_seconds)}."
+
+
+def _standing(summary: Summary) -> str:
+    waiting = f"{summary.waiting:,.0f} wait" if summary.waiting is not None else "Requests wait"
+    return f"{waiting}; the queue neither grows nor empties."
+
+
+_SENTENCES = {
+    EngineState.WARMING_UP: _warming_up,
+    EngineState.FINE: _fine,
+    EngineState.APPROACHING: _approaching,
+    EngineState.OVERLOADED: _overloaded,
+    EngineState.EVICTING: _evicting,
+    EngineState.DRAINING: _draining,
+    EngineState.STANDING: _standing,
+}
+_FULL = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
+_LIMITED = (*_FULL, EngineState.EVICTING)
+"""States in which it matters what binds."""
+
+
+def _action(summary: Summary) -> str | None:
+    """The cheaper mend first: a flag that is to be set, then replicas, and whether the first is enough."""
+    if summary.state is EngineState.HUNG:
+        return "Restart this engine."
+    if summary.state is EngineState.DRAINING:
+        return "Nothing: it recovers by itself."
+    more = _replicas(summary) if summary.state in _FULL else None
+    if summary.seats is not None and summary.gain is not None:
+        flag = f"Set --max-num-seqs {summary.seats:.0f} to serve about {summary.gain:.0%} more."
+        if more is None or _suffices(summary, summary.gain):
+            return flag
+        return f"{flag} Not enough alone: {more[0].lower()}{more[1:]}"
+    return more
+
+
+def _replicas(summary: Summary) -> str | None:
+    """How many replicas to run, or that those there are should share better."""
+    required, serving = summary.replicas_required, summary.replicas_serving or 1.0
+    if required is None:
+        return None
+    if required > serving:
+        return f"Run {required:.0f} replicas instead of {serving:.0f}."
+    if serving > 1:
+        return f"Send it less: the model's {serving:.0f} replicas together have room."
+    if summary.seconds_to_limit is not None:
+        return "Run one more replica, or be ready to."
+    return None
+
+
+def _suffices(summary: Summary, gain: float) -> bool:
+    """Whether a service rate that is higher by ``gain`` serves what arrives."""
+    if summary.arrival_rate is None or summary.service_rate is None:
+        return True
+    return summary.arrival_rate < summary.limit * summary.service_rate * (1 + gain)

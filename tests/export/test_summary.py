@@ -1,0 +1,132 @@
+"""What a person is told first of an engine: the sentence, what to do, and that neither contradicts the state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from kvwatch.core.engine_state import STATE_WORDS, EngineState
+from kvwatch.export.json_api import engine_json
+from kvwatch.export.summary import engine_key, round_time, summarize
+from tests.export.full_view import full_engine
+
+
+def document(state: str = "fine", **fields: object) -> dict[str, object]:
+    """An engine of μ 17.5 and λ 12 in a state."""
+    return {
+        "target": "10.0.0.7:8000",
+        "model_name": "meta/llama 3",
+        "engine": "0",
+        "engine_state": {state: 1.0},
+        "arrival_rate": {"1m": 12.0, "5m": 11.0},
+        "utilization": {"1m": 12 / 17.5, "5m": 11 / 17.5},
+        "service_rate": 17.5,
+        "stable_limit": 1.0,
+        "binding_limit": {"seqs": 1.0},
+    } | fields
+
+
+@pytest.mark.parametrize("state", EngineState)
+def test_every_state_has_a_sentence_without_any_number_known(state: EngineState) -> None:
+    """An engine of which only the state is known is told of as well."""
+    bare = {"target": "a:1", "model_name": "m", "engine": "0", "engine_state": {state.value: 1.0}}
+    summary = summarize(bare)
+    assert summary.sentence.endswith(".")
+    assert "None" not in summary.sentence
+    assert summary.state is state
+    assert summary.room is None
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "sentence"),
+    [
+        ("fine", {}, "Room for 5.5 more requests/s."),
+        ("approaching", {"time_to_saturation_seconds": 840.0}, "Full in about 14 min at this trend: room for 5.5 more"),
+        ("overloaded", {"service_rate": 9.0, "queue_length": 52.0}, "12.0 requests/s arrive, 3.0 more than it can"),
+        ("overloaded", {"queue_length": 52.0}, "The queue grows; 52 wait."),
+        ("draining", {"queue_length": 1234.0, "backlog_drain_seconds": 100.0}, "1,234 wait, and less arrives than"),
+        ("evicting", {"congestion_loss_ratio": 0.09}, "9% of the throughput is lost."),
+        ("warming_up", {}, "12.0 requests/s arrive."),
+    ],
+)
+def test_the_sentence_has_the_numbers_of_its_state(state: str, fields: dict[str, object], sentence: str) -> None:
+    """Whole words and the numbers that one acts on."""
+    assert sentence in summarize(document(state, **fields)).sentence
+
+
+def test_the_flag_to_set_comes_first_and_replicas_where_it_is_not_enough() -> None:
+    """At 12 of 10 requests/s +19% is not enough, +30% is."""
+    advised = document(
+        "overloaded",
+        service_rate=10.0,
+        recommended_max_num_seqs=37.0,
+        recommended_gain_ratio=0.19,
+        replicas_required=2.0,
+        advice=["It evicts.", "Set --max-num-seqs 37 (now 256): about +19% throughput at full load."],
+    )
+    summary = summarize(advised)
+    assert summary.command == "--max-num-seqs 37"
+    assert summary.action == (
+        "Set --max-num-seqs 37 to serve about 19% more. Not enough alone: run 2 replicas instead of 1."
+    )
+    assert (
+        summarize(advised | {"recommended_gain_ratio": 0.3}).action == "Set --max-num-seqs 37 to serve about 30% more."
+    )
+
+
+def test_an_engine_that_is_full_beside_others_with_room_is_to_be_sent_less() -> None:
+    """More replicas do not mend what is shared badly."""
+    hot = document("overloaded", service_rate=10.0, replicas_required=3.0)
+    assert summarize(hot, {"model_engines": {"serving": 4.0}}).action == (
+        "Send it less: the model's 4 replicas together have room."
+    )
+    assert summarize(hot, {"model_engines": {"serving": 2.0}}).action == "Run 3 replicas instead of 2."
+
+
+@pytest.mark.parametrize("state", ["idle", "fine", "warming_up", "unknown"])
+def test_nothing_is_to_be_done_where_nothing_is_wrong(state: str) -> None:
+    """A page that always asks for something is not read."""
+    assert summarize(document(state, replicas_required=2.0)).action is None
+
+
+def test_what_needs_somebody_first_sorts_first() -> None:
+    """The state, and among equals the load."""
+    busy = document(utilization={"1m": 0.9})
+    found = sorted([document(), busy, document("overloaded"), document("idle")], key=lambda d: summarize(d).closeness)
+    assert found[-1] == document("overloaded")
+    assert found[-2] == busy
+
+
+def test_reasons_are_told_once_and_without_those_that_follow_from_others() -> None:
+    """``depends`` says nothing that is not said already."""
+    verdicts = {
+        "service_rate": {"valid": 0, "reason": "seats_unknown", "words": "max_num_seqs is not known"},
+        "utilization": {"valid": 0, "reason": "seats_unknown", "words": "max_num_seqs is not known"},
+        "congestion": {"valid": 0, "reason": "depends", "words": "an estimate that this one needs is missing"},
+        "queue_slope": {"valid": 1, "reason": "ok"},
+    }
+    assert summarize(document(estimate_valid=verdicts)).doubts == ("max_num_seqs is not known",)
+
+
+def test_a_key_is_the_query_that_names_the_engine() -> None:
+    """Names hold slashes, spaces and colons."""
+    assert engine_key(document()) == "target=10.0.0.7%3A8000&model_name=meta%2Fllama+3&engine=0"
+
+
+def test_the_summary_of_a_real_document_survives_json() -> None:
+    """What comes over HTTP is summarized as what is at hand."""
+    view = replace(full_engine(), engine_state={"fine": 1.0})
+    document = engine_json(view)
+    assert summarize(json.loads(json.dumps(document))) == summarize(document)
+
+
+def test_times_are_rounded_as_people_say_them() -> None:
+    """No seconds beside minutes."""
+    assert [round_time(t) for t in (1, 7, 42, 119, 840, 7300)] == ["5 s", "5 s", "40 s", "120 s", "14 min", "2 h"]
+
+
+def test_words_of_states_are_sentences() -> None:
+    """So that they stand beside others."""
+    assert all(words[0].isupper() and words.endswith(".") for words in STATE_WORDS.values())

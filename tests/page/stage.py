@@ -1,0 +1,221 @@
+"""Scenes for the page: fleets whose last hour is made up, but whose numbers belong together.
+
+    python -m tests.page.stage overloaded --port 9719
+
+serves one for a look at it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+
+from kvwatch.core.engine_signs import one_state, state_fields
+from kvwatch.core.engine_state import EngineState
+from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
+from kvwatch.export.exposition import Exposition
+from kvwatch.page.live import LivePage
+from kvwatch.shell.web.pages import Pages
+from kvwatch.shell.web.server import HttpServer, Listen
+from kvwatch.views import EngineView, FleetView, ModelView, TargetView
+
+END = 1_750_003_600.0
+"""When all scenes are looked at [unix s]."""
+SPAN_SECONDS = 3600.0
+MU = 17.5
+ADVICE = (
+    "0.31 evictions for each finished request cost about 9% of the throughput.",
+    "Set --max-num-seqs 37 (now 256): about +19% throughput at full load, at least +12% at 90% confidence.",
+)
+Load = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Course:
+    """An engine over an hour: its load as a function of the time before the end in seconds, and what it is called."""
+
+    load: Load
+    model_name: str = "llama-3-70b"
+    target: str = "10.0.0.7:8000"
+    slope: float = 0.0
+    advised: bool = False
+    seed: int = 0
+
+    def waiting(self, ago: float) -> float:
+        """The queue that the load has made up to then."""
+        return _queue(self.load)[int(SPAN_SECONDS - ago) // 15]
+
+    def view(self, ago: float) -> EngineView:
+        """All that is estimated at a time."""
+        noise = random.Random(self.seed * 1_000_003 + int(ago))
+        rho = max(self.load(ago) * noise.gauss(1, 0.03), 0.0)
+        waiting, sustained = self.waiting(ago), self.load(ago + 120)
+        growth = MU * (rho - 1.0) if waiting else 0.0
+        running = 256 * min(rho, 1.0) ** 1.2 if not waiting else 256.0
+        seconds = 0.05 + 0.03 * min(rho, 1.2)
+        to_limit = (0.95 - rho) * MU / self.slope if self.slope > 0 else None
+        view = EngineView(
+            self.target,
+            self.model_name,
+            "0",
+            arrival_rate=KeyedEstimate({"1m": rho * MU, "5m": sustained * MU}),
+            arrival_rate_slope=Estimate(self.slope, 0.5 * self.slope, 1.5 * self.slope) if self.slope else UNKNOWN,
+            service_rate=Estimate(MU, MU * 0.95, MU * 1.05, Reason.OK),
+            service_rate_limit={"kv": MU, "seqs": MU * 1.4, "tokens": MU * 2.1},
+            binding_limit={"kv": 1.0},
+            utilization=KeyedEstimate(
+                {"1m": rho, "5m": sustained},
+                {"1m": rho * 0.93, "5m": sustained * 0.95},
+                {"1m": rho * 1.07, "5m": sustained * 1.05},
+            ),
+            stable_limit=Estimate(0.9, verdict=Reason.DELTA_IS_BOUND),
+            step_seconds=KeyedEstimate({"trimmed_mean": seconds, "saturated": 0.081}),
+            kv_capacity_tokens=Estimate(131_072.0, verdict=Reason.OK),
+            kv_usage_ratio=min(0.95 * rho**1.1, 0.99) if not waiting else 0.99,
+            running_requests=float(round(running)),
+            queue_length=float(round(waiting)),
+            queue_slope=Estimate(MU * (rho - 1.0), MU * (rho - 1.1), MU * (rho - 0.9))
+            if waiting
+            else Estimate(0.0, 0.0, 0.0),
+            time_to_saturation_seconds=to_limit,
+            observed_service_rate=MU * noise.gauss(1.0, 0.02) if waiting else None,
+            congestion_loss_ratio=0.0,
+            preemptions_per_request=0.31 if waiting else 0.0,
+            recommended_max_num_seqs=Estimate(37.0) if self.advised else UNKNOWN,
+            recommended_gain_ratio=Estimate(0.19, 0.12) if self.advised else UNKNOWN,
+            advice=ADVICE if self.advised else (),
+            scale_up_seconds=600.0,
+            target_utilization=0.8,
+            engine_age_seconds=7200.0 - ago,
+        )
+        state, drain = state_fields(view)
+        return replace(view, engine_state=state, backlog_drain_seconds=drain)
+
+
+@cache
+def _queue(load: Load) -> list[float]:
+    """The queue at each 15 s of the hour, by flow balance."""
+    queue = [0.0]
+    for ago in range(int(SPAN_SECONDS), 0, -15):
+        queue.append(max(queue[-1] + 15 * MU * (load(ago) - 1.0), 0.0))
+    return queue
+
+
+def quiet(ago: float) -> float:
+    """A steady half load."""
+    return 0.5 + 0.05 * math.sin(ago / 400)
+
+
+def rising(ago: float) -> float:
+    """From a third to close below the limit over half an hour."""
+    return 0.35 + 0.42 * max(1.0 - ago / 1800, 0.0)
+
+
+def flooded(ago: float) -> float:
+    """An overload that began ten minutes ago."""
+    return 0.45 if ago > 600 else min(0.45 + (600 - ago) / 100, 1.3)
+
+
+def over(ago: float) -> float:
+    """An overload that ended a minute and a half ago."""
+    return 0.5 if ago > 900 else 1.25 if ago > 90 else 0.2
+
+
+def fleet_at(courses: Iterable[Course], ago: float, broken: tuple[TargetView, ...] = ()) -> FleetView:
+    """The view of a fleet at a time before the end."""
+    engines = [course.view(ago) for course in courses]
+    names = sorted({engine.model_name for engine in engines})
+    models = tuple(_model(name, [engine for engine in engines if engine.model_name == name]) for name in names)
+    targets = tuple(TargetView(engine.target, True, 0.4, 0.01, (engine,)) for engine in engines)
+    return FleetView(END - ago, targets + broken, models)
+
+
+def _model(name: str, engines: list[EngineView]) -> ModelView:
+    """The replicas of a model: those there are, and those that its load needs."""
+    load = sum(engine.utilization.value.get("1m", 0.0) for engine in engines)
+    return ModelView(name, "", float(math.ceil(load / 0.8)), model_engines={"serving": float(len(engines))})
+
+
+OTHERS = (
+    Course(quiet, "qwen-3-32b", "10.0.0.9:8000", seed=1),
+    Course(lambda _ago: 0.0, "bge-reranker", "10.0.0.12:8000", seed=2),
+)
+DOWN = TargetView("10.0.0.21:8000", False, None, None, (), "connection: refused")
+HUNG = EngineView("10.0.0.7:8000", "llama-3-70b", "0", engine_state=one_state(EngineState.HUNG))
+
+
+def _level(level: float) -> Load:
+    """About so much load all the time."""
+    return lambda ago: level + 0.02 * math.sin(ago)
+
+
+def _crowd() -> tuple[Course, ...]:
+    """Two hundred engines of eight models, one of them overloaded and some near their limit."""
+    found = []
+    for number in range(200):
+        slope = 0.0
+        load = _level(0.25 + 0.5 * ((number * 37) % 100) / 100)
+        if number == 57:
+            load = flooded
+        elif number % 40 == 3:
+            load, slope = rising, 0.006
+        found.append(Course(load, f"model-{number % 8}", f"10.0.{number // 50}.{number % 50}:8000", slope, seed=number))
+    return tuple(found)
+
+
+SCENES: dict[str, tuple[tuple[Course, ...], tuple[TargetView, ...]]] = {
+    "quiet": ((Course(quiet), *OTHERS), ()),
+    "approaching": ((Course(rising, slope=0.0060), *OTHERS), ()),
+    "overloaded": ((Course(flooded, advised=True), *OTHERS), ()),
+    "draining": ((Course(over), *OTHERS), ()),
+    "hung": (OTHERS, (TargetView("10.0.0.7:8000", False, 0.3, 0.01, (HUNG,), "no counter has moved for a minute"),)),
+    "one": ((Course(flooded, advised=True),), ()),
+    "none": ((), (DOWN,)),
+    "waiting": ((), ()),
+    "many": (_crowd(), (DOWN,)),
+}
+
+
+@asynccontextmanager
+async def on_stage(scene: str, port: int = 0, step_seconds: float = 15.0) -> AsyncIterator[HttpServer]:
+    """The page of a scene on a real server; its hour is over, and each view is that of the end at a later time."""
+    courses, broken = SCENES[scene]
+    at = [SPAN_SECONDS]
+    live = LivePage(lambda: fleet_at(courses, at[0], broken), ("KvwatchOverloaded", "KvwatchSaturationApproaching"))
+    if len(courses) > 50:
+        at[0], step_seconds = 1800.0, 45.0
+    while at[0] > 0 and courses:
+        live.look()
+        at[0] -= step_seconds
+    at[0] = 0.0
+    view = fleet_at(courses, 0.0, broken)
+    pages = Pages(Exposition(lambda: view), lambda: view, lambda: True)
+    server = HttpServer(pages, Listen("127.0.0.1", port), more=live.routes())
+    await server.start()
+    keeping = asyncio.create_task(live.keep())
+    try:
+        yield server
+    finally:
+        keeping.cancel()
+        await live.close()
+        await server.stop()
+
+
+async def _serve(scene: str, port: int) -> None:
+    async with on_stage(scene, port) as server:
+        print(f"http://127.0.0.1:{server.port}/")
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", choices=SCENES)
+    parser.add_argument("--port", type=int, default=9719)
+    args = parser.parse_args()
+    asyncio.run(_serve(args.scene, args.port))

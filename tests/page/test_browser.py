@@ -1,0 +1,216 @@
+"""The page as a browser shows it: what is read first, by eye, by keyboard and by screen reader, on any screen."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page
+
+from tests.page.conftest import Open
+from tests.page.stage import OTHERS, SCENES, on_stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+OTHER = f"#target={OTHERS[0].target.replace(':', '%3A')}&model_name={OTHERS[0].model_name}&engine=0"
+
+
+async def text(page: Page, selector: str) -> str:
+    """What one reads in a part of the page."""
+    return " ".join((await page.locator(selector).first.inner_text()).split())
+
+
+@pytest.mark.parametrize(
+    ("scene", "headline", "why"),
+    [
+        ("quiet", "All 3 engines have room", "requests/s are used"),
+        ("approaching", "1 of 3 engines is near its limit", "Full in about"),
+        ("overloaded", "1 of 3 engines is overloaded", "more than it can serve"),
+        ("draining", "1 of 3 engines empties its queue", "empty in about"),
+        ("hung", "1 of 3 engines hangs", "nothing has moved for a minute"),
+        ("one", "llama-3-70b is overloaded", "more than it can serve"),
+        ("none", "No engine can be seen", "None of the servers below answers"),
+        ("waiting", "No engine has been read yet", "kvwatch reads /metrics"),
+        ("many", "1 of 200 engines is overloaded", "more than it can serve"),
+    ],
+)
+async def test_the_first_words_say_who_is_in_trouble_and_why(opened: Open, scene: str, headline: str, why: str) -> None:
+    """In the largest letters, above everything else."""
+    async with on_stage(scene) as server, opened(server) as page:
+        assert await text(page, "#verdict h1") == headline
+        assert why in await text(page, "#verdict")
+        sizes = await page.eval_on_selector_all(
+            "h1, h2, h3, td, p",
+            "nodes => nodes.map(node => [node.tagName, parseFloat(getComputedStyle(node).fontSize)])",
+        )
+        assert max(size for tag, size in sizes) == next(size for tag, size in sizes if tag == "H1")
+
+
+async def test_what_to_do_can_be_copied(opened: Open) -> None:
+    """The flag that helps, beside the headline, in one click."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        assert "to serve about 19% more" in await text(page, ".do")
+        await page.locator(".do .copy").click()
+        assert await page.evaluate("navigator.clipboard.readText()") == "--max-num-seqs 37"
+
+
+async def test_the_engine_that_needs_somebody_is_on_top_and_shown_in_full(opened: Open) -> None:
+    """Its row is the first, its charts have lines, and what is not known says so."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.wait_for_selector(".chart svg .line")
+        assert await text(page, "#engines tbody tr") == await text(page, "#engines tbody tr[data-state=overloaded]")
+        assert "Overloaded" in await text(page, "#detail .head")
+        assert await page.locator("#engines tbody tr").count() == len(SCENES["overloaded"][0])
+        drawn = await page.locator(".chart:not(.empty)").count()
+        assert drawn >= 4
+        lines = await page.eval_on_selector_all(
+            ".chart svg .line", "nodes => nodes.map(node => node.getAttribute('d'))"
+        )
+        assert all("NaN" not in line for line in lines)
+
+
+async def test_nothing_is_red_while_all_is_well(opened: Open) -> None:
+    """And nothing of an engine in trouble is green: colour says one thing."""
+    async with on_stage("quiet") as server, opened(server) as page:
+        assert await page.locator("[data-state=overloaded], [data-state=evicting], [data-state=hung]").count() == 0
+    async with on_stage("overloaded") as server, opened(server) as page:
+        row = page.locator("#engines tbody tr[data-state=overloaded]")
+        colours = await row.evaluate(
+            "row => [...row.querySelectorAll('.chip, .used')].map(n => getComputedStyle(n).getPropertyValue('--state'))"
+        )
+        assert len(set(colours)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1600, 900, 390])
+async def test_nothing_is_wider_than_the_screen(opened: Open, width: int, scheme: str) -> None:
+    """From a wall to a phone, by day and by night, and with a long name."""
+    async with on_stage("overloaded") as server, opened(server, width=width, scheme=scheme) as page:
+        await page.wait_for_selector(".chart svg .line")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        parts = "#verdict, #engines td:not(:empty), .chart, .facts"
+        outside = await page.eval_on_selector_all(
+            parts, "(nodes, width) => nodes.filter(n => n.getBoundingClientRect().right > width + 1).length", width
+        )
+        assert outside == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_text_stands_out_from_what_is_behind_it(opened: Open, scheme: str) -> None:
+    """Contrast of 4.5 to 1, as WCAG's level AA asks, for every text of the page."""
+    async with on_stage("overloaded") as server, opened(server, scheme=scheme) as page:
+        await page.wait_for_selector(".chart svg .line")
+        assert await page.evaluate(CONTRAST) == []
+
+
+async def test_a_row_is_opened_by_mouse_and_by_keyboard(opened: Open) -> None:
+    """The address follows, so that what one looks at can be sent to somebody."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.locator("#engines tbody tr", has_text="qwen-3-32b").locator(".queue").click()
+        await page.wait_for_function("document.querySelector('#detail h2').textContent.startsWith('qwen')")
+        assert page.url.endswith(OTHER)
+        await page.locator("#engines a", has_text="llama-3-70b").focus()
+        await page.keyboard.press("Enter")
+        await page.wait_for_function("document.querySelector('#detail h2').textContent.startsWith('llama')")
+
+
+async def test_an_address_opens_the_engine_that_it_names(opened: Open) -> None:
+    """Though another one is on top."""
+    async with on_stage("overloaded") as server, opened(server, OTHER) as page:
+        await page.wait_for_function("document.querySelector('#detail h2')?.textContent.startsWith('qwen')")
+        assert await text(page, "#verdict h1") == "1 of 3 engines is overloaded"
+
+
+async def test_arrow_keys_move_through_the_hour_and_are_told_aloud(opened: Open) -> None:
+    """What a mouse finds under the pointer is there for whoever has none, and as a table."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.wait_for_selector(".chart svg .line")
+        now = await text(page, ".chart .readout")
+        await page.locator(".charts").focus()
+        for _ in range(20):
+            await page.keyboard.press("ArrowLeft")
+        await page.wait_for_selector(".chart .cross", state="attached")
+        assert await text(page, ".chart .readout") != now
+        assert "Load, against its limit" in (await page.locator("#detail [aria-live]").text_content() or "")
+        await page.locator(".numbers summary").click()
+        await page.wait_for_selector(".numbers tbody tr:nth-child(10)")
+
+
+async def test_every_chart_has_words_and_every_column_a_head(opened: Open) -> None:
+    """What a screen reader reads in place of lines and colours."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.wait_for_selector(".chart svg .line")
+        labels = await page.eval_on_selector_all(
+            ".chart svg", "nodes => nodes.map(node => node.getAttribute('aria-label'))"
+        )
+        assert all(label and "now" in label for label in labels)
+        heads = await page.locator("#engines thead th[scope=col]").count()
+        assert heads == await page.locator("#engines tbody tr").first.locator("td").count()
+        assert await page.locator("html[lang]").count() == 1
+        assert await page.locator("h1").count() == 1
+
+
+async def test_two_hundred_engines_are_shown_in_brief_and_found_by_state(opened: Open) -> None:
+    """The first dozen, all on request, and those of one state."""
+    async with on_stage("many") as server, opened(server) as page:
+        assert await page.locator("#engines tbody tr").count() == 12
+        await page.locator(".filter", has_text="Near its limit").click()
+        shown = await page.eval_on_selector_all("#engines tbody tr", "rows => rows.map(row => row.dataset.state)")
+        assert set(shown) == {"approaching"}
+        await page.locator(".filter", has_text="Near its limit").click()
+        await page.locator("#more").click()
+        assert await page.locator("#engines tbody tr").count() == 200
+        assert "10.0.0.21:8000 connection: refused" in await text(page, "#silent")
+
+
+async def test_a_name_that_is_markup_is_shown_and_not_run(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a server calls its model."""
+    evil = "<img src=x onerror=alert(1)><b>bold"
+    courses, broken = SCENES["quiet"]
+    named = tuple(type(course)(course.load, evil, course.target) for course in courses)
+    monkeypatch.setitem(SCENES, "quiet", (named, broken))
+    async with on_stage("quiet") as server, opened(server) as page:
+        await page.wait_for_selector("#detail h2")
+        assert evil in await text(page, "#engines tbody tr .name")
+        assert await page.locator("main img, main td b b").count() == 0
+
+
+async def test_a_lost_connection_is_told_and_found_again(opened: Open) -> None:
+    """Old numbers are called old, and new ones come by themselves."""
+    async with on_stage("quiet") as server, opened(server, faults_allowed=True) as page:
+        assert (await text(page, "#live")).startswith("live")
+        await server.stop()
+        await page.wait_for_selector("#live[data-live=no]")
+        assert "no connection since" in await text(page, "#live")
+        async with on_stage("quiet", server.port):
+            await page.wait_for_selector("#live[data-live=yes]")
+            assert await page.locator("#engines tbody tr").count() == 3
+
+
+CONTRAST = r"""() => {
+  const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+  const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const light = (colour) => {
+    const [r, g, b] = colour.map((value) => linear(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = rgb(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const shown = (node) => node.getClientRects().length && !node.closest(".unseen, noscript, .skip");
+  const faults = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode.parentElement;
+    const words = texts.currentNode.textContent.trim();
+    if (!words || !shown(node)) continue;
+    const style = getComputedStyle(node);
+    const [a, b] = [light(rgb(node.closest("svg") ? style.fill : style.color).slice(0, 3)), light(behind(node))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) faults.push(`${words}: ${contrast.toFixed(2)}`);
+  }
+  return faults;
+}"""
+"""Texts whose contrast to the nearest background that is painted is below 4.5."""
