@@ -104,12 +104,19 @@ class TargetView:
     """Lines of logs and spans that could be about several engines, or are about none of these."""
     role: str = ""
     """``prefill`` or ``decode`` where these are apart."""
+    hung: tuple[EngineView, ...] = ()
+    """Engines that answer and do not get on: nothing is estimated of them, and their state is known."""
     withheld: tuple[str, ...] = ()
     """Model names of the engines whose estimates are withheld because they are stale."""
     unviewed: tuple[str, ...] = ()
     """Model names of the fresh engines whose first estimates have not had their turn to be made."""
     estimates_age_seconds: float | None = None
     """Time since the engines' estimates were put together; with many targets that is done in turn."""
+
+    @property
+    def shown(self) -> tuple[EngineView, ...]:
+        """All engines whose state is known."""
+        return self.engines + self.hung
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.engine_signs import one_state
+from kvwatch.core.engine_state import EngineState
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.view import engine_view
@@ -177,6 +179,7 @@ class Target:
             problem=self._problem(now),
             log_lines_unattributed=self.unattributed,
             role=self.role,
+            hung=self._hung(now),
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_withheld(engine, now)),
             unviewed=self._unviewed(now) if kept else (),
             estimates_age_seconds=now - made_at if made_at > 0 else None,
@@ -217,6 +220,14 @@ class Target:
                 if view is not None:
                     views.append(view)
         return views
+
+    def _hung(self, now: float) -> tuple[EngineView, ...]:
+        state = one_state(EngineState.HUNG)
+        return tuple(
+            EngineView(self.name, key.model_name, key.engine, engine_state=state)
+            for key, engine in self._engines.items()
+            if engine.progress.stalled and now - engine.last_at <= self._options.stale_after_seconds
+        )
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
         return now - engine.last_at > self._options.stale_after_seconds or engine.progress.stalled

@@ -41,7 +41,7 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """All families that have a series, in the catalogue's order."""
         view = self._view()
-        engines = [engine for target in view.targets for engine in target.engines]
+        engines = [engine for target in view.targets for engine in target.shown]
         roles = {target.target: target.role for target in view.targets if target.role}
         for metric in ENGINE_METRICS:
             series = chain.from_iterable(engine_series(metric, engine) for engine in engines)

@@ -74,7 +74,7 @@ class Exposition:
         engines: list[_Lines] = []
         kept: dict[_Key, tuple[EngineView, _Lines]] = {}
         for target in view.targets:
-            for engine in target.engines:
+            for engine in target.shown:
                 key = (engine.target, engine.model_name, engine.engine, target.role)
                 written = self._written.get(key)
                 if written is None or written[0] is not engine:

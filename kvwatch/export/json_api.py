@@ -32,7 +32,7 @@ def fleet_lists(view: FleetView, *, targets: bool = False) -> dict[str, Iterator
         "engines": (
             engine_json(engine, required.get((engine.model_name, target.role)))
             for target in view.targets
-            for engine in target.engines
+            for engine in target.shown
         )
     }
     if targets:

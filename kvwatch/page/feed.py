@@ -72,11 +72,11 @@ class Feed:
         models = {(model.model_name, model.role): model_json(model) for model in view.models}
         engines: dict[str, _Known] = {}
         for target in view.targets:
-            for engine in target.engines:
+            for engine in target.shown:
                 known = self._known(engine, models.get((engine.model_name, target.role), {}))
                 engines[engine_key(known.document)] = known
         self._engines = engines
-        silent = [target_json(target) for target in view.targets if not target.up and not target.engines]
+        silent = [target_json(target) for target in view.targets if not target.up and not target.shown]
         self._head = {
             "t": view.at,
             "targets": len(view.targets),

@@ -174,7 +174,10 @@ SCENES: dict[str, tuple[tuple[Course, ...], tuple[TargetView, ...]]] = {
     "approaching": ((Course(rising, slope=0.0060), *OTHERS), ()),
     "overloaded": ((Course(flooded, advised=True), *OTHERS), ()),
     "draining": ((Course(over), *OTHERS), ()),
-    "hung": (OTHERS, (TargetView("10.0.0.7:8000", False, 0.3, 0.01, (HUNG,), "no counter has moved for a minute"),)),
+    "hung": (
+        OTHERS,
+        (TargetView("10.0.0.7:8000", False, 0.3, 0.01, problem="no counter has moved for a minute", hung=(HUNG,)),),
+    ),
     "one": ((Course(flooded, advised=True),), ()),
     "none": ((), (DOWN,)),
     "waiting": ((), ()),
