@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
-from tests.page.conftest import Open
+from tests.page.conftest import LOAD_MS, Open
 from tests.page.stage import OTHERS, SCENES, on_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -105,17 +105,17 @@ async def test_a_row_is_opened_by_mouse_and_by_keyboard(opened: Open) -> None:
     """The address follows, so that what one looks at can be sent to somebody."""
     async with on_stage("overloaded") as server, opened(server) as page:
         await page.locator("#engines tbody tr", has_text="qwen-3-32b").locator(".queue").click()
-        await page.wait_for_function("document.querySelector('#detail h2').textContent.startsWith('qwen')")
+        await expect(page.locator("#detail h2")).to_contain_text("qwen", timeout=LOAD_MS)
         assert page.url.endswith(OTHER)
         await page.locator("#engines a", has_text="llama-3-70b").focus()
         await page.keyboard.press("Enter")
-        await page.wait_for_function("document.querySelector('#detail h2').textContent.startsWith('llama')")
+        await expect(page.locator("#detail h2")).to_contain_text("llama", timeout=LOAD_MS)
 
 
 async def test_an_address_opens_the_engine_that_it_names(opened: Open) -> None:
     """Though another one is on top."""
     async with on_stage("overloaded") as server, opened(server, OTHER) as page:
-        await page.wait_for_function("document.querySelector('#detail h2')?.textContent.startsWith('qwen')")
+        await expect(page.locator("#detail h2")).to_contain_text("qwen", timeout=LOAD_MS)
         assert await text(page, "#verdict h1") == "1 of 3 engines is overloaded"
 
 
