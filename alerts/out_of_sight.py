@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alerts.numbers import MODEL_SHARE
-from alerts.promql import MODEL, TARGET, WATCHER, by_model, short
+from alerts.promql import MODEL, TARGET, WATCHER, by_model, long, short
 from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert, Recording
 from alerts.words import text
 
@@ -91,15 +91,30 @@ RECORDINGS = (
         "while the model is paged and holds until they have been back for two minutes, so that one that crashes again "
         "and again does not keep it alive.",
     ),
+    Recording(
+        "model:kvwatch_engines:unsettled",
+        f"""
+        count by {MODEL} (
+          kvwatch_queue_length
+          unless ignoring (window) {long("kvwatch_utilization")}
+          unless ignoring (window) ({long("kvwatch_arrival_rate")} == 0)
+        )
+        """,
+        "Engines in sight of which it is not known how loaded they are: not over five minutes, and not that they are "
+        "idle.",
+    ),
 )
 
 ALERTS = (
     Alert(
         "KvwatchBlind",
-        "model:kvwatch_engines:blind",
+        """
+        model:kvwatch_engines:blind
+        or last_over_time(model:kvwatch_engines:blind[15m]) and model:kvwatch_engines:unsettled
+        """,
         CRITICAL,
         hold="2m",
-        keep_firing="7m",
+        keep_firing="2m",
         summary=text("<whole value> of <all engines> engines of <model><role> went out of sight in an incident"),
         description=text(
             """
@@ -111,6 +126,6 @@ ALERTS = (
         ),
         dashboard=FLEET_OF_MODEL,
         why="What cannot be seen any more goes on: a page is not over because of that. Engines that are back need "
-        "five minutes until ρ is known, and their page one more.",
+        "minutes until ρ is known, and a page about them one more.",
     ),
 )

@@ -137,7 +137,10 @@ RECOMMENDATION = (
 
 LOST = {
     "all engines": _number(
-        "model:kvwatch_engines:count{%[1]s} + model:kvwatch_engines:lost{%[1]s}", "$m", "%.0f", "<whole value>"
+        "model:kvwatch_engines:count{%[1]s} + model:kvwatch_engines:lost{%[1]s} or model:kvwatch_engines:count{%[1]s}",
+        "$m",
+        "%.0f",
+        "<whole value>",
     ),
     "waited": "{{ with " + _asked("sum(engine:kvwatch_queue_length:lost{%s})", "$m") + " }}"
     ' When last seen, {{ . | first | value | printf "%.0f" }} requests waited in them.{{ end }}',
@@ -148,7 +151,11 @@ LOST = {
     "last queue": _number("last_over_time(model:kvwatch_queue_length:sum{%s}[1h])", "$m", "%.0f"),
     "five of them": "{{ range "
     + _asked("topk(5, max by (target, instance) (engine:kvwatch_queue_length:lost{%s}))", "$m")
-    + ' | sortByLabel "target" }} {{ .Labels.target }} (watched by {{ .Labels.instance }}){{ else }} all{{ end }}',
+    + ' | sortByLabel "target" }} {{ .Labels.target }} (watched by {{ .Labels.instance }})'
+    "{{ else }}<all or none>{{ end }}",
+    "all or none": "{{ if "
+    + _asked("model:kvwatch_engines:lost{%s}", "$m")
+    + " }} all{{ else }} none any more, but how loaded they are is not known yet{{ end }}",
     "and more": "{{ with "
     + _asked("count(group by (target, instance) (engine:kvwatch_queue_length:lost{%s})) - 5 > 0", "$m")
     + ' }} and {{ . | first | value | printf "%.0f" }} more{{ end }}',

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboards.queries import Engines
-from tests.alerts.courses import Course, engine, judge, series, unmarked
+from tests.alerts.courses import SERVICE_RATE, Course, engine, judge, series, unmarked
 
 pytestmark = pytest.mark.prometheus
 
@@ -147,6 +147,22 @@ def test_a_server_that_is_stopped_after_its_incident_is_no_page(tmp_path: Path, 
     held = "SaturationApproaching Saturated" if at == 20 else ""
     ended = dict.fromkeys([f"{at + minutes}m" for minutes in (3, 4)], held)
     judge(tmp_path, stopped(at, load), {"14m": PAGES, f"{at}m": held} | ended | {f"{at + 20}m": "TargetDown"})
+
+
+@pytest.mark.parametrize(("load", "rho"), [(0.5, 0.5), (0.0, None)], ids=["at half", "idle, and μ is not known"])
+def test_what_was_out_of_sight_is_paged_until_it_is_known_how_it_is(
+    tmp_path: Path, load: float, rho: float | None
+) -> None:
+    """λ over five minutes is known ten minutes after it is back; the page ends two minutes later."""
+    before, gone, late = [1.2] * 20, [None] * 10, [None] * 10
+    short, long = [*before, *gone, *[load] * 40], [*before, *gone, *late, *[load] * 30]
+    given = [s for s in engine(short, [30.0] * 20 + [0.0] * 50) if 'window="5m"' not in s["series"]]
+    rates = [None if at is None else SERVICE_RATE * at for at in long]
+    given.append(series("kvwatch_arrival_rate", OWN | {"window": "5m"}, rates))
+    given.append(series("kvwatch_utilization", OWN | {"window": "5m"}, [*before, *gone, *late, *[rho] * 30]))
+    given.append(target_up(*(float(at is not None) for at in short)))
+    times = {"19m": "Overloaded", "26m": "Blind TargetDown", "36m": "Blind", "41m30s": "Blind", "43m": "", "60m": ""}
+    judge(tmp_path, given, times)
 
 
 def test_an_overload_goes_on_while_kvwatch_is_out_of_sight(tmp_path: Path) -> None:
