@@ -20,11 +20,7 @@ import aiohttp
 
 from tests.vllm.daemon import KVWATCH, Daemon, Reading, parse
 from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths, uniform_pool
-from tests.vllm.model import SMALL
-from tests.vllm.server import ServerSettings, VllmServer, free_port
-
-SETTINGS = ServerSettings(SMALL, "small", blocks=384, seats=12)
-"""12 seats run out long before 12,256 tokens do, so capacity hardly depends on which lengths are inside."""
+from tests.vllm.server import VllmServer, free_port
 
 POOL = uniform_pool(8, 64, size=64, seed=11)
 """Short, so that a minute holds hundreds of requests and a handful at its ends is no matter."""
@@ -78,17 +74,16 @@ class Story:
         return [reading for reading in self.between(0.0, end) if reading.prompt][-1]
 
 
-async def tell(python: Path, folder: Path) -> Story:
-    """Live through the whole story; leaves no process behind, however it ends."""
-    story = Story(folder)
-    server = VllmServer(python, SETTINGS, folder)
+async def tell(server: VllmServer, folder: Path) -> Story:
+    """Live through the whole story; leaves the server running and no other process behind, however it ends."""
+    story, settings = Story(folder), server.settings
     try:
-        server.start()
+        server.ensure_started()
         story.capacity = await _probe(server)
         story.vllm = parse(time.time(), time.time(), server.metrics())
         port = free_port()
         arguments = ["--target", server.url, "--interval", f"{INTERVAL_SECONDS:g}s"]
-        arguments += ["--max-num-seqs", str(SETTINGS.seats), "--max-num-batched-tokens", str(SETTINGS.budget_tokens)]
+        arguments += ["--max-num-seqs", str(settings.seats), "--max-num-batched-tokens", str(settings.budget_tokens)]
         daemon = Daemon(port, folder / "kvwatch.log", arguments)
         try:
             async with _watching(story, daemon):
@@ -98,14 +93,13 @@ async def tell(python: Path, folder: Path) -> Story:
         finally:
             story.exit_code = daemon.stop()
     finally:
-        server.stop()
         story.ledger.write(folder / "requests.jsonl")
     return story
 
 
 async def _probe(server: VllmServer) -> float:
     ledger = Ledger()
-    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=1), ledger, seed=1)
+    load = PoissonLoad(server.url, server.settings.name, dealt_lengths(POOL, seed=1), ledger, seed=1)
     start = time.time()
     await load.run((PROBE_RATE, PROBE_SECONDS))
     answered = ledger.answered(start + PROBE_RAMP_SECONDS, start + PROBE_SECONDS)
@@ -114,7 +108,7 @@ async def _probe(server: VllmServer) -> float:
 
 
 async def _load_and_kill(story: Story, server: VllmServer) -> None:
-    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=2), story.ledger, seed=2)
+    load = PoissonLoad(server.url, server.settings.name, dealt_lengths(POOL, seed=2), story.ledger, seed=2)
     start = time.time()
     story.light = (start, start + PHASE_SECONDS)
     story.heavy = (start + PHASE_SECONDS, start + 2 * PHASE_SECONDS)
@@ -142,7 +136,7 @@ def _record(story: Story, server: VllmServer) -> None:
 async def _restart(story: Story, server: VllmServer) -> None:
     await asyncio.to_thread(server.start)
     story.back = time.time()
-    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed=3), story.ledger, seed=3)
+    load = PoissonLoad(server.url, server.settings.name, dealt_lengths(POOL, seed=3), story.ledger, seed=3)
     sending = asyncio.create_task(load.run((LIGHT * story.capacity, RECOVERY_SECONDS)))
     try:
         # the one-minute window must fill anew; whether it did is for the tests to say

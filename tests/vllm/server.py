@@ -130,6 +130,12 @@ class VllmServer:
                 raise VllmFailedError(f"vLLM {why}; its log ends:\n{self.log_tail()}")
             time.sleep(0.5)
 
+    def ensure_started(self) -> None:
+        """Start it unless it runs already. Raises as :meth:`start` does."""
+        if self._process is None or not self.healthy():
+            self.kill()
+            self.start()
+
     def healthy(self) -> bool:
         """Whether ``/health`` answers 200 within a second."""
         with contextlib.suppress(urllib.error.URLError, OSError), self._get("/health", 1.0) as answer:

@@ -16,15 +16,14 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import Stack, Watched, fetch, need_prometheus, until
+from tests.vllm.conftest import SHARED
 from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths, uniform_pool
-from tests.vllm.model import SMALL
-from tests.vllm.server import ServerSettings, VllmServer, vllm_python
+from tests.vllm.server import VllmServer
 
 pytestmark = pytest.mark.vllm
 
 SPEED = 12.0
 """Five minutes of the rules take 25 s here."""
-SETTINGS = ServerSettings(SMALL, "small", blocks=384, seats=12)
 POOL = uniform_pool(8, 64, size=64, seed=11)
 LIGHT = 1.5
 RISE = (LIGHT, 3.0, 5.0, 7.0, 9.0, 12.0, 16.0, 20.0, 25.0)
@@ -43,22 +42,18 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(shared_server: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The story, told once; about four minutes."""
-    python = vllm_python()
-    if python is None:
-        pytest.skip("no real vLLM here: run `make setup-vllm`")
     need_prometheus()
-    return asyncio.run(tell(python, tmp_path_factory.mktemp("incident")))
+    return asyncio.run(tell(shared_server, tmp_path_factory.mktemp("incident")))
 
 
-async def tell(python: Path, folder: Path) -> Story:
+async def tell(server: VllmServer, folder: Path) -> Story:
     """Light load, a rise past the limit until the page is there, light load until it is resolved."""
     story = Story()
-    server = VllmServer(python, SETTINGS, folder)
-    stack = Stack(folder, Watched(server.url, SETTINGS.seats, SETTINGS.budget_tokens), SPEED)
+    stack = Stack(folder, Watched(server.url, SHARED.seats, SHARED.budget_tokens), SPEED)
     try:
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(server.ensure_started)
         await asyncio.to_thread(stack.start)
         async with loaded(server, 1, (LIGHT, WARM_SECONDS)) as load:
             await load
@@ -76,14 +71,13 @@ async def tell(python: Path, folder: Path) -> Story:
         story.notifications = list(stack.webhook.notifications)
     finally:
         stack.stop()
-        server.stop()
     return story
 
 
 @contextlib.asynccontextmanager
 async def loaded(server: VllmServer, seed: int, *phases: tuple[float, float]) -> Any:
     """Offer the phases while the body runs; what is unanswered at its end is dropped."""
-    load = PoissonLoad(server.url, SETTINGS.name, dealt_lengths(POOL, seed), Ledger(), seed)
+    load = PoissonLoad(server.url, SHARED.name, dealt_lengths(POOL, seed), Ledger(), seed)
     task = asyncio.create_task(load.run(*phases))
     try:
         yield task
@@ -101,7 +95,7 @@ def test_the_page_is_about_the_model_and_its_load(story: Story) -> None:
     """One of the three stages of an overload, critical, for the model that vLLM serves."""
     labels = story.page["labels"]
     assert labels["alertname"] in {"KvwatchSaturationApproaching", "KvwatchSaturated", "KvwatchOverloaded"}
-    assert (labels["severity"], labels["model_name"]) == ("critical", SETTINGS.name)
+    assert (labels["severity"], labels["model_name"]) == ("critical", SHARED.name)
 
 
 def test_the_page_says_the_numbers(story: Story) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.vllm.conftest import SHARED
 from tests.vllm.daemon import KVWATCH, Reading
-from tests.vllm.scenario import HEAVY, SETTINGS, STALE_SECONDS, Story, tell
-from tests.vllm.server import vllm_python
+from tests.vllm.scenario import HEAVY, STALE_SECONDS, Story, tell
+from tests.vllm.server import VllmServer
 
 pytestmark = pytest.mark.vllm
 
@@ -31,12 +32,9 @@ NEVER_NEGATIVE = (
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def story(shared_server: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The story, told once; about six minutes."""
-    python = vllm_python()
-    if python is None:
-        pytest.skip("no real vLLM here: run `make setup-vllm`")
-    return asyncio.run(tell(python, tmp_path_factory.mktemp("vllm")))
+    return asyncio.run(tell(shared_server, tmp_path_factory.mktemp("vllm")))
 
 
 def values(readings: Iterable[Reading], name: str) -> list[float]:
@@ -105,7 +103,7 @@ def test_capacity_is_the_cache_less_the_null_block(story: Story) -> None:
     info = story.vllm.samples["vllm:cache_config_info"]
     (labels,) = [dict(labels) for labels in info]
     expected = int(labels["kv_cache_size_tokens"]) - int(labels["block_size"])
-    assert expected == (SETTINGS.blocks - 1) * SETTINGS.block_tokens
+    assert expected == (SHARED.blocks - 1) * SHARED.block_tokens
     assert set(values(story.readings, "kvwatch_kv_capacity_tokens")) == {float(expected)}
 
 
@@ -124,7 +122,7 @@ def test_queue_holds_what_was_sent_and_is_neither_running_nor_answered(story: St
         assert waiting is not None
         assert running is not None
         agree += min(in_flight) <= waiting + running <= max(in_flight)
-        assert running <= SETTINGS.seats
+        assert running <= SHARED.seats
     assert agree / len(readings) > 0.9
 
 
@@ -176,9 +174,7 @@ def test_a_restarted_server_is_watched_again(story: Story) -> None:
     """After the restart the target is up, and λ and ρ return when their window is full of the new server's numbers."""
     reading = story.readings[-1]
     assert reading.get("kvwatch_target_up") == 1
-    assert set(values([reading], "kvwatch_kv_capacity_tokens")) == {
-        float((SETTINGS.blocks - 1) * SETTINGS.block_tokens)
-    }
+    assert set(values([reading], "kvwatch_kv_capacity_tokens")) == {float((SHARED.blocks - 1) * SHARED.block_tokens)}
     assert arrival_rate_error(story, (story.back, story.ended)) < 0.05
     low, high = reading.get("kvwatch_utilization", window="1m"), story.last_before(story.heavy[1])
     assert low is not None
@@ -199,7 +195,7 @@ def test_a_recording_replays(story: Story) -> None:
     scrapes = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(scrapes) >= 10
     (engine,) = scrapes[-1]["engines"]
-    assert (engine["model_name"], engine["engine"]) == (SETTINGS.name, "0")
+    assert (engine["model_name"], engine["engine"]) == (SHARED.name, "0")
     assert engine["target"] == Path(story.recording).name
-    assert engine["kv_capacity_tokens"] == (SETTINGS.blocks - 1) * SETTINGS.block_tokens
+    assert engine["kv_capacity_tokens"] == (SHARED.blocks - 1) * SHARED.block_tokens
     assert engine["running_requests"] >= 0
