@@ -13,7 +13,7 @@ from tests.reflection import size_bytes
 
 
 def test_after_a_hundred_thousand_intervals_an_engine_is_as_large_as_after_ten_thousand() -> None:
-    """A day of scrapes, with ten thousand requests of as many tenants in the logs, takes no more than a tenth more memory.
+    """A day of scrapes, with ten thousand requests of as many tenants in the logs, takes at most a tenth more memory.
 
     What keeps anything of each takes ten times as much; the tenth is for full and half full rings.
     """
