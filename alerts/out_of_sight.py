@@ -79,17 +79,23 @@ RECORDINGS = (
         "one of its servers serves another name now, it is in sight.",
     ),
     Recording(
+        "model:kvwatch_engines:all",
+        """
+        model:kvwatch_engines:count + model:kvwatch_engines:lost
+        or model:kvwatch_engines:count
+        or model:kvwatch_engines:lost
+        """,
+        "Those in sight and those that are lost.",
+    ),
+    Recording(
         "model:kvwatch_engines:blind",
         f"""
-        (
-          model:kvwatch_engines:lost >= {MODEL_SHARE} * (model:kvwatch_engines:lost + model:kvwatch_engines:count)
-          or (model:kvwatch_engines:lost unless model:kvwatch_engines:count)
-        )
+        model:kvwatch_engines:lost >= {MODEL_SHARE} * model:kvwatch_engines:all
         and model:kvwatch_engines:paged
         """,
-        "The same where they are a fifth of the model or more: the rest say how it is where fewer are gone. It begins "
-        "while the model is paged and holds until they have been back for two minutes, so that one that crashes again "
-        "and again does not keep it alive.",
+        "Those that are lost where they are a fifth of the model or more: the rest say how it is where fewer are gone. "
+        "It begins while the model is paged and holds until they have been back for two minutes: one that crashes "
+        "again and again does not keep it alive.",
     ),
     Recording(
         "model:kvwatch_engines:unsettled",

@@ -136,12 +136,7 @@ RECOMMENDATION = (
 )
 
 LOST = {
-    "all engines": _number(
-        "model:kvwatch_engines:count{%[1]s} + model:kvwatch_engines:lost{%[1]s} or model:kvwatch_engines:count{%[1]s}",
-        "$m",
-        "%.0f",
-        "<whole value>",
-    ),
+    "all engines": _model("model:kvwatch_engines:all", "%.0f"),
     "waited": "{{ with " + _asked("sum(engine:kvwatch_queue_length:lost{%s})", "$m") + " }}"
     ' When last seen, {{ . | first | value | printf "%.0f" }} requests waited in them.{{ end }}',
     "ρ in sight": "{{ with "
