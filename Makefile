@@ -54,7 +54,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-e2e test-prometheus test-browser test-dashboards test-helm test-image test-vllm
+.PHONY: lint types layers test-fast test-stack test-prometheus test-browser test-dashboards test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,7 +67,7 @@ test-fast: $(VENV)/.dev ## Tests that need nothing but Python
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus, promtool and alertmanager
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'prometheus and not helm' --ignore tests/e2e $(ARGS)
 # They wait most of the time: a worker each, whatever the number of cores.
-test-e2e: $(VENV)/.dev setup-prometheus ## All parts together, from the engine to the webhook, thirty times as fast
+test-stack: $(VENV)/.dev setup-prometheus ## All parts together, from the engine to the webhook, thirty times as fast
 	$(PYTEST) -n 3 --dist loadfile -m prometheus tests/e2e $(ARGS)
 test-browser: $(VENV)/.dev setup-browser ## The live page in a headless Chromium
 	$(PYTEST) -m browser $(ARGS)
@@ -82,14 +82,14 @@ test-vllm: $(VENV)/.dev setup-prometheus setup-vllm ## Tests against a real vLLM
 
 .PHONY: quick test
 quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
-test: ## Everything CI runs, in order, stopping at the first failure; test-e2e beside the first of them
+test: ## Everything CI runs, in order, stopping at the first failure; test-stack beside the first of them
 	@set -e; run() { echo "== $$1"; began=$$SECONDS; \
 	  $(MAKE) --no-print-directory $$1; echo "== $$1 took $$((SECONDS - began)) s"; }; \
 	run setup; run setup-prometheus; mkdir -p $(CACHE); \
-	$(MAKE) --no-print-directory test-e2e > $(CACHE)/e2e.log 2>&1 & e2e=$$!; trap wait EXIT; \
+	$(MAKE) --no-print-directory test-stack > $(CACHE)/stack.log 2>&1 & stack=$$!; trap wait EXIT; \
 	for step in lint types layers test-fast; do run $$step; done; \
-	echo "== test-e2e, which ran beside these"; wait $$e2e || { cat $(CACHE)/e2e.log; exit 1; }; \
-	tail -n 1 $(CACHE)/e2e.log; \
+	echo "== test-stack, which ran beside these"; wait $$stack || { cat $(CACHE)/stack.log; exit 1; }; \
+	tail -n 1 $(CACHE)/stack.log; \
 	for step in test-prometheus test-browser; do run $$step; done; \
 	echo "== test-dashboards test-helm $(AS_ROOT), two at a time"; \
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-dashboards test-helm $(AS_ROOT); \
