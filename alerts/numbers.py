@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kvwatch.constants import TINY as ROUNDING
+from kvwatch.core.engine_state import EVICTION_LOSS_RATIO
+from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.core.pool.fleet_model import _INTERVAL_DEVIATIONS as INTERVAL_DEVIATIONS
 from kvwatch.core.pool.fleet_model import _MOST_GROWTH as MOST_GROWTH
@@ -13,7 +15,9 @@ from kvwatch.core.pool.replicas_required import _WIDEST_BAND_RATIO as WIDEST_BAN
 __all__ = [
     "BAND_DEVIATIONS",
     "BAND_RATIO",
+    "EVICTION_LOSS_RATIO",
     "INTERVAL_DEVIATIONS",
+    "LOWEST_LIMIT",
     "MOST_GROWTH",
     "ROUNDING",
     "WIDEST_BAND_RATIO",
@@ -28,14 +32,10 @@ HOLD = f"{CoreOptions().scale_up_seconds / 60:.0f}m"
 BUSY_UTILIZATION = CoreOptions().target_utilization
 """ρ from which an engine counts as busy [1]. Choice: the default that replicas are sized for."""
 
-LOWEST_LIMIT = 0.85
-"""Lowest stable limit of ρ [1]. Choice: a single large request must not bring it below a load served with ease."""
 PAGING_SHARE = 0.5
 """Share of a model's engines whose ρ must be sure for a page that rests on it [1]. Choice: the majority."""
 MODEL_SHARE = 0.2
 """Share of a model's engines that matters to its load [1]. Choice: with fewer gone, the others tell enough."""
-EVICTION_LOSS_RATIO = 0.05
-"""Share of the throughput lost to evictions from which it makes a ticket [1]. Choice: less is not worth a change."""
 MODEL_GAP_RATIO = 0.25
 """Error of μ from which it makes a ticket [1]. Choice: beyond any error of μ on the recordings."""
 HOT_RATIO = 1.25

@@ -78,22 +78,22 @@ SEVERITY: tuple[EngineState, ...] = (
 """From what can be left alone to what needs somebody now."""
 
 LOWEST_LIMIT_RATIO = 0.85
-"""Least stable limit that a state goes by [ratio]: one large request must not bring the limit down to a load that is
-served without a queue. Choice, the same as in the alerts."""
+"""Least stable limit that a state goes by [1]. Choice: one large request must not bring the limit down to a load that is
+served without a queue."""
 EVICTION_LOSS_RATIO = 0.05
-"""Share of the throughput lost to eviction from which it is a state of its own [ratio]. Choice: below it the loss is
+"""Share of the throughput lost to eviction from which it is a state of its own [1]. Choice: below it the loss is
 within what a service rate is known to."""
 WAITING_SECONDS = 10.0
 """A queue that the engine serves in less than this is none [s]. Choice: some scrapes long; Poisson arrivals at a load
 of 0.9 make a queue of a second or two again and again."""
 TREND_LOAD_RATIO = 0.5
-"""Share of the limit below which a trend warns of nothing [ratio]. Choice: at half a load the distance to the limit is
+"""Share of the limit below which a trend warns of nothing [1]. Choice: at half a load the distance to the limit is
 as long as the way so far, longer than a trend can be carried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """ρ with the ends of its 90% interval [ratio]."""
+    """ρ with the ends of its 90% interval [1]."""
 
     value: float
     lower: float
