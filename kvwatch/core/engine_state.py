@@ -78,8 +78,8 @@ SEVERITY: tuple[EngineState, ...] = (
 """From what can be left alone to what needs somebody now."""
 
 LOWEST_LIMIT_RATIO = 0.85
-"""Least stable limit that a state goes by [1]. Choice: one large request must not bring the limit down to a load that is
-served without a queue."""
+"""Least stable limit that a state goes by [1]. Choice: one large request must not bring the limit down to a load that
+is served without a queue."""
 EVICTION_LOSS_RATIO = 0.05
 """Share of the throughput lost to eviction from which it is a state of its own [1]. Choice: below it the loss is
 within what a service rate is known to."""
