@@ -42,7 +42,7 @@ class Case:
 
 
 def recordings(folder: Path) -> Iterator[Case]:
-    """The recordings of a real vLLM: from just before the load on, whole, and with what a log says of requests."""
+    """The recordings of a real vLLM: from just before the load on, and whole with what a log says of requests."""
     for path in sorted(p for p in folder.iterdir() if p.is_dir()):
         recording = Recording(path, lambda problem: None)
         settings = recording.settings()
@@ -63,7 +63,6 @@ def recordings(folder: Path) -> Iterator[Case]:
 def _ways(recording: Recording, loaded: float) -> Iterator[tuple[str, float, list[RequestRecord]]]:
     """How a recording is replayed: the name, from when on [unix s], and with which requests of its log."""
     yield "from the load on", loaded, []
-    yield "whole", float("-inf"), []
     yield "whole, with its requests", float("-inf"), recording.requests()
 
 
