@@ -46,7 +46,7 @@ _LEAST_TROUGH = -0.4
 trough is as deep as its crest is high."""
 _LEAST_SYNCHRONISATION = 0.85
 """Share of the running requests' variance that must be more than chance in a wave [1]. Measured: bench/congestion,
-where all 20 waves have 0.92 and more and all stable mixes 0.81 and less."""
+where all 21 waves have 0.92 and more and everything else 0.81 and less."""
 _STABILITY_SECONDS = 300.0
 """How long a verdict on the mix's stability stands [s]. Choice: finding it takes tens of milliseconds, and the mix of
 lengths moves over minutes."""
