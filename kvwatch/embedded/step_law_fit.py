@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import nnls
 
 from kvwatch.embedded.step_law import StepLaw
+from kvwatch.stats.nonnegative import nnls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,6 @@ def fit_step_law(steps: Sequence[tuple[float, float, float, float]]) -> StepLaw:
     regressors = np.column_stack([np.ones(len(table)), table[:, :3]])
     # Columns differ by orders of magnitude; on one scale the solver's tolerance suits all.
     scale = np.maximum(np.abs(regressors).max(axis=0), _LEAST_SCALE)
-    coefficients, _ = nnls(regressors / scale, table[:, 3])
+    coefficients = nnls(regressors / scale, table[:, 3])
     base, sequence, prefill, resident = (float(value) for value in coefficients / scale)
     return StepLaw(base, sequence, prefill, resident)

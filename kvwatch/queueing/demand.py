@@ -12,9 +12,9 @@ from math import ceil, log, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from kvwatch.stats.group_moments import PairMoments
+from kvwatch.stats.normal import normal_quantiles
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _QUANTILES = 64
 """Prompt lengths over which the means of a prefill's chunks are taken [lengths]. Choice: the chunks of a lognormal law
 with σ = 1 are then right within 1%, with half within 1.5%. What unfinished prefills hold, a small part of E[g] unless
 prompts are far longer than outputs, is up to a fifth low, as the longest prompts lie beyond the last quantile."""
-_NORMAL_QUANTILES: Array = ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+_NORMAL_QUANTILES: Array = normal_quantiles((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
 """Equally likely values of a standard normal number [1]. Definition: the middles of the parts in probability."""
 
 

@@ -14,9 +14,9 @@ from math import isfinite, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from kvwatch.stats.group_moments import PairMoments
+from kvwatch.stats.normal import normal_quantiles
 
 Array = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.intp]
@@ -93,7 +93,7 @@ def _couplings() -> tuple[Ranks, list[Ranks]]:
     The two normals are independent and come from an R2 low-discrepancy sequence.
     """
     i = np.arange(POOL_SIZE) + 1
-    first, second = ndtri(np.mod(0.5 + i / _PLASTIC, 1.0)), ndtri(np.mod(0.5 + i / _PLASTIC**2, 1.0))
+    first, second = (normal_quantiles(np.mod(0.5 + i / step, 1.0)) for step in (_PLASTIC, _PLASTIC**2))
     coupled = [_ranks(rho * first + sqrt(1 - rho * rho) * second) for rho in np.linspace(-1.0, 1.0, _CORRELATIONS)]
     return _ranks(first), coupled
 

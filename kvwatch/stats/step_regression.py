@@ -22,7 +22,8 @@ from math import log, log2, sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
+
+from kvwatch.stats.nonnegative import nnls
 
 Array = npt.NDArray[np.float64]
 
@@ -310,5 +311,5 @@ def _nnls(lhs: Array, rhs: Array) -> Array:
     if free.min() >= 0:
         return np.asarray(free * scale, dtype=float)  # the constraint does not bind, as is usual
     factor = np.linalg.cholesky(scaled)
-    solution, _ = nnls(factor.T, np.linalg.solve(factor, rhs * scale))
+    solution = nnls(factor.T, np.linalg.solve(factor, rhs * scale))
     return np.asarray(solution * scale, dtype=float)

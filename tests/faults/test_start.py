@@ -117,3 +117,26 @@ def test_a_state_that_cannot_be_saved_is_counted(tmp_path: Path) -> None:
         assert 'kvwatch_state_saves_total{result="success"} 0.0' in page
         assert 'kvwatch_state_saves_total{result="failure"} 0.0' not in page
         assert "kvwatch_state_last_save_timestamp_seconds " not in page
+
+
+def test_a_daemon_imports_no_more_than_it_uses() -> None:
+    """scipy, the client of Kubernetes, gRPC and the tables of the terminal cost memory that a sidecar need not have."""
+    script = "import sys, kvwatch.cli.run; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"scipy", "kubernetes_asyncio", "grpc", "rich", "pandas"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "run --help", "check-config kvwatch.example.yaml"])
+def test_what_does_not_run_imports_no_part_of_the_daemon(command: str) -> None:
+    """Help and checks come at once: neither numpy nor the HTTP library is needed for them."""
+    script = f"""
+import sys, contextlib
+from kvwatch.__main__ import main
+with contextlib.suppress(SystemExit):
+    main({command.split()!r})
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "kvwatch.cli" in loaded
+    assert not {"numpy", "aiohttp", "kvwatch.daemon", "kvwatch.core"} & set(loaded)

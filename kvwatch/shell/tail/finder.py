@@ -17,10 +17,15 @@ from pathlib import Path
 from kvwatch.parse.logs import LogFormat, LogReader
 from kvwatch.shell.logging import event
 from kvwatch.shell.tail.file import TailedFile, TailedPipe
+from kvwatch.shell.tail.generations import MAX_SIBLINGS, Generations
 from kvwatch.shell.tail.positions import Key, Mark, Marks, begins_like, continues, mark_at
 
 MAX_FILES = 1000
-_MAX_SIBLINGS = 2000
+FAST_ROTATION_SECONDS = 2.0
+"""Between two rotations of a log that may be too fast to follow. Choice: some looks at it."""
+_FAST_EFFECT = "a file that is gone again before it is seen is not read; rotate less often, or keep some files"
+_ORDER_SECONDS = 1e-6
+"""Between the times at which files that were rotated away at once count as such, so that they are read in order."""
 _UNDECIDED_SECONDS = 5.0
 _GZIP = b"\x1f\x8b"
 
@@ -55,6 +60,9 @@ class Finder:
         self._begun_at_end: list[Key] = []
         self._undecided: dict[Key, tuple[int, float]] = {}
         self._problems: dict[str, str] = {}
+        self._generations = None if glob.has_magic(settings.path) else Generations(Path(settings.path))
+        self.rotated_at = float("-inf")
+        """When the path was last seen to be another file [monotonic s]."""
         self.files: dict[Key, TailedFile] = {}
         self.pipes: dict[Key, TailedPipe] = {}
         self.changes: dict[Key, Mark | None] = {}
@@ -72,6 +80,7 @@ class Finder:
             for key in [key for key in known if key not in there]:
                 del known[key]
                 self.changes[key] = None
+        self._begin_missed(next(iter(there), None), now)
         # those that are surely known first: what is left of the marks may be found in the others
         for key in sorted(there, key=lambda key: key not in self._to_resume):
             if key not in self.files and key not in self._held:
@@ -84,6 +93,26 @@ class Finder:
             self.pipes.pop(key).close()
         self._find_lost()
         self._at_end = False
+
+    def _begin_missed(self, current: Key | None, now: float) -> None:
+        """Begin to follow, to their ends, files that had the name for a moment since the last look."""
+        if self._generations is None:
+            return
+        if self.files and current is not None and current not in self.files:
+            if now - self.rotated_at < FAST_ROTATION_SECONDS:
+                event(logging.WARNING, "log_rotates_fast", path=self._settings.path, effect=_FAST_EFFECT)
+            self.rotated_at = now
+        for place, path in enumerate(self._generations.missed(current)):
+            try:
+                status = path.stat()
+            except OSError:  # gone again
+                continue
+            key = status.st_dev, status.st_ino
+            if key in self.files or key in self._held or key in self._to_resume:
+                continue
+            self._begin(path)
+            if key in self.files:
+                self.files[key].retired_at = now + (place + 1) * _ORDER_SECONDS
 
     def begun_at_end(self) -> list[TailedFile]:
         """Files of which nothing was read before; each is told once."""
@@ -211,6 +240,8 @@ class Finder:
 
         ``reader`` is that of the marked file, where it is at hand.
         """
+        if self._generations is not None:
+            self._generations.take_as_known()
         for path in self._siblings():
             try:
                 status = path.stat()
@@ -237,7 +268,7 @@ class Finder:
         for folder in sorted(folders):
             try:
                 with os.scandir(folder) as entries:
-                    paths += [Path(entry.path) for _, entry in zip(range(_MAX_SIBLINGS), entries, strict=False)]
+                    paths += [Path(entry.path) for _, entry in zip(range(MAX_SIBLINGS), entries, strict=False)]
             except OSError as error:
                 self.problem(folder, error)
         return paths

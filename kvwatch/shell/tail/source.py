@@ -21,6 +21,8 @@ from kvwatch.shell.tail.positions import Key, Mark, Marks
 from kvwatch.shell.tail.start_up import start_up_lines
 
 GRACE_SECONDS = 5.0
+FAST_SECONDS = 10.0
+"""For so long after a rotation the log is looked at more often. Choice: some intervals that are hard to follow."""
 _MAX_RETIRED = 100
 _TURNS = 32
 """Chunks of one file before another has its turn."""
@@ -64,6 +66,10 @@ class LogSource:
             batch = Batch()
         batch.marks, self._finder.changes = self._finder.changes, {}
         return batch
+
+    def rotates_fast(self) -> bool:
+        """Whether the log was rotated a moment ago, so that the next time may be soon."""
+        return self._monotonic() - self._finder.rotated_at < FAST_SECONDS
 
     def close(self) -> None:
         """Let go of all files."""

@@ -17,6 +17,9 @@ from kvwatch.shell.tail.worker import Worker
 from kvwatch.shell.tasks import sleep
 
 POLL_SECONDS = 0.5
+FAST_POLL_SECONDS = 0.05
+"""Between two looks at a log that has just been rotated. Choice: half of the shortest time between rotations that is
+followed; a look costs some microseconds."""
 SAMPLE_SECONDS = 300.0
 """Least time between two samples, in the log, of a source's lines refused for one reason."""
 NO_TOKENS_SECONDS = 86_400.0
@@ -70,7 +73,8 @@ class LogTail:
                         self._take(key, batch)
                     self._positions.update(self._target, key, {})  # looked at, even if there was nothing
                 self._caught_up()
-                await sleep(POLL_SECONDS)
+                fast = any(source.rotates_fast() for _, source in sources)
+                await sleep(FAST_POLL_SECONDS if fast else POLL_SECONDS)
         finally:
             worker.stop(partial(_close_all, [source for _, source in sources]))
 
