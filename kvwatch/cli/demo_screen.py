@@ -33,6 +33,7 @@ _STYLES = {
     "alert": "bold magenta",
     "observed": "cyan",
     "recovered": "bold green",
+    "late": "bold yellow",
 }
 Engines = Mapping[str, EngineView | None]
 """The newest view of each engine by its name; None while there is none."""
@@ -81,13 +82,15 @@ class PlainScreen:
 class LiveScreen:
     """A table drawn again and again in place, and as much of the story as fits below it.
 
-    The table vanishes at the end; the whole story stays.
+    It is drawn on the terminal's other screen, as editors are: when the terminal is resized nothing of an older frame
+    is left. At the end that screen goes; the header and the whole story stay.
     """
 
     def __init__(self, duration_seconds: float, console: Console | None = None) -> None:
         self._console = console or Console()
         self._duration = duration_seconds
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
+        self._header: list[Text] = []
         self._story: list[Line] = []
 
     def __enter__(self) -> Self:
@@ -97,11 +100,11 @@ class LiveScreen:
     def __exit__(self, *_: object) -> None:
         """Give the terminal back, with the whole story on it."""
         self._live.stop()
-        self._console.print(story(self._story))
+        self._console.print(*self._header, "", story(self._story), sep="\n")
 
     def begin(self, header: Sequence[str]) -> None:
-        """Print the header above the table."""
-        self._console.print(*(Text(line) for line in header), "", sep="\n")
+        """Keep the header; its first line, where to look, stays above the table."""
+        self._header = [Text(line) for line in header]
         self._live.start()
 
     def show(self, elapsed_seconds: float, engines: Engines, lines: Sequence[Line]) -> None:
@@ -109,6 +112,7 @@ class LiveScreen:
         self._story += lines
         width, height = self._console.size
         upper = Group(
+            *self._header[:1],
             Rule(f"[bold]kvwatch demo[/]  {clock(elapsed_seconds)} of {clock(self._duration)}", style="dim"),
             table(engines, width),
             Rule(style="dim"),

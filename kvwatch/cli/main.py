@@ -11,7 +11,7 @@ from types import ModuleType
 
 from kvwatch import __version__
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
-from kvwatch.cli.flags import check_config, demo, record, replay, run, simulate
+from kvwatch.cli.flags import check_config, demo, record, replay, run, simulate, status
 from kvwatch.config import ConfigError
 
 _EPILOG = """\
@@ -19,8 +19,9 @@ exit codes:
   0  done, or ended by SIGTERM or SIGINT
   1  failed: an address is taken, a file cannot be read or written
   2  a flag or the configuration is wrong; each mistake is printed on a line of its own
+status has more: see kvwatch status --help
 """
-COMMANDS = (run, demo, record, replay, simulate, check_config)
+COMMANDS = (run, demo, status, record, replay, simulate, check_config)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     try:
-        command_module(args.command).execute(args)
+        code: int | None = command_module(args.command).execute(args)
     except ConfigError as error:
         where = f"{args.config}: " if getattr(args, "config", None) else ""
         for fault in error.faults:
@@ -70,4 +71,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    return EXIT_OK
+    return EXIT_OK if code is None else code

@@ -22,7 +22,7 @@ from kvwatch.daemon.reload import needs_restart, taken_up
 from kvwatch.daemon.sources import refuse_missing_extra
 from kvwatch.daemon.watches import Shared, Watches
 from kvwatch.export.exposition import Exposition
-from kvwatch.page.live import LivePage
+from kvwatch.page.live import LivePage, page_address
 from kvwatch.shell.clock import SteadyClock
 from kvwatch.shell.discovery import SourceError
 from kvwatch.shell.intake import Intake
@@ -109,7 +109,9 @@ class Daemon:
             await self._follow(watches)
             own = self._own_tasks(watches, live)
             self._running = session
-            event(logging.INFO, "started", port=server.port, targets=len(watches), tls=certificate is not None)
+            tls = certificate is not None
+            page = page_address(self.config.server.host, server.port, tls=tls)
+            event(logging.INFO, "started", page=page, port=server.port, targets=len(watches), tls=tls)
             on_started(server.port)
             if self._reload_wanted:
                 self.reload()

@@ -160,6 +160,12 @@ class LivePage:
         return serve
 
 
+def page_address(host: str, port: int, *, tls: bool) -> str:
+    """Where to look: the address of the page on this machine, for a server that listens on ``host`` or everywhere."""
+    name = "localhost" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"{'https' if tls else 'http'}://{name}:{port}/"
+
+
 def _rows_json(times: list[float], rows: Rows) -> bytes:
     """Rows with their times, as lists; NaN becomes null."""
     return orjson.dumps({"t": times, "rows": rows}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -79,9 +79,7 @@ class Course:
             kv_usage_ratio=min(0.95 * rho**1.1, 0.99) if not waiting else 0.99,
             running_requests=float(round(running)),
             queue_length=float(round(waiting)),
-            queue_slope=Estimate(MU * (rho - 1.0), MU * (rho - 1.1), MU * (rho - 0.9))
-            if waiting
-            else Estimate(0.0, 0.0, 0.0),
+            queue_slope=Estimate(growth, growth - 0.1 * MU, growth + 0.1 * MU),
             time_to_saturation_seconds=to_limit,
             observed_service_rate=MU * noise.gauss(1.0, 0.02) if waiting else None,
             congestion_loss_ratio=0.0,

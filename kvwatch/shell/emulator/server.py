@@ -144,6 +144,11 @@ class EngineServer:
         """Unix time that no clock adjustment turns back."""
         return self._options.clock() + self._unix_offset
 
+    @property
+    def behind_seconds(self) -> float:
+        """How far the engine's time is behind the clock [s]: more than a tenth where the machine cannot keep it up."""
+        return max(self._now() - self.engine.now, 0.0)
+
     async def _drive(self) -> None:
         """Keep the engine's time at the wall clock's, for ever."""
         while True:

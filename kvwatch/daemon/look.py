@@ -1,0 +1,101 @@
+"""``kvwatch status``: what a running kvwatch says, or what some seconds of a vLLM's own metrics say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+
+from kvwatch.config import TargetConfig, ValidatedConfig
+from kvwatch.core.fleet import Fleet
+from kvwatch.core.options import CoreOptions
+from kvwatch.daemon.parts import configured_settings, scrape_target
+from kvwatch.export.json_api import fleet_json
+from kvwatch.facts import Scrape
+from kvwatch.parse.exposition import ExpositionReader
+from kvwatch.shell.clock import SteadyClock
+from kvwatch.shell.intake import Intake
+from kvwatch.shell.model_refresh import keep_refreshing
+from kvwatch.shell.scrape.client import Client, FetchError, new_session
+from kvwatch.shell.scrape.scraper import Scraper
+from kvwatch.shell.scrape.settings import discover
+from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.tasks import stop_all
+
+INTERVAL_SECONDS = 0.5
+"""Time between two scrapes of a vLLM [s]. Choice: twenty in ten seconds, at a cost that no server feels."""
+AGAIN_SECONDS = 2.0
+"""Time between two looks [s]. Choice: as on the page."""
+_STOP_SECONDS = 0.5
+"""Longest wait for tasks to end [s]. Choice: a scrape of a server that is there."""
+_ENGINES = "/api/v1/engines"
+
+
+class LookError(Exception):
+    """There is nothing to be seen at an address; the message says why."""
+
+
+async def looks(target: TargetConfig, config: ValidatedConfig, seconds: float) -> AsyncGenerator[dict[str, Any], None]:
+    """The documents of ``/api/v1/engines``, again and again: a running kvwatch's, or made here of a vLLM's metrics.
+
+    A vLLM is watched for ``seconds`` before the first.
+
+    Raises:
+        LookError: neither is there.
+    """
+    async with new_session() as session:
+        client = Client(session, scrape_target(target, config))
+        document = await _of_kvwatch(client)
+        if document is None:
+            async for document in _of_vllm(client, target, config, seconds):
+                yield document
+        while document is not None:
+            yield document
+            await asyncio.sleep(AGAIN_SECONDS)
+            document = await _of_kvwatch(client)
+        raise LookError("it does not answer any more")
+
+
+async def _of_kvwatch(client: Client) -> dict[str, Any] | None:
+    """What a kvwatch answers; ``None`` where none is there."""
+    body = bytearray()
+    try:
+        await client.get(_ENGINES, body.extend, accept="application/json")
+        document = orjson.loads(body)
+    except (FetchError, orjson.JSONDecodeError):
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("engines"), list) else None
+
+
+async def _of_vllm(
+    client: Client, target: TargetConfig, config: ValidatedConfig, seconds: float
+) -> AsyncGenerator[dict[str, Any], None]:
+    """What the estimates make of a vLLM's metrics within some seconds, and after that for as long as it is asked."""
+    clock = SteadyClock(time.time, time.monotonic)
+    window = 0.8 * seconds
+    options = CoreOptions(windows_seconds={f"{window:g}s": window}, scrape_interval_seconds=INTERVAL_SECONDS)
+    intake = Intake(Fleet(options), SelfMetrics())
+    intake.add(target.name, configured_settings(target))
+    scraper = Scraper(
+        scrape_target(target, config), client, clock=clock, reader=ExpositionReader(), deliver=intake.observe
+    )
+    first = await scraper.scrape()
+    if not isinstance(first, Scrape):
+        raise LookError(f"{first.reason}: {first.detail}")
+    if not first.engines:
+        raise LookError("it is neither a kvwatch nor a vLLM: there are metrics, and none of vLLM's")
+    intake.observe(target.name, first)
+    settings = await discover(client)
+    if settings is not None:
+        intake.observe(target.name, settings)
+    tasks = [asyncio.create_task(scraper.run()), asyncio.create_task(keep_refreshing(intake, clock))]
+    try:
+        await asyncio.sleep(seconds)
+        while True:
+            yield fleet_json(intake.view(clock()), targets=True)
+            await asyncio.sleep(AGAIN_SECONDS)
+    finally:
+        await stop_all(tasks, within=_STOP_SECONDS)
