@@ -2,6 +2,12 @@
 
 A step is scheduled at its start and counts at its end. Requests that arrive, and clients that leave, while a step
 runs are seen when it ends.
+
+With async scheduling a step is composed while the one before it begins to run, so that the GPU never waits for the
+scheduler: a request that arrives while a step runs is scheduled when it ends, but runs only after the next one, which
+is composed already. Two ends of steps pass between its arrival and its first token, and ``request_prefill_time`` holds
+the step before its own. (Source: vLLM 0.32, v1/engine/core.py, step_with_batch_queue. What finishes is freed at once
+here and a step later there.)
 """
 
 from __future__ import annotations
@@ -58,16 +64,18 @@ class Engine:
         clock: Says how long each step takes.
         arrivals: Requests in the order of their arrival times; drawn from as time passes.
         start: Virtual time at which the engine starts, in seconds.
+        async_scheduling: Whether a step is composed while the one before begins to run.
         on_step: Called with each step when it ends.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an engine has that many sides)
         self,
         settings: SchedulerSettings,
         clock: StepClock,
         arrivals: Iterable[Arrival] = (),
         *,
         start: float = 0.0,
+        async_scheduling: bool = False,
         on_step: Callable[[StepRecord], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -89,6 +97,9 @@ class Engine:
         """Start of the current step, or end of the latest."""
         self._step_end: float | None = None
         self._elapsed = 0.0
+        self._async = async_scheduling
+        self._latest_start = start
+        """Start of the latest step."""
 
     def submit(self, shape: RequestShape) -> Request:
         """Let a request arrive now.
@@ -124,9 +135,10 @@ class Engine:
                 self._end_step(self._step_end)
             if self._abort_asked or self._abort_times:
                 self._drop(self._time)
-            self._take_arrivals(self._time)
+            composed = self._composed
+            self._take_arrivals(composed)
             if self.scheduler.waiting or self.scheduler.running:
-                self._begin_step()
+                self._begin_step(composed)
                 continue
             wake = self._next_arrival
             if wake > until:
@@ -191,10 +203,17 @@ class Engine:
             self.ended.append(request)
         self.counters.read_gauges(self.scheduler)
 
-    def _begin_step(self) -> None:
+    @property
+    def _composed(self) -> float:
+        """When the next step is composed: now, or, with async scheduling, when a step began that others follow."""
+        following = self.scheduler.running or self.scheduler.waiting
+        return self._latest_start if self._async and following else self._time
+
+    def _begin_step(self, composed: float) -> None:
         scheduler = self.scheduler
         scheduler.step()
-        self.counters.begin_step(scheduler, self._time)
+        self.counters.begin_step(scheduler, composed)
+        self._latest_start = self._time
         resident = scheduler.resident_blocks * self.settings.block_size_tokens
         self._elapsed, gap = self._clock.draw(scheduler.decoding, scheduler.prefill_tokens, resident)
         self._step_end = self._time + self._elapsed + gap
