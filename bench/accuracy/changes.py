@@ -8,9 +8,10 @@ from itertools import chain
 
 import orjson
 
-from bench.accuracy.drive import TARGET, Drive
+from bench.accuracy.drive import Drive
 from bench.accuracy.engines import TrueEngine, design
 from bench.accuracy.saturated import keep_full
+from bench.accuracy.watcher import TARGET
 from bench.accuracy.workloads import WORKLOADS, Drawn, composition
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.workload import Segment, arrivals
@@ -115,7 +116,7 @@ def _restart(engine: TrueEngine, rate: float, settle: float, load: float) -> Res
     saved = drives[0]
     for _ in saved.watch(WARM_SECONDS, learnt):
         pass
-    state = orjson.loads(orjson.dumps(saved.fleet.dump()))[TARGET]
+    state = orjson.loads(orjson.dumps(saved.watcher.fleet.dump()))[TARGET]
     saved.restart_watcher(state)
     views: list[EngineView] = []
     for drive in drives:

@@ -1,34 +1,60 @@
-"""Step laws and KV memory of GPUs that serve language models, derived from data sheets and model shapes.
+"""GPUs that serve language models, and the models: what steps cost on them, from data sheets and model shapes.
 
 Memory size, bandwidth and dense bf16 peak are those of NVIDIA's data sheets; parameters and KV bytes per token
-(2 · layers · KV heads · head size · 2 bytes) those of the models' published configurations. From them:
+(2 · layers · KV heads · head size · 2 bytes) those of the models' published configurations. How much of bandwidth and
+arithmetic a server really gets nobody knows beforehand, so it is drawn (:class:`Efficiency`).
 
-    b0 = weights / (bandwidth · 0.75) + 2 ms of host and launch time, + 10 µs for each of 2 all-reduces a layer
-    b1 = 12 µs of host time (scheduling, sampling, detokenizing) + a quarter of b2
-    b2 = 2 · parameters / (peak · 0.5), over 0.85 with tensor parallelism
-    b3 = KV bytes per token / (bandwidth · 0.65)
-    M  = (0.9 · memory − weights − 3 GB a GPU) / KV bytes per token
-
-The shares 0.75, 0.65 and 0.5 are the bandwidth and compute utilizations commonly reported for such servers. Decode
-tokens pay a quarter of the arithmetic because most of it hides behind reading the weights.
-
-Two checks: an 8B model on one A100 comes out at 12.5 ms a step when idle (80 tokens/s for one request), and at 39 ms
-for prompts and outputs uniform on 10–1600 with M = 131,000, where Nie, Si and Zhou (arXiv 2605.04595) print 37.2 ms.
+Two checks at the typical efficiency: an 8B model on one A100 comes out at 12.5 ms a step when idle (80 tokens/s for one
+request), and at 39 ms for prompts and outputs uniform on 10–1600 with M = 131,000, where Nie, Si and Zhou (arXiv
+2605.04595) print 37.2 ms.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
+from bench.accuracy import nature
+from bench.accuracy.step_physics import StepPhysics
 from kvwatch.embedded.step_law import StepLaw
 
-_HOST_SECONDS = 0.002
-_ALL_REDUCE_SECONDS = 10e-6
-_HOST_SECONDS_PER_SEQUENCE = 12e-6
-_DECODE_SHARE = 0.25
-_WEIGHT_BANDWIDTH, _KV_BANDWIDTH, _PEAK = 0.75, 0.65, 0.5
-_PARALLEL_EFFICIENCY = 0.85
-_MEMORY_SHARE, _WORKSPACE_BYTES = 0.9, 3e9
+_MEMORY_SHARE = 0.9
+"""Share of the memory that vLLM uses. [definition: gpu_memory_utilization's default for years]"""
+_WORKSPACE_BYTES = 3e9
+"""What activations and CUDA graphs take of a GPU. [choice]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What a server gets out of its GPUs: shares of the data sheet's figures, and times in seconds."""
+
+    weight_bandwidth: float
+    kv_bandwidth: float
+    peak: float
+    parallel: float
+    host_seconds: float
+    all_reduce_seconds: float
+    sequence_seconds: float
+    decode_share: float
+
+    @classmethod
+    def drawn(cls, source: random.Random) -> Efficiency:
+        """Of one engine."""
+        return cls(*(r.draw(source) for r in _RANGES))
+
+
+_RANGES = (
+    nature.WEIGHT_BANDWIDTH,
+    nature.KV_BANDWIDTH,
+    nature.PEAK,
+    nature.PARALLEL_EFFICIENCY,
+    nature.HOST_SECONDS,
+    nature.ALL_REDUCE_SECONDS,
+    nature.HOST_SECONDS_PER_SEQUENCE,
+    nature.DECODE_SHARE,
+)
+TYPICAL = Efficiency(0.75, 0.65, 0.5, 0.85, 0.002, 10e-6, 12e-6, 0.25)
+"""Within all ranges, for benches that need one machine and no scatter. [choice: shares commonly reported]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +68,9 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Parameters (2 bytes each), layers, and KV bytes per token."""
+    """Its published name, parameters (2 bytes each), layers, and KV bytes per token."""
 
+    name: str
     parameters: float
     layers: int
     kv_bytes: int
@@ -58,27 +85,25 @@ class Hardware:
     model: Model
     gpus: int = 1
 
-    @property
-    def weight_seconds(self) -> float:
-        """Time to read the weights once: the part of b0 that arithmetic can hide behind."""
-        return 2 * self.model.parameters / (self.gpus * self.gpu.bandwidth * _WEIGHT_BANDWIDTH)
-
-    @property
-    def token_seconds(self) -> float:
-        """Arithmetic for one token: b2."""
-        efficiency = _PARALLEL_EFFICIENCY if self.gpus > 1 else 1.0
-        return 2 * self.model.parameters / (self.gpus * self.gpu.peak * _PEAK * efficiency)
+    def physics(self, efficiency: Efficiency) -> StepPhysics:
+        """What steps cost, one thing after the other and without bends."""
+        e, gpu, model = efficiency, self.gpu, self.model
+        reduces = 2 * model.layers * e.all_reduce_seconds if self.gpus > 1 else 0.0
+        return StepPhysics(
+            host_seconds=e.host_seconds + reduces,
+            weight_seconds=2 * model.parameters / (self.gpus * gpu.bandwidth * e.weight_bandwidth),
+            sequence_seconds=e.sequence_seconds,
+            token_seconds=2 * model.parameters / (self.gpus * gpu.peak * e.peak * (e.parallel if self.gpus > 1 else 1)),
+            resident_seconds=model.kv_bytes / (self.gpus * gpu.bandwidth * e.kv_bandwidth),
+            decode_share=e.decode_share,
+        )
 
     @property
     def law(self) -> StepLaw:
-        """The affine step law."""
-        reduces = 2 * self.model.layers * _ALL_REDUCE_SECONDS if self.gpus > 1 else 0.0
-        return StepLaw(
-            self.weight_seconds + _HOST_SECONDS + reduces,
-            _HOST_SECONDS_PER_SEQUENCE + _DECODE_SHARE * self.token_seconds,
-            self.token_seconds,
-            self.model.kv_bytes / (self.gpus * self.gpu.bandwidth * _KV_BANDWIDTH),
-        )
+        """The affine step law of the typical efficiency."""
+        p = self.physics(TYPICAL)
+        decode = p.sequence_seconds + p.decode_share * p.token_seconds
+        return StepLaw(p.host_seconds + p.weight_seconds, decode, p.token_seconds, p.resident_seconds)
 
     @property
     def kv_tokens(self) -> int:
@@ -95,12 +120,12 @@ _A100_80 = Gpu(80e9, 2039e9, 312e12)
 _H100 = Gpu(80e9, 3350e9, 989e12)
 _H200 = Gpu(141e9, 4800e9, 989e12)
 
-_QWEN_7B = Model(7.6e9, 28, 57_344)  # Qwen2.5
-_LLAMA_3B = Model(3.2e9, 28, 114_688)  # Llama 3.2
-_LLAMA_8B = Model(8.0e9, 32, 131_072)  # Llama 3.1
-_LLAMA_13B = Model(13.0e9, 40, 819_200)  # Llama 2: one KV head per head
-_QWEN_32B = Model(32.8e9, 64, 262_144)  # Qwen2.5
-_LLAMA_70B = Model(70.6e9, 80, 327_680)  # Llama 3.1
+_QWEN_7B = Model("Qwen/Qwen2.5-7B-Instruct", 7.6e9, 28, 57_344)
+_LLAMA_3B = Model("meta-llama/Llama-3.2-3B-Instruct", 3.2e9, 28, 114_688)
+_LLAMA_8B = Model("meta-llama/Llama-3.1-8B-Instruct", 8.0e9, 32, 131_072)
+_LLAMA_13B = Model("meta-llama/Llama-2-13b-chat-hf", 13.0e9, 40, 819_200)  # one KV head per head
+_QWEN_32B = Model("Qwen/Qwen2.5-32B-Instruct", 32.8e9, 64, 262_144)
+_LLAMA_70B = Model("meta-llama/Llama-3.1-70B-Instruct", 70.6e9, 80, 327_680)
 
 HARDWARE = (
     Hardware("A100-80 8B", _A100_80, _LLAMA_8B),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy.drive import OPTIONS
 from bench.accuracy.scored import Scored
+from bench.accuracy.watcher import OPTIONS
 from bench.accuracy.workloads import composition
 from kvwatch.core.fleet import Fleet
 from kvwatch.embedded.settings import RequestShape
@@ -45,6 +45,11 @@ class PhaseOutcome(Scored):
     limit: str | None
     reason: str
     utilization_lower: dict[str, float]
+
+    @property
+    def experts(self) -> bool:
+        """Whether the server ran a mixture of experts, which its model's name did not say."""
+        return self.recording.startswith("moe-")
 
     @property
     def plain_error(self) -> float | None:
@@ -102,7 +107,7 @@ def score_recording(folder: Path) -> Iterator[PhaseOutcome]:
         since = float("-inf") if whole else first - _LEAD_SECONDS
         replayed = [scrape for scrape in scrapes if scrape.at >= since]
         marks = {at: (phase, load) for phase in truth.phases for at, load in _marks(phase, replayed)}
-        for at, view in _views(folder.name, settings, replayed, set(marks)):
+        for at, view in views_at(folder.name, settings, replayed, set(marks)):
             phase, load = marks[at]
             yield PhaseOutcome(
                 recording=folder.name,
@@ -132,7 +137,7 @@ def _marks(phase: dict[str, Any], scrapes: Sequence[Scrape]) -> list[tuple[float
     return [(within[-1], 1.0 if phase["kind"] == "sat" else float(phase["frac"]))]
 
 
-def _views(
+def views_at(
     name: str, settings: Settings, scrapes: Sequence[Scrape], wanted: set[float]
 ) -> Iterator[tuple[float, EngineView]]:
     """The engine's views at the wanted times, the model refreshed as in a replay."""

@@ -24,7 +24,8 @@ class Results:
 
     made: dict[str, dict[str, str]] = field(default_factory=dict)
     recordings: Sequence[PhaseOutcome] = ()
-    sweep: Sequence[Outcome] = ()
+    rebuilt: Sequence[PhaseOutcome] = ()
+    designs: dict[str, Sequence[Outcome]] = field(default_factory=dict)
     restarts: Sequence[Restart] = ()
     changes: Sequence[Change] = ()
 
@@ -41,19 +42,30 @@ def save(results: Results, folder: Path = FOLDER) -> None:
     data: dict[str, Any] = {
         "made": results.made,
         "recordings": report.as_json(results.recordings),
-        "sweep": report.as_json(results.sweep),
+        "rebuilt": report.as_json(results.rebuilt),
+        "designs": {name: report.as_json(outcomes) for name, outcomes in results.designs.items()},
         "restarts": [asdict(r) for r in results.restarts],
         "changes": [asdict(c) for c in results.changes],
     }
-    (folder / "accuracy.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    (folder / "accuracy.json").write_bytes(_lines(data) + b"\n")
     (folder / "accuracy.md").write_text(page(results), encoding="utf-8")
+
+
+def _lines(value: Any) -> bytes:  # noqa: ANN401 (any JSON)
+    """JSON with a line for each case: short, and a change of one case changes one line."""
+    if isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values()):
+        return b"{\n" + b",\n".join(orjson.dumps(k) + b": " + _lines(v) for k, v in value.items()) + b"\n}"
+    if isinstance(value, list):
+        return b"[\n" + b",\n".join(orjson.dumps(v) for v in value) + b"\n]"
+    return orjson.dumps(value)
 
 
 def page(results: Results) -> str:
     """The whole page."""
     parts = {
         "recordings": report.recordings(results.recordings) if results.recordings else "",
-        "sweep": report.sweep(results.sweep) if results.sweep else "",
+        "rebuilt": report.rebuilt(results.rebuilt) if results.rebuilt else "",
+        **{name: report.design(name, outcomes) for name, outcomes in results.designs.items()},
         "restarts": report.restarts(results.restarts) if results.restarts else "",
         "changes": report.changes(results.changes) if results.changes else "",
     }

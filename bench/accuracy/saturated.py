@@ -14,9 +14,13 @@ from kvwatch.embedded.scheduler import Scheduler
 from kvwatch.embedded.workload import Pool
 
 _FINISHED = 3000
-_LIFETIMES = 6
-_MAX_STEPS = 60_000
+"""Requests that a run serves at least. [choice: their mean work is then the pool's to 1%]"""
+_LIFETIMES = 60
+"""Mean lives of a request that a run lasts. [choice: it ends somewhere within a wave, which is worth half a percent of
+sixty waves where all outputs are alike]"""
+_MAX_STEPS = 150_000
 _CLOSE_RATIO = 0.03
+"""Limits whose concurrency differs by less are both named right. [choice]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class FullEngine:
 
 
 def keep_full(engine: TrueEngine, *, seed: int = 1, finished: int = _FINISHED, factor: float = 1.0) -> FullEngine:
-    """Run until ``finished`` requests were served after the warm-up, and at least six lifetimes.
+    """Run until ``finished`` requests were served after the warm-up, and for at least sixty lifetimes.
 
     The pool comes in shuffled rounds, so that the mean work of what was served is the pool's own.
     """

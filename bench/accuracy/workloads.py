@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Lengths, Lognormal, Uniform, fixed
-from kvwatch.queueing.capacity import Demand, Limits, full_load_concurrency
-from kvwatch.queueing.demand import block_demand
 
 _POOL = 512
 
@@ -87,21 +87,36 @@ class Composition:
         return {"kv": self.memory_token_steps, "seqs": self.steps, "tokens": self.compute_tokens}[limit]
 
     def concurrency(self, kv_tokens: float, seats: int, budget: int) -> dict[str, float]:
-        """Requests that run at once under each limit alone."""
-        demand = Demand(self.memory_token_steps, self.steps, self.compute_tokens)
-        return full_load_concurrency(demand, Limits(kv_tokens - self.held_once, seats, budget))
+        """Requests that run at once under each limit alone: what there is a step, over what a request takes a step."""
+        return {
+            "kv": (kv_tokens - self.held_once) * self.steps / self.memory_token_steps,
+            "seqs": float(seats),
+            "tokens": budget * self.steps / self.compute_tokens,
+        }
 
 
 def composition(shapes: Sequence[RequestShape], block_tokens: int, chunk_tokens: int) -> Composition:
     """Means over ``shapes``; a shared prefix, as far as it fills blocks, is held once and computed never."""
-    cached = np.array([s.shared_prefix_tokens // block_tokens * block_tokens for s in shapes], dtype=float)
-    prompt = np.maximum(np.array([s.prompt_tokens for s in shapes], dtype=float) - cached, 1.0)
-    output = np.array([s.output_tokens for s in shapes], dtype=float)
-    prefixes = {(s.prefix_id, s.shared_prefix_tokens // block_tokens * block_tokens) for s in shapes}
-    return Composition(
-        float(block_demand(prompt, output, block_tokens, chunk_tokens).mean()),
-        float((np.ceil(prompt / chunk_tokens) + output - 1).mean()),
-        float((prompt + output - 1).mean()),
-        float(output.mean()),
-        float(sum(tokens for _, tokens in prefixes)),
-    )
+    return _composition(tuple(sorted(Counter(shapes).items(), key=repr)), block_tokens, chunk_tokens)
+
+
+@lru_cache(maxsize=512)
+def _composition(counted: tuple[tuple[RequestShape, int], ...], block_tokens: int, chunk_tokens: int) -> Composition:
+    sums = np.zeros(4)
+    prefixes = set()
+    for shape, count in counted:
+        cached = shape.shared_prefix_tokens // block_tokens * block_tokens
+        prefixes.add((shape.prefix_id, cached))
+        sums += count * np.array(
+            _walk(max(shape.prompt_tokens - cached, 1), shape.output_tokens, block_tokens, chunk_tokens)
+        )
+    memory, steps, compute, output = (sums / sum(count for _, count in counted)).tolist()
+    return Composition(memory, steps, compute, output, float(sum(tokens for _, tokens in prefixes)))
+
+
+def _walk(prompt: int, output: int, block: int, chunk: int) -> tuple[float, float, float, float]:
+    """One request's life, step by step: Σ of the tokens of the blocks held, steps, tokens computed, tokens made."""
+    chunks = np.minimum(np.arange(chunk, prompt + chunk, chunk), prompt)
+    known = np.concatenate([chunks, prompt + np.arange(1, output)])
+    held = -(-known // block) * block
+    return float(held.sum()), float(len(known)), float(known[-1]), float(output)

@@ -9,14 +9,14 @@ that of a few steps a second.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import replace
 
-from bench.accuracy.engines import TrueEngine
-from bench.accuracy.hardware import Gpu, Hardware, Model
-from bench.accuracy.true_clock import KINDS, Truth
+from bench.accuracy import nature
+from bench.accuracy.engines import TrueEngine, filled
+from bench.accuracy.step_physics import StepPhysics
+from bench.accuracy.true_clock import Disturbance
 from bench.accuracy.workloads import Classes, Workload, composition
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
-from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Lognormal, Uniform
 
 _BLOCK_TOKENS = 16
@@ -37,21 +37,12 @@ _LIMITS = ("kv", "kv", "seqs", "kv", "tokens")
 _RUNNING = (28, 36, 44)
 _FULL_SECONDS = (0.12, 0.16, 0.2)
 _BASE_SHARES = (0.3, 0.45, 0.6)
+_WEIGHT_SHARE = 0.6
+"""Share of the step at small batches that is reading weights. [choice]"""
 _BURSTINESS = (1.0, 1.0, 1.0, 1.5)
+_NATURE_SEED = 9000
+"""Of the bends of engine 0; the next engine has the next."""
 ENGINES = 24
-
-
-@dataclass(frozen=True, slots=True)
-class SmallHardware(Hardware):
-    """An affine step law given as such."""
-
-    affine: StepLaw | None = None
-
-    @property
-    def law(self) -> StepLaw:
-        """The affine step law."""
-        assert self.affine is not None
-        return self.affine
 
 
 def engine(index: int) -> TrueEngine:
@@ -64,14 +55,27 @@ def engine(index: int) -> TrueEngine:
     running = source.choice(_RUNNING)
     pool = workload.pool(index, _LONGEST_TOKENS)
     settings = _settings(pool, running, limit, sharing=workload.prefixes > 0)
-    law, truth = _law(source, pool, settings)
-    hardware = SmallHardware("small", Gpu(1, 1, 1), Model(1, 1, 1), affine=law)
-    return TrueEngine(index, hardware, workload, settings, truth, source.choice(_BURSTINESS), pool)
+    straight = _straight(source, pool, settings)
+    kind = source.choice(nature.KINDS)
+    return filled(
+        TrueEngine(
+            index=index,
+            system="small",
+            model_name="small",
+            workload=workload,
+            settings=settings,
+            kind=kind,
+            physics=nature.bent(straight, kind, random.Random(_NATURE_SEED + index)),
+            disturbance=Disturbance(source.choice((0.0, 0.0, 0.05)), source.choice((None, None, 60.0))),
+            burstiness=source.choice(_BURSTINESS),
+            pool=pool,
+        )
+    )
 
 
 def with_pool(other: TrueEngine, pool: tuple[RequestShape, ...]) -> TrueEngine:
     """The same engine under other traffic."""
-    return TrueEngine(other.index, other.hardware, other.workload, other.settings, other.truth, other.burstiness, pool)
+    return replace(other, pool=pool)
 
 
 def _settings(pool: tuple[RequestShape, ...], running: int, limit: str, *, sharing: bool) -> SchedulerSettings:
@@ -90,8 +94,8 @@ def _settings(pool: tuple[RequestShape, ...], running: int, limit: str, *, shari
     )
 
 
-def _law(source: random.Random, pool: tuple[RequestShape, ...], settings: SchedulerSettings) -> tuple[StepLaw, Truth]:
-    """A law that takes a tenth of a second or two at full load, and how the truth departs from it."""
+def _straight(source: random.Random, pool: tuple[RequestShape, ...], settings: SchedulerSettings) -> StepPhysics:
+    """Steps that take a tenth of a second or two at full load, one cost after the other and without bends."""
     c = composition(pool, settings.block_size_tokens, settings.max_num_batched_tokens)
     limits = c.concurrency(settings.kv_capacity_tokens, settings.max_num_seqs, settings.max_num_batched_tokens)
     running = min(limits.values())
@@ -100,14 +104,10 @@ def _law(source: random.Random, pool: tuple[RequestShape, ...], settings: Schedu
     full, base = source.choice(_FULL_SECONDS), source.choice(_BASE_SHARES)
     prompt = min(0.1 + 0.02 * prefill / running, 0.5) * (1 - base)
     decode = (1 - base - prompt) / 2
-    law = StepLaw(full * base, full * decode / running, full * prompt / max(prefill, 1.0), full * decode / resident)
-    truth = Truth(
-        source.choice(KINDS),
-        full_sequences=running,
-        full_tokens=resident,
-        weight_seconds=0.6 * full * base,
-        noise_ratio=source.choice((0.0, 0.0, 0.05)),
-        pause_every_seconds=source.choice((None, None, 60.0)),
-        gap_seconds=(0.0, 0.0),
+    return StepPhysics(
+        host_seconds=(1 - _WEIGHT_SHARE) * full * base,
+        weight_seconds=_WEIGHT_SHARE * full * base,
+        sequence_seconds=full * decode / running,
+        token_seconds=full * prompt / max(prefill, 1.0),
+        resident_seconds=full * decode / resident,
     )
-    return law, truth

@@ -26,7 +26,7 @@ _STATED_LOAD = 0.25
 
 @cache
 def _sweep() -> list[Outcome]:
-    return list(accuracy.load().sweep)
+    return [o for o in accuracy.load().designs["dense"] if not o.name_known]
 
 
 @cache

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.accuracy import cases, report
+from bench.accuracy import report, simulate
 from bench.accuracy.drive import KEY, Drive, engine_sample
 from bench.accuracy.engines import TrueEngine, design
-from bench.accuracy.hardware import HARDWARE
+from bench.accuracy.moe_engines import HELD_OUT_SYSTEMS, MIXES, moe_design
+from bench.accuracy.moe_systems import SYSTEMS
 from bench.accuracy.saturated import FullEngine, keep_full
-from bench.accuracy.sweep import LOADS, loads_of
-from bench.accuracy.true_clock import KINDS, TrueClock, Truth
+from bench.accuracy.snapshot import Reader
+from bench.accuracy.sweep import LOADS, Job, jobs_of, loads_of, outcomes_of
 from bench.accuracy.workloads import Drawn, composition
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Segment, arrivals
@@ -48,15 +51,15 @@ def test_each_load_comes_equally_often_over_eight_engines() -> None:
         assert {load: drawn.count(load) for load in LOADS} == dict.fromkeys(LOADS, count)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_true_laws_are_the_affine_one_but_for_their_bend(kind: str) -> None:
-    """Every kind is within its stated departure from affine at full load, and each but the control departs."""
-    hardware = HARDWARE[0]
-    truth = Truth(kind, full_sequences=100, full_tokens=1e5, weight_seconds=hardware.weight_seconds)
-    clock = TrueClock(hardware.law, truth)
-    said = [clock.mean_seconds(n, p, k) / hardware.law.seconds(n, p, k) for n, p, k in ((3, 0, 2e3), (99, 500, 1e5))]
-    assert all(0.8 < ratio < 1.25 for ratio in said)
-    assert (kind == "affine") == all(ratio == pytest.approx(1) for ratio in said)
+def test_mixtures_of_experts_are_of_many_systems_and_a_third_of_those_is_held_out() -> None:
+    """Every system meets every mix, but for one whose memory is too small; what is held out never comes unasked."""
+    engines = moe_design()
+    assert len(engines) == len(SYSTEMS) * len(MIXES) >= 40
+    assert len(HELD_OUT_SYSTEMS) * 3 == len(SYSTEMS)
+    tuned = jobs_of("moe", names_known=(True,), held_out=False)
+    assert 0 < len(tuned) < len(engines)
+    assert not any(job.engine.system in HELD_OUT_SYSTEMS for job in tuned)
+    assert len(jobs_of("moe", names_known=(True,), held_out=True)) == len(engines)
 
 
 def test_a_composition_counts_a_shared_prefix_once() -> None:
@@ -85,14 +88,48 @@ def test_facts_made_directly_are_those_parsed_from_the_exposition(engine: TrueEn
         assert parsed == engine_sample(drive.engine)
 
 
-def test_a_case_is_scored_and_shown(engine: TrueEngine, full: FullEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_is_scored_under_both_names_and_shown(
+    engine: TrueEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A short phase at half load has an estimate with an interval, and the report has a line for it."""
-    monkeypatch.setattr(cases, "PHASE_SECONDS", 60)
-    outcome = cases.score(engine, full, (0.5,))[0]
-    assert outcome.rate is not None
-    assert outcome.lower is not None
-    assert outcome.upper is not None
-    assert outcome.lower < outcome.rate < outcome.upper
-    assert outcome.error == pytest.approx(0, abs=0.5)
-    assert outcome.limit == "seqs"
-    assert engine.name in report.sweep([outcome])
+    monkeypatch.setattr(simulate, "PHASE_SECONDS", 60)
+    outcomes = outcomes_of(Job(engine, (0.5,), (True, False), tmp_path))
+    assert [outcome.name_known for outcome in outcomes] == [True, False]
+    for outcome in outcomes:
+        assert outcome.rate is not None
+        assert outcome.lower is not None
+        assert outcome.upper is not None
+        assert outcome.lower < outcome.rate < outcome.upper
+        assert outcome.error == pytest.approx(0, abs=0.5)
+        assert outcome.limit == "seqs"
+    assert engine.name in report.design("dense", outcomes)
+
+
+def test_a_run_from_disk_is_the_run(engine: TrueEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is read back is what was simulated, to the last bit; another engine is another file."""
+    monkeypatch.setattr(simulate, "PHASE_SECONDS", 20)
+    runs = [simulate.obtain(engine, (0.5,), tmp_path) for _ in range(2)]
+    assert len(list(tmp_path.iterdir())) == 1
+    assert runs[0].full == runs[1].full
+    assert runs[0].modelled == runs[1].modelled
+    assert np.array_equal(runs[0].trace.rows, runs[1].trace.rows)
+    simulate.obtain(replace(engine, burstiness=1.25), (0.5,), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_run_shows_what_a_live_engine_shows(engine: TrueEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scrapes of a stored run are those that a watcher of the engine itself gets."""
+    monkeypatch.setattr(simulate, "PHASE_SECONDS", 20)
+    run = simulate.obtain(engine, (0.5,), None)
+    phase, rate = run.phases[0], run.full.rate / 2
+    stream = arrivals(
+        [Segment(phase.start, rate, rate), Segment(phase.end - phase.start, rate, rate)],
+        Drawn(engine.pool),
+        seed=1000 * engine.index + 50,
+        burstiness=engine.burstiness,
+    )
+    drive = Drive(engine, stream, seed=1000 * engine.index + 50)
+    stored = list(run.trace.scrapes(Reader(engine.settings, KEY), phase.start, phase.end))
+    for second, scrape in enumerate(stored):
+        drive.run(phase.start + second)
+        assert drive.scraped(phase.start + second) == scrape
