@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> None:
     """Print the table."""
     folders = [Path(argument) for argument in arguments]
     if not folders:
-        folders = sorted(path for path in RECORDINGS.iterdir() if path.is_dir())
+        folders = sorted(path.parent for path in RECORDINGS.glob("*/server.log.gz"))
     columns = ("requests/s", "running", "preempted/finished", "KV usage", "step ms")
     print(f"{'real → embedded':15}", *(f"{column:>20}" for column in columns), f"{'Δ requests/s':>13}")
     for folder in folders:

@@ -8,6 +8,8 @@ from bench.publish import recorded, simulated
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "recordings.table": recorded.table,
+    "recordings.moe_table": recorded.moe_table,
+    "rebuilt.table": recorded.rebuilt_table,
     "recordings.plain_times_too_high": recorded.plain_times_too_high,
     "recordings.slower_second_time": recorded.slower_second_time,
     "recordings.truth_half_width": recorded.truth_half_width,
@@ -19,6 +21,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "sweep.p95": simulated.sweep_p95,
     "sweep.coverage": simulated.sweep_coverage,
     "sweep.limit_right": simulated.sweep_limit_right,
+    "moe.engines": simulated.moe_engines,
+    "moe.table": simulated.moe_table,
     "lead_time.long_ramps_in_time": simulated.long_ramps_in_time,
     "lead_time.short_ramps_too_late": simulated.short_ramps_too_late,
     "lead_time.false_pages": simulated.false_pages_in_hours,

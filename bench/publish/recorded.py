@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from statistics import median
@@ -20,6 +20,10 @@ _TITLES = {
     "seqcap": "`seqcap`: 12 seats",
     "ramp11": "`ramp11`: a ramp, not steady, in minutes",
 }
+_MOE_TITLES = {
+    "moe-decode": "`moe-decode`: nearly all decoding",
+    "moe-chat": "`moe-chat`: 48 seats, shared prompt",
+}
 _LIMITS = {"kv": "KV", "seqs": "seats", "tokens": "budget"}
 _STEP_RECORDING = "ramp11"
 """The one that goes through all loads."""
@@ -33,12 +37,27 @@ def percent(value: float, spec: str = "+.0f") -> str:
 
 def table() -> str:
     """README's table: what is said before any queue, against what was measured at saturation."""
+    return _table("recording", {title: _before_any_queue(name) for name, title in _TITLES.items()})
+
+
+def moe_table() -> str:
+    """The same of the mixtures of experts."""
+    return _table("recording", {title: _before_any_queue(name) for name, title in _MOE_TITLES.items()})
+
+
+def rebuilt_table() -> str:
+    """The same of a real GPU, from recordings that are rebuilt from public traces."""
+    found = sorted(results.load().rebuilt, key=lambda o: o.load)
+    return _table("server", {"H100, Qwen3-14B, vLLM 0.23": found})
+
+
+def _table(head: str, by_title: Mapping[str, Sequence[PhaseOutcome]]) -> str:
     lines = [
-        "| recording | limit | load | measured μ | plain formula | kvwatch | 90% interval |",
+        f"| {head} | limit | load | measured μ | plain formula | kvwatch | 90% interval |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, title in _TITLES.items():
-        for number, o in enumerate(_before_any_queue(name)):
+    for title, outcomes in by_title.items():
+        for number, o in enumerate(outcomes):
             first = number == 0
             load = f"{o.load:.2f}" if o.kind == "const" else ("rising" if first else "")
             assert o.rate is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.accuracy import results as accuracy
 from bench.accuracy.cases import Outcome
-from bench.accuracy.summary import Group, group
+from bench.accuracy.summary import Group, group, groups_by
 from bench.autoscaling import report as autoscaling_report
 from bench.autoscaling import results as autoscaling
 from bench.autoscaling.policies import Policy
@@ -62,6 +62,27 @@ def sweep_coverage() -> str:
 def sweep_limit_right() -> str:
     """Share of the cases in which the limit that binds is named right."""
     return f"{_stated().limit_right:.0%}"
+
+
+def moe_engines() -> str:
+    """How many engines with mixtures of experts were simulated."""
+    return str(len({o.engine for o in accuracy.load().designs["moe"]}))
+
+
+def moe_table() -> str:
+    """Errors on simulated mixtures of experts by load, the model's name known and not; held-out engines apart."""
+    lines = [
+        "| the model's name | engines | load | median error | 95th percentile | interval covers |",
+        "|---|---|---|---|---|---|",
+    ]
+    for known, name in ((True, "known"), (False, "an alias")):
+        for held_out, kind in ((False, "tuned on"), (True, "held out")):
+            found = [o for o in accuracy.load().designs["moe"] if (o.name_known, o.held_out) == (known, held_out)]
+            for number, g in enumerate(groups_by(found, lambda o: f"{o.load:.2f}")):
+                titles = (name, kind) if number == 0 else ("", "")
+                cells = (*titles, g.name, f"{g.median:.0%}", f"{g.p95:.0%}", f"{g.coverage:.0%}")
+                lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines).replace("|  |", "| |").replace("|  |", "| |")
 
 
 @cache

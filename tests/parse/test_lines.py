@@ -16,6 +16,7 @@ from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "data" / "recordings").glob("*/"))
+MODEL_NAMES = {"moe-decode": "gw-prod-1", "moe-chat": "gw-prod-2"}
 REQUEST = {"arrival": 10.5, "finish": 12.25, "prompt_tokens": 30, "completion_tokens": 4, "status": 200}
 
 
@@ -100,7 +101,7 @@ def test_every_recorded_scrape_is_read(folder: Path) -> None:
             assert isinstance(scrape, Scrape)
             assert scrape.bad_lines == 0
             (engine,) = scrape.engines
-            assert engine.key == EngineKey("tiny", "0")
+            assert engine.key == EngineKey(MODEL_NAMES.get(folder.name, "tiny"), "0")
             assert engine.generation_tokens is not None
             assert engine.generation_tokens >= last
             last = engine.generation_tokens
