@@ -75,18 +75,18 @@ class MeanLife:
 def mean_life(pool: Sequence[RequestShape], weights: Sequence[float] | None, settings: SchedulerSettings) -> MeanLife:
     """Walk through the life of each shape, step by step."""
     longest = min(settings.max_model_len, settings.kv_capacity_tokens)
-    sums, block, chunk = np.zeros(7), settings.block_size_tokens, settings.max_num_batched_tokens
-    shares = [1.0] * len(pool) if weights is None else weights
-    for shape, share in zip(pool, shares, strict=True):
+    lives, block, chunk = [], settings.block_size_tokens, settings.max_num_batched_tokens
+    for shape in pool:
         prompt = shape.prompt_tokens
         output = max(min(shape.output_tokens, longest - prompt), 1)  # the scheduler refuses what does not fit
         chunks = -(-prompt // chunk)
         steps = chunks - 1 + output
         unfinished, known = chunk * np.arange(1, chunks), prompt + np.arange(output)
         blocks = [float((-(-tokens // block) * block).sum()) for tokens in (known, unfinished)]
-        sums += share * np.array([steps, chunks, *blocks, prompt, output, steps**2], dtype=float)
-    mean_steps, chunks, held, unfinished_held, prompt, output, squares = (sums / sum(shares)).tolist()
-    return MeanLife(mean_steps, chunks, held, unfinished_held, prompt, output, squares / mean_steps)
+        lives.append((steps, chunks, *blocks, prompt, output, steps**2))
+    *means, mean_square = np.average(np.array(lives, dtype=float), axis=0, weights=weights).tolist()
+    mean_steps, mean_chunks, held, unfinished_held, mean_prompt, mean_output = means
+    return MeanLife(mean_steps, mean_chunks, held, unfinished_held, mean_prompt, mean_output, mean_square / mean_steps)
 
 
 def plain_means(steps: Array) -> StepMeans:
