@@ -33,7 +33,14 @@ _FINISHED = 800
 """Requests that a run of kvwatch's own model of the scheduler serves on the true traffic. [choice: good to 1%]"""
 _ROOT = Path(__file__).parents[2]
 CACHE = _ROOT / ".cache" / "accuracy"
-_SOURCES = ("kvwatch/embedded/*.py", "bench/accuracy/s[ainort]*.py", "bench/accuracy/[nrtw]*.py")
+_SOURCES = (
+    "kvwatch/embedded/*.py",
+    *(
+        f"bench/accuracy/{name}.py"
+        for name in ("routing", "saturated", "simulate", "snapshot", "step_physics", "trace", "true_clock", "workloads")
+    ),
+)
+"""All that a run depends on, but for the engine itself, of which all is in its key."""
 
 
 @dataclass(frozen=True, slots=True)
