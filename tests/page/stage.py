@@ -56,6 +56,7 @@ class Course:
         noise = random.Random(self.seed * 1_000_003 + int(ago))
         rho = max(self.load(ago) * noise.gauss(1, 0.03), 0.0)
         waiting, sustained = self.waiting(ago), self.load(ago + 120)
+        growth = MU * (rho - 1.0) if waiting else 0.0
         running = 256 * min(rho, 1.0) ** 1.2 if not waiting else 256.0
         seconds = 0.05 + 0.03 * min(rho, 1.2)
         to_limit = (0.95 - rho) * MU / self.slope if self.slope > 0 else None
