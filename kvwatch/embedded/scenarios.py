@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from kvwatch.embedded.engine import Engine, StepRecord
-from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_clock import StepClock, StepTexture
 from kvwatch.embedded.step_law import StepLaw
@@ -16,6 +15,8 @@ from kvwatch.embedded.workload import Arrival, Lengths, Lognormal, Segment, Unif
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from kvwatch.embedded.saturation import Saturation
 
 POOL_SIZE = 512
 """Shapes that stand for a scenario's traffic [requests]. Choice: the mean of a lognormal length is then right within
@@ -82,6 +83,8 @@ class Scenario:
 
     def capacity(self, seed: int = 0) -> Saturation:
         """What the engine does when it is kept full of this traffic."""
+        from kvwatch.embedded.saturation import saturate  # noqa: PLC0415 (numpy, which the flags must not wait for)
+
         return saturate(
             self.pool(seed), self.settings, self.texture.mean_law(self.law), steps=_CAPACITY_STEPS, seed=seed
         )

@@ -9,18 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvwatch.shell.logging import LOGGER, MAX_VALUE_CHARACTERS, event, setup
+from kvwatch.shell.logging import MAX_VALUE_CHARACTERS, event, setup
 
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers = root.handlers[:]
-    levels = {logger: logger.level for logger in (root, LOGGER, logging.getLogger("aiohttp"))}
     yield
     root.handlers[:] = handlers
-    for logger, level in levels.items():
-        logger.setLevel(level)
 
 
 def logged(style: str, *, level: str = "info", **fields: object) -> str:

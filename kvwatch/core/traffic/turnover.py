@@ -24,6 +24,12 @@ three of the difference of two such numbers."""
 _MOVED_RATIO = 0.3
 """Share of the running requests by which they differ at least before the mix is doubted [1]. Choice: less moves the
 mean of the finished by under a tenth."""
+_LASTING_LIVES = 0.25
+"""Mean lives for which requests wait before the engine counts as full [1]. Choice: a request that waits for the step
+under way, or a burst that is served at once, fills nothing."""
+_LASTING_SCRAPES = 4
+"""Scrapes in a row that see a queue before it counts [1]. Choice: where lives are shorter than scrapes are apart, one that
+waits for a step is seen twice in a row by chance."""
 _LONGEST_LIVES = 10.0
 """Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
 traffic that never settles must be known too."""
@@ -49,7 +55,8 @@ class Turnover:
         self._mean_output: float | None = None
         self._step_seconds: float | None = None
         self._known = 0.0
-        self._waited = True
+        self._waits_since = float("-inf")
+        self._waits_scrapes = 0
         self._unsettled_since: float | None = None
         self._unsettled_until = float("-inf")
 
@@ -76,9 +83,12 @@ class Turnover:
             self._running.append((at, running))
         while self._running[0][0] < at - reach and len(self._running) > 1:
             self._running.popleft()
-        if waits and not self._waited:  # it has just become full: until then more began than finished
-            self._unsettled_until = max(self._unsettled_until, at + reach)
-        self._waited = waits
+        self._waits_scrapes = self._waits_scrapes + 1 if waits else 0
+        if self._waits_scrapes <= 1:
+            self._waits_since = at
+        elif self._waits_scrapes >= _LASTING_SCRAPES and _LASTING_LIVES * life <= at - self._waits_since <= reach:
+            # it has become full: until then more began than finished
+            self._unsettled_until = max(self._unsettled_until, self._waits_since + reach)
         if any(_has_moved(running, before) for _, before in self._running):
             self._unsettled_until = max(self._unsettled_until, at + life)
 

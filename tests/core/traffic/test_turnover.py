@@ -81,7 +81,7 @@ def test_the_long_ones_that_finish_last_are_passed_over() -> None:
 
 
 def test_an_engine_that_has_become_full_is_waited_for() -> None:
-    """From the first request that waits, what finishes is passed over for two and a half mean lives."""
+    """Once requests have waited for a quarter of a mean life, what finishes is passed over until two and a half."""
     turnover = Turnover()
 
     def second(at: int, waiting: tuple[float, float]) -> bool:
@@ -100,7 +100,26 @@ def test_an_engine_that_has_become_full_is_waited_for() -> None:
 
     assert all(second(at, (0.0, 0.0)) for at in range(1, 100))
     passed_over = [at for at in range(100, 160) if not second(at, (1.0, 1.0))]
-    assert passed_over == list(range(100, 125))
+    life = 500 * STEP_SECONDS
+    assert passed_over == [at for at in range(100, 160) if life / 4 <= at - 100 < 2.5 * life]
+
+
+def test_a_request_that_waits_for_a_step_fills_nothing() -> None:
+    """A queue that is seen now and then, and is gone at the next scrape, says nothing about lengths."""
+    turnover = Turnover()
+    for at in range(1, 300):
+        assert turnover.update(
+            Interval(
+                start=at - 1.0,
+                end=float(at),
+                sample=SAMPLE,
+                step_seconds=STEP_SECONDS,
+                lengths_count=5.0,
+                lengths_output_tokens=2500.0,
+                running=(50.0, 50.0),
+                waiting=(float((at - 1) % 3 == 0), float(at % 3 == 0)),
+            )
+        )
 
 
 def test_a_server_that_has_just_been_found_is_not_waited_for() -> None:
