@@ -65,6 +65,10 @@ class Reason(StrEnum):
     )
     LAW_UNKNOWN = "law_unknown", "too few busy scrape intervals so far to know how the step time grows with load"
     EXTRAPOLATING = "extrapolating", "full load means steps over four times as long as any seen yet"
+    MODEL_UNKNOWN = (
+        "model_unknown",
+        "the model's name does not tell whether it is a mixture of experts, nor does its step time yet: set experts",
+    )
     GAIN_UNSURE = (
         "gain_unsure",
         "a smaller max_num_seqs may serve more, but the step time under it is not known well enough",

@@ -131,12 +131,16 @@ class ScrapeFailed:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Scheduler settings that no vLLM metric shows; ``source`` says where they were found."""
+    """Scheduler settings that no vLLM metric shows; ``source`` says where they were found.
+
+    ``expert_ratio`` is k/E of the model's experts where a user gave it: 0 for a dense model.
+    """
 
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     max_model_len: int | None = None
     source: str = "unknown"
+    expert_ratio: float | None = None
 
     def over(self, other: Settings) -> Settings:
         """These settings where known, else the other's."""
@@ -147,6 +151,7 @@ class Settings:
             else other.max_num_batched_tokens,
             max_model_len=self.max_model_len if self.max_model_len is not None else other.max_model_len,
             source=self.source if self.source != "unknown" else other.source,
+            expert_ratio=self.expert_ratio if self.expert_ratio is not None else other.expert_ratio,
         )
 
 

@@ -117,6 +117,7 @@ class TargetConfig:
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     max_model_len: int | None = None
+    experts: float | None = None
     bearer_token_file: Path | None = None
     basic_auth: BasicAuth | None = None
     tls: TargetTls | None = None
@@ -134,6 +135,7 @@ class FoundTarget:
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     max_model_len: int | None = None
+    experts: float | None = None
     bearer_token_file: Path | None = None
     basic_auth: BasicAuth | None = None
     tls: TargetTls | None = None

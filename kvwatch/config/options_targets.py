@@ -97,6 +97,15 @@ ROLE = Option(
     "`prefill` or `decode` where these run on servers of their own: each role is sized apart.",
 )
 
+EXPERTS = Option(
+    "experts",
+    reader.experts,
+    "dense or [E, k]",
+    "What the model is, where the name that vLLM serves it under does not tell: `dense`, or the numbers of routed "
+    "experts and of those that a token uses, such as `[128, 8]`. A mixture's step time bends with its load.",
+    "known by the model's name, else weighed by what is seen",
+)
+
 FOUND_TARGET = Section(
     "target",
     "What holds of every target that the source finds.",
@@ -115,6 +124,7 @@ FOUND_TARGET = Section(
             "discovered, else unknown",
         ),
         Option("max_model_len", _TOKENS, "tokens", "vLLM's `--max-model-len`.", "discovered, else unknown"),
+        EXPERTS,
         Option("bearer_token_file", reader.file_path, "path", "File that holds a bearer token for the targets."),
         BASIC_AUTH,
         TARGET_TLS,
@@ -261,6 +271,7 @@ TARGETS = Section(
             "discovered, else unknown",
         ),
         Option("max_model_len", _TOKENS, "tokens", "vLLM's `--max-model-len`.", "discovered, else unknown"),
+        EXPERTS,
         Option(
             "bearer_token_file",
             reader.file_path,

@@ -105,6 +105,18 @@ def integer(low: int, high: int) -> Reader[int]:
     return read
 
 
+def experts(value: object, path: str, faults: Faults) -> float | None:
+    """k/E of ``[E, k]``, experts in all and those that a token uses; 0 for ``dense``."""
+    if value == "dense":
+        return 0.0
+    if isinstance(value, list | tuple) and len(value) == 2 and all(type(number) is int for number in value):
+        total, used = value
+        if 1 <= used <= total:
+            return float(used / total)
+    faults.append(Fault(path, f"expected dense, or two numbers of experts such as [128, 8], got {show(value)}"))
+    return None
+
+
 def number(low: float, high: float) -> Reader[float]:
     """A number from ``low`` to ``high``; NaN is none."""
 

@@ -8,12 +8,7 @@ the token budget are taken in that unit, and memory-work is given back in tokens
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
 from kvwatch.core.interval import Interval
-from kvwatch.stats.step_regression import LawFit
 
 _MEMORY_RATIO = 0.98
 """Share of the token and output counts that is kept at each interval [1]. Choice: the last fifty intervals count;
@@ -50,18 +45,3 @@ class Speculation:
             return False
         self.unit_tokens = measured
         return True
-
-
-def law_in_units(fit: LawFit, unit: float) -> LawFit:
-    """The step law for p and K in units of so many tokens."""
-    if unit == 1:
-        return fit
-    b0, b1, b2, b3 = fit.coefficients
-    n, p, k = fit.seen
-    stretch = np.array([1.0, 1.0, 1.0, unit, unit])
-    return replace(
-        fit,
-        coefficients=(b0, b1, b2 * unit, b3 * unit),
-        covariance=fit.covariance * np.outer(stretch, stretch),
-        seen=(n, p / unit, k / unit),
-    )

@@ -47,6 +47,7 @@ def target_config(found: Found, template: FoundTarget) -> TargetConfig:
         basic_auth=template.basic_auth,
         tls=template.tls if url.https else None,
         role=role,
+        experts=template.experts,
         **settings,
     )
 

@@ -30,7 +30,8 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
 def configured_settings(target: TargetConfig) -> Settings:
     """The settings that the user gave for a target."""
     given = (target.max_num_seqs, target.max_num_batched_tokens, target.max_model_len)
-    return Settings(*given, source="unknown" if given == (None, None, None) else "config")
+    source = "unknown" if given == (None, None, None) else "config"
+    return Settings(*given, source=source, expert_ratio=target.experts)
 
 
 def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:

@@ -83,7 +83,16 @@ def test_every_key_reaches_the_validated_config() -> None:
     eu, us, local = config.targets
     tls = TargetTls(Path("/etc/ca.pem"), Path("/etc/client.crt"), Path("/etc/client.key"))
     assert eu == TargetConfig(
-        "eu", "https://vllm.example.com:443/eu", "/metrics", 256, 8192, 32768, Path("/run/secrets/token"), None, tls
+        "eu",
+        "https://vllm.example.com:443/eu",
+        "/metrics",
+        256,
+        8192,
+        32768,
+        0.0625,
+        Path("/run/secrets/token"),
+        None,
+        tls,
     )
     assert (us.name, us.base_url, us.max_num_seqs) == ("us", "https://vllm.example.com:443/us", 256)
     assert (local.name, local.base_url, local.metrics_path) == ("[::1]:80", "http://[::1]:80", "/prometheus")

@@ -275,7 +275,7 @@ def test_too_few_requests_give_no_service_rate_and_say_so() -> None:
 
 def test_too_few_busy_intervals_give_no_service_rate_and_say_so() -> None:
     """Many short requests at once, once: their lengths are known, how steps grow with load is not."""
-    asks = [Ask(START + 5, 50, 400 + n) for n in range(40)]
+    asks = [Ask(START + 9, 50, 280 + n) for n in range(40)]
     view = Watch(SyntheticEngine(asks)).run(70)
     assert view.service_rate.value is None
     assert view.estimate_valid["service_rate"].reason == "law_unknown"

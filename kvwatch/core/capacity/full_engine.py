@@ -17,7 +17,7 @@ from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.queueing.capacity import Demand, Limits, binding
 from kvwatch.queueing.congestion.stability import Stability, stability
 from kvwatch.queueing.full_load import FullLoad, full_loads
-from kvwatch.stats.step_regression import LawFit
+from kvwatch.stats.step_law_fit import LawFit
 
 _UNKNOWN_SEATS = 4096
 """Seats of the embedded engine where max_num_seqs is not known [requests]. Choice: more than memory ever lets run, so
@@ -90,7 +90,7 @@ class FullEngineInputs:
 
 @dataclass(frozen=True, slots=True)
 class FullLaw:
-    """The fitted law, at full load as long as arithmetic takes.
+    """The fitted law as the embedded engine asks for it.
 
     ``uncached_ratio`` is the share of the prompt tokens that the embedded engine computes and the real one does too:
     hits that are not shared are computed by the embedded engine alone.
@@ -100,15 +100,8 @@ class FullLaw:
     uncached_ratio: float = 1.0
 
     def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
-        """Step time [s]: the law's, but no less than the arithmetic takes.
-
-        A decoding sequence needs as much arithmetic a step as a prompt token does. In a small batch it hides behind
-        reading the weights, so that the law does not show it; in a batch of hundreds it does not (roofline: Williams,
-        Waterman and Patterson, CACM 52, 2009).
-        """
-        _, _, per_token, per_resident = self.fit.coefficients
-        arithmetic = per_token * (decoding + prefill_tokens) + per_resident * resident_tokens
-        return max(self.fit.seconds((decoding, prefill_tokens, resident_tokens, share)), arithmetic)
+        """Step time [s]."""
+        return self.fit.seconds((decoding, prefill_tokens, resident_tokens, share))
 
     def mean_seconds(
         self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float

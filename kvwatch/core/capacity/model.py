@@ -15,7 +15,6 @@ from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.core.traffic.population import Population
-from kvwatch.core.units import law_in_units
 
 _BACKLOG_WINDOW_SECONDS = 60.0
 """Window of the observed service rate [s]. Choice: a minute of completions at the rates of interest counts tens of
@@ -54,7 +53,7 @@ class FullLoad:
         longest = settings.max_model_len
         return mix, FullEngineInputs(
             mix=mix,
-            law=law_in_units(law, last.unit_tokens),
+            law=law if last.unit_tokens == 1 else law.in_units(last.unit_tokens),
             kv_tokens=last.kv_tokens / last.unit_tokens,
             block_tokens=block,
             max_num_seqs=settings.max_num_seqs,

@@ -93,8 +93,7 @@ class PrescriptionRun:
         """Relative sd of the gain that comes from the step law: most of its error is in both step times alike."""
         law = self.inputs.law
         steps = [(s.mean_decoding, s.mean_prefill_tokens, s.mean_kv_tokens, s.mean_prefill_share) for s in (a, b)]
-        apart = law.regressors(steps[0]) / law.seconds(steps[0]) - law.regressors(steps[1]) / law.seconds(steps[1])
-        fitted = sqrt(max(float(apart @ law.covariance @ apart), 0.0))
+        fitted = law.ratio_deviation(*steps)
         bent = CURVATURE_DEVIATION * abs(log(max(a.mean_decoding, 1.0) / max(b.mean_decoding, 1.0)))
         return hypot(fitted, bent, _MODEL_DEVIATION)
 

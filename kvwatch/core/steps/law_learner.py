@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.iterations import IterationRows
+from kvwatch.core.steps.model_experts import expert_ratio
 from kvwatch.core.steps.step_law import StepLawMemory
 from kvwatch.facts import Iteration
-from kvwatch.stats.step_regression import LawFit
+from kvwatch.stats.step_law_fit import LawFit
 
 
 class StepLawLearner:
@@ -21,6 +22,8 @@ class StepLawLearner:
     def update(self, interval: Interval) -> None:
         """Take an interval; while the log tells of the same steps one by one, it is only held against the law."""
         self._kv_tokens, self._kv_usage_ratio = interval.kv_tokens, interval.sample.kv_usage_ratio
+        configured = interval.settings.expert_ratio
+        self._law.describe(expert_ratio(interval.sample.key.model_name) if configured is None else configured)
         if interval.goes_on:
             self._law.update(interval, watch_only=self._iterations.alive(interval.end))
 

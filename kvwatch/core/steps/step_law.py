@@ -7,9 +7,10 @@ from math import exp, log
 from statistics import median
 
 from kvwatch.core.interval import Interval
-from kvwatch.core.steps.step_rows import BusyRuns, PrefillRows, StepRow
+from kvwatch.core.steps.step_rows import StepRow, StepRows
 from kvwatch.stats.change import ChangeDetector
-from kvwatch.stats.step_regression import LawFit, StepRegression
+from kvwatch.stats.step_law_fit import LawFit
+from kvwatch.stats.step_regression import StepRegression
 
 _NEWS_RATIO, _FIT_SECONDS = 0.1, 60.0
 """A law is fitted anew when so much of what it rests on is new, at the latest after so long: it moves ever slower."""
@@ -19,11 +20,6 @@ _OUTLIER = 6.0
 """Residuals beyond so many typical ones are pauses of the host, not steps."""
 _KEEP_AFTER_CHANGE = 0.2
 """Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
-_PROMPTS_ENOUGH = 0.5
-"""With mean steps known for half of the intervals that computed prompts, prefill times are hardly needed: they do
-not show with whom a prefill shared its steps, and so are the poorer source."""
-_PREFILL_WEIGHT, _SPARE_WEIGHT = 0.5, 0.03
-"""A prefill's time leaves out what passes between two steps, so its row is the less sure one."""
 _STRANGE_INTERVALS = 3.0
 """Below so many intervals at a load level an odd one is believed."""
 _FAMILIAR_INTERVALS = 10.0
@@ -43,11 +39,10 @@ class StepLawMemory:
         self._since_fit = self._rows = 0
         self._early: list[StepRow] = []
         self._early_since: float | None = None
-        self._prefills = PrefillRows()
-        self._runs = BusyRuns()
+        self._intervals = StepRows()
         self._misfits: deque[float] = deque(maxlen=60)
         self._fitted_at = float("-inf")
-        self._residuals, self._prefill_residuals = _Residuals(), _Residuals()
+        self._residuals = _Residuals()
         self._change = ChangeDetector(1e-4)
         self._faded_at: float | None = None
         self._doubted = 0
@@ -57,31 +52,18 @@ class StepLawMemory:
 
         With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
         """
-        step_seconds, kv_tokens, budget_tokens = interval.step_seconds, interval.kv_tokens, interval.chunk_tokens
         self._fade(interval.end)
-        took = self._prefills.mean_seconds
-        if took is None and interval.prefill_seconds is None:
-            took = 0.0  # a server that does not tell must not be waited for
-        row = self._runs.add(interval, step_seconds, kv_tokens, took, budget_tokens)
-        prefill = self._prefills.read(interval, kv_tokens, budget_tokens)
-        enough = self._runs.prompts_ratio >= _PROMPTS_ENOUGH
-        if watch_only:
-            if row is not None:
-                self._watch(row)
+        rows = self._intervals.add(interval)
+        if self._fit is None and not watch_only:
+            self._collect(interval.end, rows)
             return
-        if self._fit is None:
-            self._collect(interval.end, [r for r in (row, None if enough else prefill) if r is not None])
-            return
-        if row is not None:
+        for row in rows:
             self._watch(row)
-            self._learn(row, row.intervals, self._residuals)
-        if prefill is not None:
-            self._learn(
-                prefill, prefill.intervals * (_SPARE_WEIGHT if enough else _PREFILL_WEIGHT), self._prefill_residuals
-            )
-        if row is not None or prefill is not None:
-            self._count_row()
-        self._refit_in_time(interval.end)
+            if not watch_only:
+                self._learn(row, row.intervals)
+                self._count_row()
+        if not watch_only:
+            self._refit_in_time(interval.end)
 
     def learn(self, at: float, row: StepRow) -> None:
         """Take a row whose composition and time are known for each of its steps."""
@@ -89,7 +71,7 @@ class StepLawMemory:
         if self._fit is None:
             self._collect(at, [row])
             return
-        self._learn(row, row.intervals, self._residuals)
+        self._learn(row, row.intervals)
         self._count_row()
         self._refit_in_time(at)
 
@@ -111,7 +93,7 @@ class StepLawMemory:
         if len(self._early) >= _ENOUGH or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
             self._start()
 
-    def _learn(self, row: StepRow, weight: float, residuals: _Residuals) -> None:
+    def _learn(self, row: StepRow, weight: float) -> None:
         """Add a row, with less weight the less it resembles those seen at such a load.
 
         It is held against them and not against the law, which may fit there badly.
@@ -119,8 +101,8 @@ class StepLawMemory:
         if self._fit is not None and self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
             misfit = self._regression.misfit(row.composition, self._fit)
             residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
-            typical = residuals.typical
-            residuals.append(residual)
+            typical = self._residuals.typical
+            self._residuals.append(residual)
             weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
             self._regression.update(row.composition, row.seconds, weight)
@@ -180,6 +162,12 @@ class StepLawMemory:
             self._faded_at = at
             self._regression.fade(0.5 ** (max(passed, 0.0) / _HALF_LIFE_SECONDS))
 
+    def describe(self, expert_ratio: float | None) -> None:
+        """Say what the model is: k/E of its experts, 0 for a dense one, ``None`` where nobody knows."""
+        if expert_ratio != self._regression.expert_ratio:
+            self._regression.expert_ratio = expert_ratio
+            self.refit()
+
     def expect(self, full_load: tuple[float, float, float]) -> None:
         """Say at which (n, p, K) the law will be evaluated: there its prior is stated."""
         if max(abs(a - b) / max(b, 1e-9) for a, b in zip(full_load, self._full_load, strict=True)) > 0.1:
@@ -204,7 +192,8 @@ class StepLawMemory:
         at = state.get("at")
         if at is not None and not isinstance(at, int | float):
             raise TypeError("at must be a time")
-        self._regression = StepRegression.load(state)
+        known, self._regression = self._regression.expert_ratio, StepRegression.load(state)
+        self._regression.expert_ratio = known
         self._faded_at = at
         self._early.clear()
         self.refit()

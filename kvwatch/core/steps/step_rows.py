@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, sqrt
 
 from kvwatch.core.interval import Interval
 from kvwatch.core.steps.step_seconds import IDLE_FACTOR
@@ -12,20 +11,36 @@ from kvwatch.queueing.full_load import prefill_share
 Composition = tuple[float, float, float, float]
 """Mean n, p and K of some steps, and the share φ of them that compute prompt tokens."""
 
-_CONTENTION_RATIO, _LEAST_CONTENTION_RATIO = 0.25, 0.1
-"""Share of the budget's room beside a chunk, and of the chunk itself, from which the tokens of others compete with it:
-a prefill then takes more steps than it has chunks."""
 _LONGEST_PREFILL_SECONDS = 600.0
-_RATE_MEMORY = 0.05
-_PREFILLS_LONG, _LONGEST_RUN_SECONDS = 10.0, 20.0
-"""A run spans ten prefills, but no more than twenty seconds."""
+"""Mean prefill time above which it is damage [s]. Choice: ten minutes; the longest prompts take one."""
+_PREFILL_MEMORY = 0.95
+"""Share of the known mean prefill time that an interval with finished requests keeps [1]. Choice: the last twenty."""
+_PREFILLS_LONG = 10.0
+"""Mean prefills that a run of intervals spans [1]. Choice: what is counted in another interval than the steps that
+computed it is then a tenth at most."""
+_LONGEST_RUN_SECONDS = 20.0
+"""Longest such run [s]. Choice: rows must not become rare where prefills queue."""
 _STEPS_LONG = 20.0
-"""Steps that a run has at least while nobody knows how long prefills take."""
+"""Steps that a run has at least while nobody knows how long prefills take [steps]. Choice: a prefill takes a few."""
 _PROMPTS_MEMORY = 0.98
-_CLUMPS_MEMORY = 0.995
+"""Share of the prompt counts that is kept at each interval [1]. Choice: the last fifty count."""
+_HELD_MEMORY = 0.9
+"""Share of the memory and request gauges that is kept at each interval [1]. Choice: the last ten count: what each
+request holds moves with the mix, its reading scatters with every finish."""
+_LEAST_STEPS = 3.0
+"""Steps that a row rests on at least [steps]. Choice: with fewer the ends of the interval cut through them."""
 _CROWDED_FACTOR = 1.3
+"""Counted steps over those that fit into the interval from which several API servers count the same one [1]. Choice:
+between the 1 of one server and the 2 of two."""
 _SURELY_BUSY = 5.0
-"""With so many requests running in the mean the engine hardly ever idles."""
+"""Requests running in the mean with which the engine hardly ever idles [requests]. Choice: of a Poisson number of mean
+5 less than 1% is 0."""
+_LIGHT_TOKENS = 200.0
+"""Inter-token times that a row of an engine that idles in between rests on [tokens]. Choice: their mean is then known
+to some per cent."""
+_LIGHT_PREFILLS = 10.0
+"""Prefills that it rests on where prompts were computed [requests]. Choice: how many met each other is then known to a
+third, and ten rows are the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,7 @@ class StepRow:
 
 @dataclass(slots=True)
 class _Run:
-    """Sums over consecutive busy intervals."""
+    """Sums over consecutive intervals."""
 
     intervals: int = 0
     seconds: float = 0.0
@@ -47,206 +62,167 @@ class _Run:
     inter_tokens: float = 0.0
     inter_token_seconds: float = 0.0
     computed: float = 0.0
-    resident: float = 0.0
+    prefills: float = 0.0
     running: float = 0.0
 
-    def add(self, interval: Interval, step_seconds: float, resident: float) -> None:
+    def add(self, interval: Interval, step_seconds: float) -> None:
         # several API servers count the same step: no engine makes more steps than fit into the interval
         crowded = step_seconds > _CROWDED_FACTOR * interval.seconds / (interval.steps or 1.0)
-        steps = interval.seconds / step_seconds if crowded else interval.steps or 0.0
         self.intervals += 1
         self.seconds += interval.seconds
-        self.steps += steps
+        self.steps += interval.seconds / step_seconds if crowded else interval.steps or 0.0
         self.inter_tokens += interval.inter_tokens or 0.0
         self.inter_token_seconds += interval.inter_token_seconds or 0.0
         self.computed += computed_tokens(interval)
-        self.resident += resident * interval.seconds
+        self.prefills += interval.first_tokens or 0.0
         self.running += sum(r or 0.0 for r in interval.running) / 2 * interval.seconds
 
-    def row(self, chunk_tokens: float, budget_tokens: int) -> StepRow | None:
-        """The mean step; ``None`` where the counters do not show all that was computed.
+    def join(self, other: _Run) -> None:
+        """Take up another run's sums."""
+        self.intervals += other.intervals
+        self.seconds += other.seconds
+        self.steps += other.steps
+        self.inter_tokens += other.inter_tokens
+        self.inter_token_seconds += other.inter_token_seconds
+        self.computed += other.computed
+        self.prefills += other.prefills
+        self.running += other.running
 
-        With few requests running the engine may have idled, or made steps without output (chunks of a prompt with
-        nobody decoding). The latency between tokens then is the step time, unless prompts were computed: it leaves
-        out the very steps that computed them.
-        """
-        if not self.inter_tokens or self.steps < 3:
-            return None
-        seconds = self.seconds / self.steps
+    @property
+    def idled(self) -> bool:
+        """Whether the engine idled in between, or made steps without output (a prompt's chunks, nobody decoding)."""
+        if self.running >= _SURELY_BUSY * self.seconds or not self.inter_tokens or not self.steps:
+            return False
         latency = self.inter_token_seconds / self.inter_tokens
-        if self.running < _SURELY_BUSY * self.seconds and seconds > IDLE_FACTOR * latency:
-            if self.computed:
-                return None
-            seconds = latency
-        prefill = self.computed / self.steps
-        share = prefill_share(prefill, chunk_tokens, budget_tokens)
-        mean = (self.inter_tokens / self.steps, prefill, self.resident / self.seconds, share)
-        return StepRow(mean, seconds, self.intervals)
+        return self.seconds / self.steps > IDLE_FACTOR * latency
+
+    def row(self, prompts: _Prompts, held_tokens: float) -> StepRow | None:
+        """The mean step of an engine that was busy throughout; ``None`` where the counters do not show it.
+
+        ``held_tokens`` is K of the mean running request. A step's sequences are counted exactly, the memory they hold
+        is read twice an interval: so K is taken as their number times what each holds.
+        """
+        if not self.inter_tokens or self.steps < _LEAST_STEPS:
+            return None
+        decoding, prefill = self.inter_tokens / self.steps, self.computed / self.steps
+        share = prompts.share(prefill)
+        resident = held_tokens * (decoding + prefill / prompts.chunk_tokens)
+        return StepRow((decoding, prefill, resident, share), self.seconds / self.steps, self.intervals)
+
+    def token_row(self, prompts: _Prompts, held_tokens: float) -> StepRow | None:
+        """The mean step as decoding sequences see it, of an engine that idles now and then.
+
+        The latency between tokens is the mean step time weighted by the sequences in the step, and idle time has none.
+        By PASTA (Wolff, Operations Research 30, 1982) a sequence finds as many others beside it as are there in the
+        mean over all time, idle time included, and while one of its steps lasts as many prompts are computed as in any
+        other time of that length.
+        """
+        if not self.inter_tokens:
+            return None
+        latency = self.inter_token_seconds / self.inter_tokens
+        decoding = 1 + self.inter_token_seconds / self.seconds
+        prefill = self.computed / self.seconds * latency
+        resident = held_tokens * (decoding + prefill / prompts.chunk_tokens)
+        return StepRow((decoding, prefill, resident, prompts.share(prefill)), latency)
 
 
-class BusyRuns:
-    """Mean steps over consecutive busy intervals without preemptions, whose recomputed tokens no counter shows.
+@dataclass(slots=True)
+class _Prompts:
+    """Prompt tokens that a step with prompts computes of each, from those computed and the prefills that ended."""
+
+    budget_tokens: int = 1
+    computed: float = 0.0
+    prefills: float = 0.0
+
+    def add(self, interval: Interval, budget_tokens: int) -> None:
+        self.budget_tokens = budget_tokens
+        if interval.preemptions:
+            return  # who was evicted computes its prompt again
+        prefills = interval.first_tokens if interval.first_tokens is not None else interval.lengths_count
+        self.computed = _PROMPTS_MEMORY * self.computed + computed_tokens(interval)
+        self.prefills = _PROMPTS_MEMORY * self.prefills + prefills
+
+    @property
+    def chunk_tokens(self) -> float:
+        """Prompt tokens of one request in a step, in the mean."""
+        prompt = max(self.computed / self.prefills, 1.0) if self.prefills else float(self.budget_tokens)
+        return prompt / chunks(prompt, self.budget_tokens)
+
+    def share(self, prefill_tokens: float) -> float:
+        """φ of steps that compute so many prompt tokens in the mean."""
+        return prefill_share(prefill_tokens, self.chunk_tokens, self.budget_tokens)
+
+
+class StepRows:
+    """Mean steps over consecutive intervals without preemptions, whose recomputed tokens no counter shows.
 
     A prompt is counted when its last chunk is done. Where that takes a good part of a scrape interval, the steps
     that computed it are in one interval and its tokens in the next; over ten prefills this evens out.
     """
 
     def __init__(self) -> None:
-        self._run = _Run()
-        self._prompts, self._prompts_in_rows = 1.0, 0.5
-        self._prompt_tokens, self._prompt_count = 0.0, 0.0
+        self._busy, self._light = _Run(), _Run()
+        self._prompts = _Prompts()
+        self._held = self._running = 0.0
+        self._prefill_seconds: float | None = None
 
-    def add(
-        self,
-        interval: Interval,
-        step_seconds: float | None,
-        kv_tokens: float | None,
-        prefill_seconds: float | None,
-        budget_tokens: int,
-    ) -> StepRow | None:
-        """The row of a run that is now long enough, or that this interval ends.
+    def add(self, interval: Interval) -> list[StepRow]:
+        """The rows of runs that are now long enough, or that this interval ends.
 
         Before any request has finished nobody knows how long prefills take: a run then has twenty steps.
         """
-        resident = _resident(interval, kv_tokens)
-        self._prompt_tokens = _PROMPTS_MEMORY * self._prompt_tokens + uncached_prompt_tokens(interval)
-        self._prompt_count = _PROMPTS_MEMORY * self._prompt_count + interval.lengths_count
-        self._prompts = _PROMPTS_MEMORY * self._prompts + computed_tokens(interval)
-        self._prompts_in_rows *= _PROMPTS_MEMORY
-        if prefill_seconds is None:
-            prefill_seconds = _STEPS_LONG / _PREFILLS_LONG * (step_seconds or 0.0)
-        enough = min(_PREFILLS_LONG * prefill_seconds, _LONGEST_RUN_SECONDS)
-        if resident is None or not step_seconds or interval.preemptions or not all(interval.running):
-            ended, self._run = self._run, _Run()
-            return self._told(ended, budget_tokens) if ended.seconds >= enough / 2 and ended.intervals else None
-        self._run.add(interval, step_seconds, resident)
-        if self._run.seconds < enough:
-            return None
-        ended, self._run = self._run, _Run()
-        return self._told(ended, budget_tokens)
+        step_seconds = interval.step_seconds
+        self._prompts.add(interval, interval.chunk_tokens)
+        self._read_held(interval)
+        enough = min(_PREFILLS_LONG * self._mean_prefill(interval), _LONGEST_RUN_SECONDS)
+        usable = self._running and interval.steps is not None and not interval.preemptions
+        if usable and step_seconds and all(interval.running):
+            self._busy.add(interval, step_seconds)
+            return self._end() if self._busy.seconds >= enough else []
+        rows = self._end() if self._busy.intervals and self._busy.seconds >= enough / 2 else []
+        self._busy = _Run()
+        if usable and not any(interval.waiting):
+            self._light.add(interval, step_seconds or 0.0)
+            rows += self._end_light()
+        return rows
 
-    def _told(self, run: _Run, budget_tokens: int) -> StepRow | None:
-        prompt = max(self._prompt_tokens / self._prompt_count, 1.0) if self._prompt_count else float(budget_tokens)
-        row = run.row(prompt / chunks(prompt, budget_tokens), budget_tokens)
-        if row is not None:
-            self._prompts_in_rows += run.computed
-        return row
+    def _read_held(self, interval: Interval) -> None:
+        """What a running request holds: memory in use over requests running, both read at the same instant."""
+        used, running = interval.kv_usage_ratio[1], interval.running[1]
+        if interval.kv_tokens is None or used is None or running is None:
+            return
+        self._held = _HELD_MEMORY * self._held + used * interval.kv_tokens
+        self._running = _HELD_MEMORY * self._running + running
 
-    @property
-    def prompts_ratio(self) -> float:
-        """Share of the prompt tokens of late that rows have shown."""
-        return min(self._prompts_in_rows / self._prompts, 1.0)
-
-
-class PrefillRows:
-    """Steps that compute prompts, from the time that prefills took.
-
-    While the engine is far from full these are the only long steps, and a mean over an interval with idle time
-    does not show them. A prefill of s tokens takes ⌈s/C⌉ steps as long as prompts do not compete for the budget C,
-    each with s/⌈s/C⌉ tokens of its own and those of the prompts that arrived during the step before. How many those
-    are is known in the mean of a Poisson stream only (:func:`window_seconds`): where requests come in clumps, prefills
-    are as long as all prompts of a clump together, and a row says the less the more of them there are.
-    """
-
-    def __init__(self) -> None:
-        self._prompt_rate: float | None = None
-        self._clumps = _Clumps()
-        self._latency: float | None = None
-        self._mean_count: float | None = None
-        self.mean_seconds: float | None = None
+    def _mean_prefill(self, interval: Interval) -> float:
         """Time from the first scheduling of a request to its first token, in the recent mean [s]."""
+        count, seconds = interval.lengths_count, interval.prefill_seconds
+        if seconds is None and self._prefill_seconds is None:
+            return 0.0  # a server that does not tell must not be waited for
+        if count and seconds and seconds <= _LONGEST_PREFILL_SECONDS * count:
+            took = seconds / count
+            known = took if self._prefill_seconds is None else self._prefill_seconds
+            self._prefill_seconds = took + _PREFILL_MEMORY * (known - took)
+        unknown = _STEPS_LONG / _PREFILLS_LONG * (interval.step_seconds or 0.0)
+        return unknown if self._prefill_seconds is None else self._prefill_seconds
 
-    def read(self, interval: Interval, kv_tokens: float | None, budget_tokens: int) -> StepRow | None:
-        """The mean prefill step of the requests that finished in the interval, if they say something sure."""
-        computed = computed_tokens(interval)
-        rate = computed / interval.seconds
-        before = rate if self._prompt_rate is None else self._prompt_rate
-        self._prompt_rate = before + _RATE_MEMORY * (rate - before)
-        resident, count = _resident(interval, kv_tokens), interval.lengths_count
-        self._clumps.add(interval.first_tokens)
-        if interval.inter_tokens and interval.inter_token_seconds is not None:
-            self._latency = interval.inter_token_seconds / interval.inter_tokens
-        if (
-            resident is None
-            or not count
-            or not interval.prefill_seconds
-            or any(interval.waiting)
-            or interval.preemptions
-            or interval.prefill_seconds > _LONGEST_PREFILL_SECONDS * count
-        ):
-            return None
-        took = interval.prefill_seconds / count
-        self.mean_seconds = (
-            took if self.mean_seconds is None else self.mean_seconds + _RATE_MEMORY * (took - self.mean_seconds)
-        )
-        prompt = max(uncached_prompt_tokens(interval) / count, 1.0)
-        decoding = max(sum(r or 0.0 for r in interval.running) / 2 - 1, 0.0)
-        room = max(budget_tokens - decoding, 1.0)  # decoding sequences have their tokens of the budget first
-        pieces = chunks(prompt, room)
-        # judged by means: to pass over the rows that were long themselves would make steps look short
-        chunk, chunk_seconds = prompt / pieces, self.mean_seconds / pieces
-        window = window_seconds(interval, computed / chunk, chunk_seconds, self._latency or chunk_seconds)
-        others = self._prompt_rate * window + self._clumps.companions(window, interval.seconds) * chunk
-        if others > max(_CONTENTION_RATIO * (room - chunk), _LEAST_CONTENTION_RATIO * chunk):
-            return None
-        if prompt > room:
-            # who finds another prompt in its first step gets what that one leaves, and needs half a step more
-            pieces += 0.5 * (1 - exp(-others / chunk))
-        tokens, seconds = min(prompt / pieces + others, room), took / pieces
-        alone = 1 / (1 + self._clumps.excess) ** 2
-        # the mean over requests is wanted: where those that began together end together, many have waited for many
-        usual = count if self._mean_count is None else self._mean_count
-        self._mean_count = usual + _RATE_MEMORY * (count - usual)
-        return StepRow((decoding, tokens, resident, 1.0), seconds, alone * count / max(usual, 1.0))
+    def _end(self) -> list[StepRow]:
+        """The row of the busy run, which ends here."""
+        run, self._busy = self._busy, _Run()
+        if run.idled:
+            self._light.join(run)
+            return self._end_light()
+        row = run.row(self._prompts, self._held / self._running)
+        return [row] if row is not None else []
 
-
-@dataclass(slots=True)
-class _Clumps:
-    """How many more requests begin together than would by chance."""
-
-    last: float = 0.0
-    requests: float = 0.0
-    variances: float = 0.0
-
-    def add(self, requests: float | None) -> None:
-        """Take the requests whose prefill ended in an interval."""
-        if requests is not None:
-            # neighbouring intervals tell clumps from a rate that moves, as when an idle server gets its first load
-            variance = (requests - self.last) ** 2 / 2
-            self.last = requests
-            self.requests = _CLUMPS_MEMORY * self.requests + requests
-            self.variances = _CLUMPS_MEMORY * self.variances + variance
-
-    @property
-    def excess(self) -> float:
-        """Others in the same interval as the mean request, beyond those of a Poisson stream; at least 0."""
-        return max(self.variances / self.requests - 1, 0.0) if self.requests else 0.0
-
-    def companions(self, window_seconds: float, interval_seconds: float) -> float:
-        """How many of those others come within a window that is shorter than the interval.
-
-        All of them where a clump comes at once, the window's share of them where it is the rate that moves slowly:
-        what is between the two is not known, so the mean of both in logarithms.
-        """
-        return self.excess * sqrt(min(window_seconds / interval_seconds, 1.0))
-
-
-def window_seconds(interval: Interval, chunks_computed: float, chunk_seconds: float, latency: float) -> float:
-    """How long, in the mean, the requests have gathered that a request finds itself scheduled with [s].
-
-    Whoever arrives waits for the end of the step under way, with all that arrived since it began: Σd²/t over the
-    steps d of a time t (a step is met the more likely the longer it is; renewal theory), and nothing while the engine
-    idles. ``chunk_seconds`` is how long steps with prompt tokens take; the other ones follow from the number of steps,
-    and are no longer than the latency between tokens.
-    """
-    steps = interval.steps
-    if not steps:
-        return min(latency, chunk_seconds)
-    share = 1 - exp(-chunks_computed / steps)
-    other = max(interval.seconds / steps - share * chunk_seconds, 0.0) / (1 - share) if share < 1 else 0.0
-    other = min(other, latency)
-    squares = share * chunk_seconds**2 + (1 - share) * other**2
-    return min(steps * squares / interval.seconds, max(chunk_seconds, other))
+    def _end_light(self) -> list[StepRow]:
+        """The row of the engine that idles, once it rests on enough."""
+        run = self._light
+        if run.inter_tokens < _LIGHT_TOKENS or (run.computed and run.prefills < _LIGHT_PREFILLS):
+            return []
+        self._light = _Run()
+        row = run.token_row(self._prompts, self._held / self._running)
+        return [row] if row is not None else []
 
 
 def computed_tokens(interval: Interval) -> float:
@@ -256,17 +232,6 @@ def computed_tokens(interval: Interval) -> float:
     return interval.prompt_tokens or 0.0
 
 
-def uncached_prompt_tokens(interval: Interval) -> float:
-    """Prompt tokens of the requests that finished in the interval, less those found in the prefix cache."""
-    cached = 1 - computed_tokens(interval) / interval.prompt_tokens if interval.prompt_tokens else 0.0
-    return interval.lengths_prompt_tokens * (1 - min(max(cached, 0.0), 1.0))
-
-
 def chunks(prompt_tokens: float, budget_tokens: float) -> float:
     """Steps that a prompt of such a mean length takes: of many prompts the last chunk is half full in the mean."""
     return 1.0 if prompt_tokens <= budget_tokens else prompt_tokens / budget_tokens + 0.5
-
-
-def _resident(interval: Interval, kv_tokens: float | None) -> float | None:
-    usage0, usage1 = interval.kv_usage_ratio
-    return None if kv_tokens is None or usage0 is None or usage1 is None else (usage0 + usage1) / 2 * kv_tokens

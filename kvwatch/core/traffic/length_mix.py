@@ -15,7 +15,8 @@ from kvwatch.core.traffic.length_shape import LengthShape
 from kvwatch.core.traffic.lengths import LengthWindow
 from kvwatch.core.traffic.mix import Mix, held_unshared, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
-from kvwatch.queueing.demand import block_demand
+from kvwatch.queueing.demand import block_demand, mean_demand, mean_steps
+from kvwatch.queueing.finish_bias import InFlight, arrived_moments, arrived_weights, occupancy_ratio
 from kvwatch.queueing.length_mix import LengthLaws, bucket_variance, synthesize
 from kvwatch.stats.change import ChangeDetector, change_point
 from kvwatch.stats.group_moments import PairMoments
@@ -25,6 +26,9 @@ Array = npt.NDArray[np.float64]
 _MOVED_RATIO = 0.01
 """Relative change of a moment from which on the pool of requests is made again [1]. Choice: below the 3% to which the
 moments are known; each making takes some milliseconds."""
+_GROWN_RATIO = 0.005
+"""Growth of the requests in flight over those finished that is not worth a correction [1]. Choice: it moves E[g] by
+less than it."""
 _MATCHING_ROUNDS = 4
 """Rounds of moving the second moments towards the memory held [rounds]. Choice: E[g] is linear in them, but for
 rounding and cut lengths, so each round takes most of what is missing."""
@@ -54,6 +58,7 @@ class LengthMix:
     def __init__(self, window_seconds: float) -> None:
         self._window = LengthWindow(window_seconds, min_requests=MIX_REQUESTS)
         self._shape = LengthShape()
+        self._running = 0.0
         self._watch = (ChangeDetector(), ChangeDetector())
         self._means: deque[tuple[float, float, float]] = deque(maxlen=_REMEMBERED_INTERVALS)
         self._unit_tokens = 1.0
@@ -68,6 +73,7 @@ class LengthMix:
         if not interval.representative:
             self._shape.begin_anew()
         self._shape.update(units.sample)
+        self._running = interval.sample.running or 0.0
         if not interval.goes_on or not interval.representative:
             return
         self._window.update(interval)
@@ -125,7 +131,8 @@ class LengthMix:
 
     def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
         """The mix by the metrics alone; ``None`` before second moments are known."""
-        demand = self.demand(block_tokens, chunk_tokens)
+        sizes = (block_tokens, chunk_tokens)
+        demand = self._of_arrived(self.demand(*sizes), sizes, max_tokens or inf)
         if demand.moments is None or demand.steps is None:
             return None
         sharing = sharing_ratio(demand)
@@ -137,6 +144,33 @@ class LengthMix:
         prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
         prefix_tokens = round(prefix / block_tokens) * block_tokens
         return Mix(demand, s, o, prefix_tokens, held if held is not None else float(g.mean()), deviation, sharing)
+
+    def _of_arrived(self, demand: DemandEstimates, sizes: tuple[int, int], max_tokens: float) -> DemandEstimates:
+        """The demand of the requests that arrived, from that of those that finished meanwhile."""
+        m = demand.moments
+        if m is None:
+            return demand
+        spans = self._window.spans()
+        unfinished = sum(span.generation_tokens - span.output_tokens for span in spans)
+        inside = InFlight(m.requests, unfinished, self._running)
+        typical = np.array([m.mean_oo / m.mean_o])
+        if abs(inside.growth_ratio(typical, np.ones(1))) < _GROWN_RATIO:
+            return demand
+        s, o = synthesize(
+            self._unclustered(m, max_tokens), LengthLaws.of(self._shape.prompt, self._shape.output, max_tokens)
+        )
+        weights, growth = arrived_weights(o, inside)
+        moments = arrived_moments(m, s, o, weights)
+        by_method = {**demand.by_method, "moments": mean_demand(moments, *sizes)}
+        if "occupancy" in by_method:
+            by_method["occupancy"] *= moments.mean_o / m.mean_o * occupancy_ratio(s, o, weights, growth)
+        return replace(
+            demand,
+            by_method=by_method,
+            moments=moments,
+            steps=mean_steps(moments, sizes[1]),
+            compute_tokens=moments.mean_s * (1 - (demand.cached_ratio or 0.0)) + moments.mean_o - 1,
+        )
 
     def _lengths(
         self, moments: PairMoments, held: float | None, sizes: tuple[int, int], max_tokens: float

@@ -176,9 +176,10 @@ class StateKeeper:
 
 def _settings(found: object) -> Settings | None:
     """Settings as they were saved; ``None`` for what cannot be any."""
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Settings)}:
+    if not isinstance(found, dict) or set(found) | {"expert_ratio"} != {field.name for field in fields(Settings)}:
         return None
-    sizes = [value for name, value in found.items() if name != "source"]
+    found = found | {"expert_ratio": None}  # a user gives it, so it is in the configuration
+    sizes = [value for name, value in found.items() if name not in ("source", "expert_ratio")]
     if not isinstance(found["source"], str) or not all(v is None or (type(v) is int and v > 0) for v in sizes):
         return None
     return Settings(**found)

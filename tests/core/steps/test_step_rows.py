@@ -1,116 +1,121 @@
-"""What the times of prefills say about the steps that computed them."""
+"""What scrape intervals say about the steps in them, whether the engine is busy or idles now and then."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
-from statistics import mean
 
 import pytest
 
-from kvwatch.core.interval import Interval
-from kvwatch.core.steps.step_rows import PrefillRows, window_seconds
-from kvwatch.facts import EngineKey, EngineSample
+from kvwatch.core.interval import Interval, KvCapacity
+from kvwatch.core.steps.step_rows import StepRow, StepRows
+from kvwatch.facts import EngineKey, EngineSample, Settings
 
-PROMPT_TOKENS, BUDGET_TOKENS = 500.0, 65_536
+_KV_TOKENS = 1e5
+_BUDGET = 8192
 
 
-def interval(at: int, arrived: int, prefill_seconds: float) -> Interval:
-    """A second in which so many prompts were computed, and their requests finished."""
-    return Interval(
-        start=float(at),
+def _interval(at: float, **changes: object) -> Interval:
+    """A busy second: 50 steps, ten requests decoding, no prompts."""
+    made = Interval(
+        start=at,
         end=at + 1.0,
         sample=EngineSample(EngineKey("m", "0")),
-        finished=float(arrived),
+        settings=Settings(256, _BUDGET, 16_384),
+        kv_capacity=KvCapacity(_KV_TOKENS, 16, True),
+        step_seconds=0.02,
         steps=50.0,
         generation_tokens=500.0,
-        prompt_tokens=PROMPT_TOKENS * arrived,
-        prompt_tokens_computed=PROMPT_TOKENS * arrived,
+        prompt_tokens=0.0,
+        prompt_tokens_computed=0.0,
         preemptions=0.0,
         inter_token_seconds=10.0,
         inter_tokens=500.0,
-        first_tokens=float(arrived),
-        prefill_seconds=prefill_seconds,
-        lengths_count=float(arrived),
-        lengths_prompt_tokens=PROMPT_TOKENS * arrived,
-        lengths_output_tokens=100.0 * arrived,
+        first_tokens=0.0,
+        prefill_seconds=0.0,
         running=(10.0, 10.0),
         waiting=(0.0, 0.0),
-        kv_usage_ratio=(0.2, 0.2),
+        kv_usage_ratio=(0.1, 0.1),
     )
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def weight_after(clump: int, seconds: int = 2000) -> float:
-    """What a row of two clumps counts for, after requests have come in clumps of this size, one in two seconds."""
-    draw, rows = random.Random(5), PrefillRows()
-    weights = []
-    for at in range(seconds):
-        clumps = sum(draw.random() < 0.05 for _ in range(10))
-        arrived = clump * clumps
-        # the prompts of a clump are computed in one step, which all of them wait for
-        told = rows.read(interval(at, arrived, arrived * (0.02 + 1e-4 * PROMPT_TOKENS * clump)), 1e5, BUDGET_TOKENS)
-        if told is not None and at >= seconds / 2:
-            weights.append(told.intervals)
-    return mean(weights)
+def _rows(intervals: list[Interval]) -> list[StepRow]:
+    rows = StepRows()
+    return [row for interval in intervals for row in rows.add(interval)]
 
 
-def test_prefills_of_a_poisson_stream_count_nearly_in_full() -> None:
-    """Chance alone puts no more requests together than is accounted for."""
-    assert weight_after(1) == pytest.approx(1.0, abs=0.3)
+def test_a_busy_engine_shows_its_mean_step() -> None:
+    """Sequences, memory and time per step; no prompts, so no share of steps has any."""
+    row = _rows([_interval(float(at)) for at in range(30)])[-1]
+    assert row.composition == pytest.approx((10.0, 0.0, 1e4, 0.0))
+    assert row.seconds == pytest.approx(0.02)
 
 
-def test_load_that_begins_at_once_is_no_clump() -> None:
-    """After an idle hour twenty requests a second come, evenly: within half a minute their prefills count in full."""
-    rows, row = PrefillRows(), None
-    for at in range(3630):
-        arrived = 20 if at >= 3600 else 0
-        row = rows.read(interval(at, arrived, arrived * 0.07), 1e5, BUDGET_TOKENS)
-    assert row is not None
-    assert row.intervals > 0.9
+def test_memory_is_what_requests_hold_times_the_exact_number_of_them() -> None:
+    """The gauges are read where 12 run, the steps had 10 in the mean: K is that of ten."""
+    row = _rows([_interval(float(at), running=(12.0, 12.0), kv_usage_ratio=(0.12, 0.12)) for at in range(30)])[-1]
+    assert row.composition[2] == pytest.approx(1e4)
 
 
-@pytest.mark.parametrize("clump", [2, 4, 8])
-def test_prefills_of_requests_that_come_in_clumps_count_little(clump: int) -> None:
-    """A prefill that is shared by a clump says nothing sure about one prompt's step: weight falls as 1/clump²."""
-    assert weight_after(clump) == pytest.approx(1 / clump**2, rel=0.4)
+def test_a_preemption_teaches_nothing() -> None:
+    """What is computed again shows in no counter."""
+    assert not _rows([_interval(float(at), preemptions=1.0) for at in range(30)])
 
 
-def test_a_row_weighs_by_its_requests() -> None:
-    """Thirty requests that ended together say three times as much as the usual ten."""
-    rows = PrefillRows()
-    usual = [rows.read(interval(at, 10, 0.7), 1e5, BUDGET_TOKENS) for at in range(100)][-1]
-    many = rows.read(interval(100, 30, 2.1), 1e5, BUDGET_TOKENS)
-    assert usual is not None
-    assert many is not None
-    assert usual.intervals == pytest.approx(1, rel=0.05)
-    assert many.intervals > 1.5 * usual.intervals
+def test_the_share_of_steps_with_prompts_follows_from_what_each_prefill_computed() -> None:
+    """Five prompts of 300 tokens a second over 50 steps, of 900 each of which the cache had 600: a tenth of the steps."""
+    prompts = {"prompt_tokens": 4500.0, "prompt_tokens_computed": 1500.0, "first_tokens": 5.0}
+    lengths = {"lengths_count": 5.0, "lengths_prompt_tokens": 4500.0, "prefill_seconds": 0.2}
+    row = _rows([_interval(float(at), **prompts, **lengths) for at in range(60)])[-1]
+    assert row.composition[1] == pytest.approx(30.0)
+    assert row.composition[3] == pytest.approx(0.095, abs=0.005)
 
 
-@pytest.mark.parametrize("rate", [1.0, 4.0, 12.0])
-def test_others_are_those_who_came_during_the_step_under_way(rate: float) -> None:
-    """Simulated step by step: who arrives waits for the end of a step that is met the more likely the longer it is."""
-    draw = random.Random(7)
-    arrivals, at = [], 0.0
-    while len(arrivals) < 12_000:
-        at += draw.expovariate(rate)
-        arrivals.append(at)
-    short, long, now, steps, seen, position = 0.02, 0.08, 0.0, 0, 0.0, 0
-    while position < len(arrivals):
-        came = 0
-        while position < len(arrivals) and arrivals[position] <= now:
-            came, position = came + 1, position + 1
-        now += long if came else short
-        steps += 1
-        seen += came * (came - 1)
-    mean_steps = replace(
-        interval(0, 0, 0.0), end=now, steps=float(steps), inter_token_seconds=now, inter_tokens=float(steps)
-    )
-    companions = seen / len(arrivals)
-    window = window_seconds(mean_steps, float(len(arrivals)), long, now / steps)
-    assert rate * window == pytest.approx(companions, rel=0.15)
-
-
-def test_an_idle_engine_lets_nobody_gather() -> None:
-    """A request in ten seconds meets steps of 20 ms only while another one is there."""
-    idle = replace(interval(0, 1, 0.07), end=10.0, steps=100.0, inter_token_seconds=1.98, inter_tokens=99.0)
-    assert window_seconds(idle, 1.0, 0.07, 0.02) < 0.005
+def test_an_engine_that_idles_is_seen_by_its_sequences() -> None:
+    """Simulated step by step: what decoding sequences see obeys the law, though most of the time nobody is there."""
+    base, each, token = 0.02, 0.002, 1e-4
+    draw = random.Random(3)
+    now, inside, rows = 0.0, [], StepRows()
+    arrivals = iter(sorted(draw.uniform(0, 4000) for _ in range(2000)))
+    next_at = next(arrivals)
+    counters = dict.fromkeys(("steps", "inter", "seconds", "computed", "first"), 0.0)
+    found: list[StepRow] = []
+    for second in range(4000):
+        before = dict(counters)
+        while now < second + 1:
+            new = 0
+            while next_at <= now:
+                new, next_at = new + 1, next(arrivals, float("inf"))
+            if not inside and not new:
+                now = min(next_at, second + 1.0) if next_at > now else now
+                if now >= second + 1:
+                    break
+                continue
+            took = base + each * len(inside) + token * 200 * new
+            now += took
+            counters["steps"] += 1
+            counters["inter"] += len(inside)
+            counters["seconds"] += took * len(inside)
+            counters["computed"] += 200 * new
+            counters["first"] += new
+            inside = [left - 1 for left in inside if left > 1] + [40] * new
+        rise = {name: counters[name] - before[name] for name in counters}
+        running = (0.0, float(len(inside)))  # an idle moment in every interval: none is busy throughout
+        found += rows.add(
+            _interval(
+                float(second),
+                steps=rise["steps"],
+                inter_tokens=rise["inter"],
+                inter_token_seconds=rise["seconds"],
+                prompt_tokens=rise["computed"],
+                prompt_tokens_computed=rise["computed"],
+                first_tokens=rise["first"],
+                running=running,
+                kv_usage_ratio=(0.0, 0.01 * len(inside)),
+            )
+        )
+    assert len(found) > 50
+    law = [base + each * row.composition[0] + token * row.composition[1] for row in found]
+    ratios = [row.seconds / seconds for row, seconds in zip(found, law, strict=True)]
+    assert sum(ratios) / len(ratios) == pytest.approx(1.0, abs=0.03)

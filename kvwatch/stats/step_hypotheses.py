@@ -1,0 +1,82 @@
+"""What a step law may be like: dense or a mixture of experts, its weights hidden behind prompts' arithmetic or not.
+
+A hypothesis fixes the two things that make the law non-linear, the shape x of the experts' coverage and whether reading
+the weights hides behind a prompt's arithmetic, and with them the prior of the coefficients. Below half load the data
+often tell neither apart, while the full step differs by 15 to 40%: so each hypothesis has a prior probability, and the
+data decide as far as they can (:mod:`kvwatch.stats.law_evidence`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, log
+
+from kvwatch.stats.expert_coverage import SHAPES
+from kvwatch.stats.roofline import BALANCES
+
+
+class PromptBase(StrEnum):
+    """What a step with prompt tokens takes before its tokens are counted, against one without."""
+
+    VISIBLE = "visible"
+    """As much: weights are read, then the prompt is computed (a CPU; prompts of few tokens on a GPU)."""
+    ROOFLINE = "roofline"
+    """The longer of reading and arithmetic, and little of the shorter (Qwen3-14B on an H100: 0–4 of 11 ms remain)."""
+    EAGER = "eager"
+    """More: such steps leave the CUDA graph (Kimi-K2.5 and DeepSeek-V4 on GB300: 2 to 9 times reading all weights)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One form of the law and its prior probability.
+
+    ``shape`` is x of the experts' coverage, 0 for a dense model; ``balance`` is m* of a roofline [tokens], 0 without.
+    """
+
+    probability: float
+    base: PromptBase
+    shape: float = 0.0
+    balance: float = 0.0
+
+
+UNKNOWN_EXPERTS_PROBABILITY = 0.3
+"""Prior probability of a mixture of experts where the model's name tells nothing. Choice: at 0.15 the recordings of a
+dense model on a CPU, whose curve is slightly concave, are not taken for one; a fifth of the evidence needed at 0.5."""
+_KNOWN_EXPERTS_PROBABILITY = 0.98
+"""The same where the name says so: the rest is for a name that lies."""
+_EAGER_PROBABILITY = 0.3
+"""Prior probability that a mixture's steps with prompts leave the graph. Choice: 2 of 5 published traces did."""
+_ROOFLINE_PROBABILITY = 0.7
+"""Prior probability that a dense model's step obeys a roofline. Choice: a GPU does, a CPU does not."""
+_SHAPE_RATIO, _SHAPE_SPREAD = 0.8, 0.6
+"""x over k/E: median and sd of its logarithm over 34 published curves (0.82 and about 0.6)."""
+_USUAL_SHAPE, _USUAL_SPREAD = 0.03, 0.8
+"""The same for a mixture of which nothing else is known: of 14 published configurations k/E has the median 0.04."""
+_LEAST_SHAPE_SHARE = 0.02
+"""Shapes of a smaller share of the prior are left out."""
+
+
+def hypotheses(expert_ratio: float | None) -> tuple[Hypothesis, ...]:
+    """All forms to weigh for a model of k/E = ``expert_ratio``: 0 for a dense one, ``None`` where nobody knows."""
+    experts = {0.0: 0.0, None: UNKNOWN_EXPERTS_PROBABILITY}.get(expert_ratio, _KNOWN_EXPERTS_PROBABILITY)
+    dense, roofline = 1 - experts, _ROOFLINE_PROBABILITY
+    found = [Hypothesis(dense * (1 - roofline), PromptBase.VISIBLE)]
+    found += [Hypothesis(dense * roofline / len(BALANCES), PromptBase.ROOFLINE, balance=float(m)) for m in BALANCES]
+    for shape, share in _shape_shares(expert_ratio).items() if experts else ():
+        found += [
+            Hypothesis(experts * share * (1 - _EAGER_PROBABILITY), PromptBase.VISIBLE, shape),
+            Hypothesis(experts * share * _EAGER_PROBABILITY, PromptBase.EAGER, shape),
+        ]
+    return tuple(found)
+
+
+def _shape_shares(expert_ratio: float | None) -> dict[float, float]:
+    """Prior probability of each shape, given that there are experts."""
+    middle, spread = (
+        (_USUAL_SHAPE, _USUAL_SPREAD) if expert_ratio is None else (_SHAPE_RATIO * expert_ratio, _SHAPE_SPREAD)
+    )
+    shares = {float(x): exp(-0.5 * (log(x / middle) / spread) ** 2) for x in SHAPES}
+    whole = sum(shares.values())
+    kept = {x: share / whole for x, share in shares.items() if share >= _LEAST_SHAPE_SHARE * whole}
+    return {x: share / sum(kept.values()) for x, share in kept.items()}

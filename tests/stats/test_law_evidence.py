@@ -1,0 +1,73 @@
+"""Dense or a mixture of experts, reading hidden or not: the data decide as far as they can, and the width says so."""
+
+from __future__ import annotations
+
+import random
+from math import log
+
+import pytest
+
+from kvwatch.stats.step_hypotheses import PromptBase
+from kvwatch.stats.step_law_fit import LawFit
+from kvwatch.stats.step_regression import StepRegression
+
+_FULL = (256.0, 300.0, 3e5, 0.6)
+"""Mean n, p, K and φ of the full step."""
+
+
+def _step(n: float, p: float, k: float, share: float, *, experts: float, shape: float) -> float:
+    """A mixture's step as published ones are, some 10 µs a sequence, or a dense one without experts [s]."""
+    base, whole = 0.006, 0.006 + experts
+    covered = 1 - (1 - shape) ** n if experts else 0.0
+    return (base + experts * covered) * (1 - share) + whole * share + 3e-5 * n + 2e-5 * p + 2e-8 * k
+
+
+def _seen(largest: float, *, experts: float, shape: float = 0.03, expert_ratio: float | None = None) -> LawFit:
+    """The fit to rows of 2% noise at 2 to ``largest`` sequences, each step with prompts computing 500 tokens."""
+    source, regression = random.Random(5), StepRegression()
+    regression.expert_ratio = expert_ratio
+    for _ in range(600):
+        n = 2 * (largest / 2) ** source.random()
+        p = 300 * n / 256
+        row = (n, p, 1200 * n, min(p / 500, 1.0))
+        seconds = _step(*row, experts=experts, shape=shape)
+        regression.update(row, seconds * source.lognormvariate(0, 0.02))
+    fit = regression.fit(_FULL[:3])
+    assert fit is not None
+    return fit
+
+
+@pytest.mark.parametrize("largest", [64.0, 128.0])
+def test_a_mixture_of_known_name_is_right_from_light_load_on(largest: float) -> None:
+    """To a fifth from a quarter of the sequences, where W and what a sequence costs are hardly apart; a line is 40% off."""
+    fit = _seen(largest, experts=0.02, expert_ratio=4 / 128)
+    assert fit.seconds(_FULL) / _step(*_FULL, experts=0.02, shape=0.03) == pytest.approx(1, abs=0.2)
+
+
+def test_a_mixture_under_an_alias_is_recognised_by_its_curve() -> None:
+    """Half the sequences of a full engine bend enough."""
+    fit = _seen(128.0, experts=0.02)
+    assert fit.experts_probability > 0.9
+    assert fit.seconds(_FULL) / _step(*_FULL, experts=0.02, shape=0.03) == pytest.approx(1, abs=0.12)
+
+
+def test_a_dense_model_under_an_alias_is_not_taken_for_a_mixture() -> None:
+    """A straight curve stays one; whether reading hides behind prompts is open, and so the interval spans both."""
+    fit = _seen(64.0, experts=0.0)
+    assert fit.experts_probability < 0.2
+    assert 0.05 < fit.probability_of(PromptBase.ROOFLINE) < 0.95
+    truth = _step(*_FULL, experts=0.0, shape=0.03)
+    assert abs(log(fit.seconds(_FULL) / truth)) < 1.65 * fit.relative_deviation(_FULL)
+
+
+def test_a_dense_name_leaves_no_experts() -> None:
+    """Who says that it is dense is believed, whatever the curve."""
+    assert _seen(128.0, experts=0.02, expert_ratio=0.0).experts_probability == 0
+
+
+def test_what_is_not_known_is_width() -> None:
+    """At a handful of sequences the full step is open; the interval holds the truth, and narrows with what is seen."""
+    truth = _step(*_FULL, experts=0.02, shape=0.03)
+    few, many = _seen(8.0, experts=0.02), _seen(128.0, experts=0.02)
+    assert abs(log(few.seconds(_FULL) / truth)) < 1.65 * few.relative_deviation(_FULL)
+    assert few.relative_deviation(_FULL) > 2 * many.relative_deviation(_FULL)
