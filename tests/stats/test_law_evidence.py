@@ -39,7 +39,7 @@ def _seen(largest: float, *, experts: float, shape: float = 0.03, expert_ratio: 
 
 @pytest.mark.parametrize("largest", [64.0, 128.0])
 def test_a_mixture_of_known_name_is_right_from_light_load_on(largest: float) -> None:
-    """To a fifth from a quarter of the sequences, where W and what a sequence costs are hardly apart; a line is 40% off."""
+    """To a fifth from a quarter of the sequences, where W and a sequence are hardly apart; a line is 40% off."""
     fit = _seen(largest, experts=0.02, expert_ratio=4 / 128)
     assert fit.seconds(_FULL) / _step(*_FULL, experts=0.02, shape=0.03) == pytest.approx(1, abs=0.2)
 

@@ -64,7 +64,7 @@ def test_a_preemption_teaches_nothing() -> None:
 
 
 def test_the_share_of_steps_with_prompts_follows_from_what_each_prefill_computed() -> None:
-    """Five prompts of 300 tokens a second over 50 steps, of 900 each of which the cache had 600: a tenth of the steps."""
+    """Five prompts of 300 tokens a second over 50 steps, of 900 each of which 600 were cached: a tenth of steps."""
     prompts = {"prompt_tokens": 4500.0, "prompt_tokens_computed": 1500.0, "first_tokens": 5.0}
     lengths = {"lengths_count": 5.0, "lengths_prompt_tokens": 4500.0, "prefill_seconds": 0.2}
     row = _rows([_interval(float(at), **prompts, **lengths) for at in range(60)])[-1]
