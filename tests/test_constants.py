@@ -31,7 +31,6 @@ NUMBERS_ARE_THE_SUBJECT = {"kvwatch.embedded.scenarios"}
 
 PENDING = (
     "kvwatch.core.steps.step_law",
-    "kvwatch.core.steps.step_rows",
     "kvwatch.stats.step_regression",
     "kvwatch.embedded.saturation",
 )

@@ -19,11 +19,13 @@ from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
 
-_ROUNDS = 3
-"""E[o] is itself corrected; each round leaves a tenth of the error."""
+_WEIGHING_ROUNDS = 3
+"""Rounds of weighing [rounds]. Choice: E[o] is itself corrected; each round leaves a tenth of the error."""
 _MOST_GROWTH = 0.5
 """Largest |ε| that is corrected for [1]. Choice: with fewer than two requests finished for each still inside the sample
 says too little of long ones for a weight to mend."""
+_MEAN_REST = 1 / 3
+"""∫ over a request's life of the work that is left, for each o³ [1]. Definition: the mean square of a uniform age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def arrived_weights(output: Array, inside: InFlight) -> tuple[Array, float]:
     """Weight of each equally likely finished request among the arrived, adding up to 1, and ε."""
     weights = np.full(len(output), 1 / len(output))
     growth = 0.0
-    for _ in range(_ROUNDS):
+    for _ in range(_WEIGHING_ROUNDS):
         growth = inside.growth_ratio(output, weights)
         mean = float(weights @ output)
         weights = 1 / np.maximum(1 + growth * (1 - output / mean), _MOST_GROWTH)
@@ -83,7 +85,7 @@ def occupancy_ratio(prompt: Array, output: Array, weights: Array, growth: float)
     mean_o = float(weights @ output)
     work = float(weights @ (prompt * output + output * output / 2))
     rest_o = float(weights @ (output * output)) / (2 * mean_o)
-    rest_work = float(weights @ (prompt * output**2 / 2 + output**3 / 3)) / mean_o
+    rest_work = float(weights @ (prompt * output**2 / 2 + _MEAN_REST * output**3)) / mean_o
     arrived = 1 + growth
     seen = (arrived * work - growth * rest_work) / (arrived * mean_o - growth * rest_o)
     return (work / mean_o) / seen

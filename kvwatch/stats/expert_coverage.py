@@ -16,8 +16,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 SHAPES: Array = np.array([0.006, 0.012, 0.025, 0.05, 0.1, 0.2])
-"""x on a grid of factors of two [experts a token over experts]. Choice: published configurations have k/E from 0.008
-(Llama-4-Maverick) to 0.25 (Mixtral); a finer grid changes no prediction by more than the 2.5% that the curve misses."""
+"""x on a grid of factors of two [1]. Choice: published configurations have k/E from 0.008 (Llama-4-Maverick) to 0.25
+(Mixtral); with a grid twice as fine the full step of a real mixture moves by 2%."""
 
 
 def coverage(tokens: float, shape: float) -> float:

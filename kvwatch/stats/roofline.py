@@ -12,12 +12,14 @@ from math import exp
 
 import numpy as np
 
+from kvwatch.constants import TINY
 from kvwatch.stats.expert_coverage import Array
 
 BALANCES: Array = 60.0 * 1.3 ** np.arange(7, dtype=float)
-"""m* on a grid of factors of 1.3 from 60 to 290 [tokens]: what data sheets give for anything that vLLM runs on."""
+"""m* on a grid of factors of 1.3 [tokens]. Data sheet: 60 to 290 for anything that vLLM runs on."""
 _LENGTHS_SHAPE = 2
-"""Prompt tokens of a step scatter about their mean as a gamma law of this shape does (CV 0.7); that rounds the knee."""
+"""Shape of the gamma law by which prompt tokens of a step scatter about their mean [1]. Choice: a coefficient of
+variation of 0.7, that of chat prompts; it rounds the knee."""
 
 
 def factor(decoding: float, prompt_tokens: float, share: float, balance: float) -> float:
@@ -32,10 +34,10 @@ def factor(decoding: float, prompt_tokens: float, share: float, balance: float) 
 
 def tangents(means: Array, balances: Array) -> Array:
     """For cells of means (1, φ, n, p, n·φ, K) (C, 6): what R is multiplied with nearby, linear in them (C, X, 6)."""
-    share, n, p = (means[:, i, None] for i in (1, 2, 3))
-    s = p / np.maximum(share, 1e-9)
+    _, share, n, p, _, _ = (column[:, None] for column in means.T)
+    s = p / np.maximum(share, TINY)
     room = balances - n
-    theta = np.maximum(s, 1e-9) / _LENGTHS_SHAPE
+    theta = np.maximum(s, TINY) / _LENGTHS_SHAPE
     over = np.maximum(room, 0.0) / theta
     survivors = np.exp(-over) * (1 + over)  # P(s > room)
     excess = np.where(room > 0, np.exp(-over) * (_LENGTHS_SHAPE + over) * theta, s - room)
@@ -46,9 +48,9 @@ def tangents(means: Array, balances: Array) -> Array:
     by_share = beside - alone - s * beside_s
     by_n = (1 - share) * alone_n + share * beside_n
     value = (1 - share) * alone + share * beside
-    found = np.zeros((len(means), len(balances), 6))
+    found = np.zeros((len(means), len(balances), means.shape[1]))
     found[:, :, 0] = value - by_share * share - by_n * n - beside_s * p
-    found[:, :, 1], found[:, :, 2], found[:, :, 3] = by_share, by_n, beside_s
+    found[:, :, 1:4] = np.stack([by_share, by_n, beside_s], axis=2)
     return found
 
 
@@ -56,7 +58,7 @@ def _beyond(mean: float, room: float) -> float:
     """E[(s − room)⁺] of a gamma law of shape 2."""
     if room <= 0:
         return mean - room
-    theta = max(mean, 1e-9) / _LENGTHS_SHAPE
+    theta = max(mean, TINY) / _LENGTHS_SHAPE
     return exp(-room / theta) * (_LENGTHS_SHAPE * theta + room)
 
 

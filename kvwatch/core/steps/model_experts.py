@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from kvwatch.constants import TINY
+
 _PUBLISHED = (
     (r"deepseek-(v3|r1(?!-distill))", 8, 256),
     (r"deepseek-v4", 6, 256),
@@ -33,7 +35,8 @@ _PUBLISHED = (
     (r"jamba", 2, 16),
     (r"hunyuan-a13b", 8, 64),
 )
-"""Name, k and E of the models' published config.json; of DeepSeek-V4 k is inferred from its measured step times."""
+"""Name, k and E [1]. Data sheet: the models' published config.json; of DeepSeek-V4 k is inferred from its step
+times."""
 
 _DENSE = (
     r"(meta-)?llama-?[23](\.\d)?-\d",
@@ -54,15 +57,18 @@ _DENSE = (
     r"yi-(1\.5-)?\d+b",
     r"command-r",
 )
-"""Families of which every published size is dense."""
+"""Families of which every published size is dense [1]. Data sheet: their published config.json."""
 
 _ACTIVE = re.compile(r"(\d+(?:\.\d+)?)b-a(\d+(?:\.\d+)?)b")
-"""Names such as Qwen3-235B-A22B tell the parameters in all and those that a token uses."""
+"""Names such as Qwen3-235B-A22B tell the parameters in all and those that a token uses [1]. Definition."""
 _ACTIVE_RATIO = 0.65
-"""k/E over active/total parameters: 0.67 for Qwen3-235B-A22B, 0.63 for Qwen3-30B-A3B; attention is always active."""
+"""k/E over active/total parameters [1]. Data sheet: 0.67 for Qwen3-235B-A22B, 0.63 for Qwen3-30B-A3B."""
+_MOST_ACTIVE_RATIO = 0.5
+"""Largest k/E that such a name is believed to tell [1]. Choice: with half of its experts active a model is as good as
+dense."""
 _COUNTED = re.compile(r"\b(\d+)x\d+(?:\.\d+)?b")
 _COUNTED_PER_TOKEN = 2
-"""Names such as Mixtral-8x7B tell E; all such models route to two."""
+"""k of models whose names tell E, such as Mixtral-8x7B [1]. Data sheet: Mixtral's config.json."""
 
 
 def expert_ratio(model_name: str) -> float | None:
@@ -72,7 +78,7 @@ def expert_ratio(model_name: str) -> float | None:
         if re.search(pattern, name):
             return per_token / experts
     if active := _ACTIVE.search(name):
-        return min(_ACTIVE_RATIO * float(active[2]) / max(float(active[1]), 1e-9), 0.5)
+        return min(_ACTIVE_RATIO * float(active[2]) / max(float(active[1]), TINY), _MOST_ACTIVE_RATIO)
     if counted := _COUNTED.search(name):
         return min(_COUNTED_PER_TOKEN / max(int(counted[1]), 1), 1.0)
     return 0.0 if any(re.search(pattern, name) for pattern in _DENSE) else None

@@ -1,0 +1,101 @@
+"""What is known of a step law's coefficients beforehand, under each hypothesis: data sheets and published curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kvwatch.constants import TINY
+from kvwatch.stats.expert_coverage import Array
+from kvwatch.stats.step_hypotheses import Hypothesis, PromptBase
+
+LINEAR = 5
+"""Coefficients with a regressor of their own: b0, bp, b1, b2, b3 [1]. Definition."""
+SIZE = LINEAR + 1
+"""Those and W of the experts, or R of a roofline [1]. Definition."""
+_GROWTH = 1.0
+"""Growth of a dense step from empty to full by sequences, and by resident tokens, over an empty one [1]. Choice:
+reading a full KV cache takes as long as reading the weights where the two are of a size."""
+_GROWTH_SPREAD = 3.0
+"""Its sd over its mean [1]. Choice: wide enough for a CPU and an H200."""
+_EXPERTS_GROWTH = 0.5
+"""The same growth over reading all of a mixture, which is more [1]. Measured: eight published systems have 0 to 1.8 by
+256 sequences, half of them below 0.7, and 0.2 to 0.8 by resident tokens."""
+_EXPERTS_GROWTH_SPREAD = 0.8
+"""Its sd over its mean [1]. Choice: covers those eight; at 1.2 a real mixture on a CPU is 4% worse at light load."""
+_PREFILL_RATIO = 0.007
+"""Time of one prompt token over reading a dense model's weights [1]. Data sheet: the balance of arithmetic and
+bandwidth is 60 to 300 tokens on anything that vLLM runs on; 1/140."""
+_PREFILL_SPREAD = 0.6
+"""Its sd over its mean [1]. Choice: spans that range."""
+_EXPERTS_PREFILL_RATIO = 0.0012
+"""The same over reading all weights of a mixture [1]. Choice: k of E experts compute a token, a sixth of the
+weights."""
+_EXPERTS_PREFILL_SPREAD = 1.0
+"""Its sd over its mean [1]. Choice: k/E differs by ten between models."""
+_EXPERTS_SHARE = 0.65
+"""W over b0 + W [1]. Measured: the median of 34 published curves; their quartiles are 0.52 and 0.75."""
+_EXPERTS_SPREAD = 0.2
+"""Its sd [1]. Measured: by the same quartiles."""
+_HOST_RATIO = 0.3
+"""Host time over R [1]. Data sheet: 2 of 8 ms for an 8B model on an H100, 2 of 26 for 70B on four A100s."""
+_HOST_SPREAD = 0.3
+"""Its sd over an empty step [1]. Choice: as large as the ratio itself."""
+_BASE_RATIO = {PromptBase.VISIBLE: 1.0, PromptBase.EAGER: 2.5}
+"""bp over the time of reading all weights [1]. Measured: on GB300 steps with prompts took 2 to 9 times that."""
+_BASE_SPREAD = {PromptBase.VISIBLE: 0.15, PromptBase.EAGER: 2.0}
+"""Its sd [1]. Choice: what leaving a graph costs a step that is else the same; and what was measured there."""
+_EMPTY_RATIO = 0.7
+"""Empty step over the shortest mean step seen [1]. Choice: the shortest seen is rarely empty."""
+_EMPTY_SPREAD = 0.5
+"""Its sd [1]. Choice: a law that has been seen empty moves it by less."""
+_LEAST_BASE_RATIO = 0.3
+"""b0 over the shortest mean step below which priors in shares of b0 do not follow it [1]. Choice: rows that contradict
+each other may well put b0 at 0, and would then make prompts free."""
+_UNUSED = 1e-6
+"""Relative sd of a coefficient that a hypothesis does not have [1]. Choice: as good as fixed at 0, and still
+regular."""
+
+
+def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full_load: Array) -> tuple[Array, Array]:
+    """Rows (J, 6, 6) and targets (J, 6): rows·θ − targets is standard normal a priori."""
+    n, _, k = np.maximum(full_load, TINY)
+    rows, targets = np.zeros((len(forms), SIZE, SIZE)), np.zeros((len(forms), SIZE))
+    for form, theta, row, target in zip(forms, thetas, rows, targets, strict=True):
+        # a fit may well put b0 at 0; a prior that is stated in shares of it must not follow it there
+        base = max(float(theta[0]), _LEAST_BASE_RATIO * shortest)
+        if form.balance:
+            _roofline_prior(row, target, float(theta[0] + theta[LINEAR]), shortest, (n, k))
+            continue
+        reading = base + float(theta[LINEAR])
+        (growth, growth_spread), prefill = (
+            ((_EXPERTS_GROWTH, _EXPERTS_GROWTH_SPREAD), (_EXPERTS_PREFILL_RATIO, _EXPERTS_PREFILL_SPREAD))
+            if form.shape
+            else ((_GROWTH, _GROWTH_SPREAD), (_PREFILL_RATIO, _PREFILL_SPREAD))
+        )
+        row[0, 0], target[0] = 1 / (_EMPTY_SPREAD * shortest), _EMPTY_RATIO / _EMPTY_SPREAD
+        ratio, spread = _BASE_RATIO[form.base], _BASE_SPREAD[form.base]
+        row[1, 1] = 1 / (spread * reading)
+        row[1, 0] = -ratio * row[1, 1]
+        means = reading * np.array([growth / n, prefill[0], growth / k])
+        spreads = np.array([growth_spread, prefill[1], growth_spread])
+        row[[2, 3, 4], [2, 3, 4]], target[2:5] = 1 / (spreads * means), 1 / spreads
+        if form.shape:
+            row[1, LINEAR] = row[1, 0]
+            row[LINEAR, LINEAR] = (1 - _EXPERTS_SHARE) / (_EXPERTS_SPREAD * reading)
+            row[LINEAR, 0] = -_EXPERTS_SHARE / (_EXPERTS_SPREAD * reading)
+        else:
+            row[LINEAR, LINEAR] = 1 / (_UNUSED * base)
+    return rows, targets
+
+
+def _roofline_prior(row: Array, target: Array, empty: float, shortest: float, full: tuple[float, float]) -> None:
+    """The same for host time b0, b1, b3 and R, of an ``empty`` step of b0 + R; bp and b2 are not used."""
+    empty = max(empty, _LEAST_BASE_RATIO * shortest)
+    row[0, 0] = row[0, LINEAR] = 1 / (_EMPTY_SPREAD * shortest)
+    target[0] = _EMPTY_RATIO / _EMPTY_SPREAD
+    row[LINEAR, 0], row[LINEAR, LINEAR] = 1 / (_HOST_SPREAD * empty), -_HOST_RATIO / (_HOST_SPREAD * empty)
+    row[1, 1] = row[3, 3] = 1 / (_UNUSED * empty)
+    row[[2, 4], [2, 4]] = np.array(full) / (_GROWTH * _GROWTH_SPREAD * empty)
+    target[[2, 4]] = 1 / _GROWTH_SPREAD
