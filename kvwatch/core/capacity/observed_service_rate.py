@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
 from kvwatch.facts import Settings
+from kvwatch.stats.adjusted_range import mean_deviation
 
 FULL_RATIO = 0.9
 """Of seats, memory or token budget in use, to be full [1]. Choice: an engine with a queue stays within some blocks and
@@ -25,10 +26,14 @@ model alone knows it; half would have μ follow single bursts."""
 
 @dataclass(frozen=True, slots=True)
 class ObservedRate:
-    """Completions per second during a backlog, and the number of requests that it rests on."""
+    """Completions per second during a backlog, and the number of requests that it rests on.
+
+    ``wave_deviation`` is its relative standard deviation by the waves and bursts in which they came.
+    """
 
     rate: float
     requests: float
+    wave_deviation: float = 0.0
 
 
 class _Served(NamedTuple):
@@ -145,4 +150,5 @@ class Backlog:
         served = generated / mean_output_tokens if mean_output_tokens > 0 else 0.0
         if seconds < self._min_seconds or served < self._min_requests:
             return None
-        return ObservedRate(served / seconds, served)
+        waves = mean_deviation([s.generated_tokens for s in kept], [s.end - s.start for s in kept])
+        return ObservedRate(served / seconds, served, waves)

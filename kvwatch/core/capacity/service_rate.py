@@ -118,12 +118,12 @@ def _blend(e: Evidence, model_rate: float, deviation: float) -> tuple[float, flo
         return model_rate, deviation
     weight = e.observed.requests / (e.observed.requests + _OBSERVED_TRUST)
     rate = exp((1 - weight) * log(model_rate) + weight * log(e.observed.rate))
-    return rate, hypot((1 - weight) * deviation, weight * _observed_deviation(e.observed.requests))
+    return rate, hypot((1 - weight) * deviation, weight * _observed_deviation(e.observed))
 
 
-def _observed_deviation(requests: float) -> float:
-    """Relative sd of a rate counted over this number of requests, with the drift that a full engine shows."""
-    return hypot(_COUNT_DEVIATION / requests**0.5, _DRIFT_DEVIATION)
+def _observed_deviation(observed: ObservedRate) -> float:
+    """Relative sd of an observed rate: of its count or its waves, with the drift that a full engine shows."""
+    return hypot(max(_COUNT_DEVIATION / observed.requests**0.5, observed.wave_deviation), _DRIFT_DEVIATION)
 
 
 def _observed_only(e: Evidence) -> ServiceRate:
@@ -138,7 +138,7 @@ def _observed_only(e: Evidence) -> ServiceRate:
         return ServiceRate(Estimate(verdict=reason))
     seats = e.settings.max_num_seqs
     limit = SEQS if seats and e.running is not None and e.running >= FULL_RATIO * seats else KV
-    half = Z90 * _observed_deviation(e.observed.requests)
+    half = Z90 * _observed_deviation(e.observed)
     rate = e.observed.rate
     return ServiceRate(
         Estimate(rate, rate * exp(-half), rate * exp(half), Reason.OK), by_limit={limit: rate}, limit=limit
