@@ -65,6 +65,10 @@ class Reason(StrEnum):
     )
     LAW_UNKNOWN = "law_unknown", "too few busy scrape intervals so far to know how the step time grows with load"
     EXTRAPOLATING = "extrapolating", "full load means steps over four times as long as any seen yet"
+    CACHE_HITS_FALL = (
+        "cache_hits_fall",
+        "the prefix cache finds less the fuller memory is, so a full engine computes more than this one does",
+    )
     MODEL_UNKNOWN = (
         "model_unknown",
         "the model's name does not tell whether it is a mixture of experts, nor does its step time yet: set experts",

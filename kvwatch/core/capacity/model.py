@@ -162,6 +162,7 @@ class CapacityModel:
             running=last.sample.running,
             speculative=bool(last.sample.spec_decode_drafts),
             law_known=self._law.get(now) is not None,
+            hits_fall=self._population.cache_hits.get(now),
         )
 
     def dump(self) -> dict[str, object]:

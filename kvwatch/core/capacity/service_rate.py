@@ -9,6 +9,7 @@ from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
 from kvwatch.core.capacity.observed_service_rate import FULL_RATIO, ObservedRate
 from kvwatch.core.interval import KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime
+from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.core.traffic.request_demand import DemandEstimates
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
@@ -66,6 +67,7 @@ class Evidence:
     running: float | None
     speculative: bool
     law_known: bool
+    hits_fall: HitsFall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ def service_rate(e: Evidence) -> ServiceRate:
     corrected = e.correction is not None and e.correction.limit == limit
     factor = (e.correction.factor if corrected and e.correction is not None else 1.0) * e.calibration
     model_rate = loads[limit].rate * factor
-    rate, deviation = _blend(e, model_rate, _deviation(e.full, loads[limit], corrected))
+    deviation = _deviation(e.full, loads[limit], corrected)
+    if e.hits_fall is not None:
+        deviation = hypot(deviation, e.hits_fall.deviation)
+    rate, deviation = _blend(e, model_rate, deviation)
     rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
     step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
     return ServiceRate(
@@ -190,6 +195,7 @@ def _verdict(e: Evidence, load: FullLoad) -> Reason:
         (Reason.EXTRAPOLATING, far),
         (Reason.OCCUPANCY_DISAGREES, apart),
         (Reason.BUDGET_UNKNOWN, e.settings.max_num_batched_tokens is None),
+        (Reason.CACHE_HITS_FALL, e.hits_fall is not None),
         (Reason.MODEL_UNKNOWN, e.full is not None and _matters(e.full, load)),
     )
     return next((reason for reason, holds in doubts if holds), Reason.OK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.traffic.cache_hits import CacheHits
 from kvwatch.core.traffic.idle_spells import IdleSpells
 from kvwatch.core.traffic.joint_mix import joint_mix
 from kvwatch.core.traffic.length_mix import MIX_REQUESTS, LengthMix
@@ -24,7 +25,8 @@ class Population:
         self.length_mix = LengthMix(window_seconds)
         self.log = RequestLog(log_window_seconds, top_tenants)
         self._idle_spells = IdleSpells(window_seconds)
-        self._parts = (self._idle_spells, self.lengths, self.length_mix, self.log)
+        self.cache_hits = CacheHits()
+        self._parts = (self._idle_spells, self.lengths, self.length_mix, self.log, self.cache_hits)
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
