@@ -1,9 +1,9 @@
 """Whether the prefix cache finds less the fuller memory is.
 
 Near full, running requests and cached prefixes want the same blocks. Each miss computes a prompt again, which keeps
-requests inside for longer, which leaves less room for prefixes: a server of agents was measured to fall from 95% of hits
-to 28% between 14 and 20 conversations, and from 0.115 to 0.061 requests/s. A service rate at the hit rate of now is then
-too high, and by how much only a fuller engine would show.
+requests inside for longer, which leaves less room for prefixes: a server of agents was measured to fall from 95% of
+hits to 28% between 14 and 20 conversations, and from 0.115 to 0.061 requests/s. A service rate at the hit rate of now
+is then too high, and by how much only a fuller engine would show.
 """
 
 from __future__ import annotations
