@@ -28,8 +28,8 @@ _LASTING_LIVES = 0.25
 """Mean lives for which requests wait before the engine counts as full [1]. Choice: a request that waits for the step
 under way, or a burst that is served at once, fills nothing."""
 _LASTING_SCRAPES = 4
-"""Scrapes in a row that see a queue before it counts [1]. Choice: where lives are shorter than scrapes are apart, one that
-waits for a step is seen twice in a row by chance."""
+"""Scrapes in a row that see a queue before it counts [1]. Choice: where lives are shorter than scrapes are apart, one
+that waits for a step is seen twice in a row by chance."""
 _LONGEST_LIVES = 10.0
 """Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
 traffic that never settles must be known too."""
