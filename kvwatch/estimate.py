@@ -40,7 +40,10 @@ class Reason(StrEnum):
         "the log of request starts misses some; arrivals are balanced from the metrics",
     )
     ASLEEP = "asleep", "the engine is in sleep mode"
-    METRIC_MISSING = "metric_missing", "this vLLM does not export a metric that the estimate needs"
+    METRIC_MISSING = (
+        "metric_missing",
+        "a metric that the estimate needs is not exported, or has not come for three scrape intervals",
+    )
     TOO_FEW_REQUESTS = "too_few_requests", "too few requests finished for a sure mean"
     NO_BUSY_INTERVALS = "no_busy_intervals", "the engine was never busy throughout a scrape interval"
     CAPACITY_UNKNOWN = "capacity_unknown", "the size of the KV cache is not exported"

@@ -13,6 +13,7 @@ from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
 from kvwatch.core.eviction.seat_search import Prescription
 from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
+from kvwatch.core.inputs import Inputs
 from kvwatch.core.interval import Ended, Interval
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
@@ -64,6 +65,7 @@ class EngineEstimator:
         demand_seconds = span(options.demand_window_seconds, _LEAST_DEMAND_SCRAPES)
         self._parts: list[Part] = []
         self._reader = SampleReader()
+        self.inputs = self._add(Inputs())
         self.arrivals = self._add(Arrivals(options.windows_seconds, span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES)))
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from kvwatch.core.capacity.kv_capacity import kv_capacity_tokens
 from kvwatch.core.capacity.service_rate import ServiceRate, plain_service_rate, service_rate
@@ -14,16 +15,21 @@ from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import recommended_max_num_seqs
 from kvwatch.core.eviction.wave import growth_ratio
+from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool.replicas_required import replicas_of_engine
 from kvwatch.core.steps.step_seconds import step_seconds
-from kvwatch.core.traffic.arrival_rate import arrival_rate, reference_window
+from kvwatch.core.traffic.arrival_rate import ArrivalRate, arrival_rate, reference_window
 from kvwatch.core.traffic.request_demand import request_demand
 from kvwatch.core.traffic.tenants import TenantUses
-from kvwatch.estimate import UNKNOWN, Estimate
+from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
 from kvwatch.facts import EngineKey
 from kvwatch.queueing.capacity import KV
 from kvwatch.views import EngineView
+
+_MISSING = Estimate(verdict=Reason.METRIC_MISSING)
+"""An estimate whose inputs have stopped coming."""
+_MISSING_RATE = ArrivalRate(_MISSING)
 
 
 def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: CoreOptions) -> EngineView | None:
@@ -32,9 +38,13 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
     if evidence is None or engine.last is None:
         return None
     now, sample = engine.last.end, engine.last.sample
+    gone = partial(engine.inputs.gone, now=now, longest_seconds=options.stale_after_seconds)
     rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
+    if gone(ARRIVALS):
+        rates = {w: rate if rate.source == "start_log" else _MISSING_RATE for w, rate in rates.items()}
+        trend = None
     window = reference_window(rates)
-    mu = service_rate(evidence)
+    mu = ServiceRate(_MISSING) if gone(SERVICE) else service_rate(evidence)
     largest = engine.largest.get(now, evidence.settings.max_model_len)
     limit = stable_limit(mu.limit, largest, evidence.kv_capacity)
     rho = utilization(rates, mu.estimate)
@@ -53,13 +63,15 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         arrival_rate=arrival_rate(rates),
         arrival_rate_slope=Estimate(trend.slope, trend.lower, trend.upper) if trend is not None else UNKNOWN,
         service_rate=mu.estimate,
-        service_rate_plain=plain_service_rate(evidence),
+        service_rate_plain=None if gone(SERVICE) else plain_service_rate(evidence),
         service_rate_limit=mu.by_limit,
         binding_limit={mu.limit: 1.0} if mu.limit is not None else {},
         utilization=rho,
         stable_limit=limit,
         stability_margin=margin,
-        step_seconds=step_seconds(evidence.step_time, mu.step_seconds),
+        step_seconds=KeyedEstimate(verdict=Reason.METRIC_MISSING)
+        if gone(STEPS)
+        else step_seconds(evidence.step_time, mu.step_seconds),
         request_demand_token_steps=request_demand(demand),
         demand_selected={mu.method: 1.0} if mu.method is not None else {},
         joint_moments_ratio=demand.joint_moments_ratio,
@@ -73,7 +85,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         kv_usage_ratio=sample.kv_usage_ratio,
         running_requests=sample.running,
         queue_length=sample.waiting,
-        queue_slope=engine.queue.get(now),
+        queue_slope=_MISSING if gone(QUEUE) else engine.queue.get(now),
         time_to_saturation_seconds=time_to_saturation(
             rates, trend, min(options.windows_seconds.values()), mu.estimate, limit
         ),

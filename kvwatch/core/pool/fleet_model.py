@@ -164,9 +164,11 @@ class FleetModel:
 
 
 def _is_silent(engine: EngineView) -> bool:
-    """Whether it has traffic that cannot be counted just now, as after requests have vanished in a mass."""
+    """Whether it has traffic that cannot be counted just now: requests have vanished in a mass, or a metric has."""
     rate = engine.arrival_rate
-    return not rate.value and Reason.ABORTS in (rate.verdict, *rate.verdicts.values())
+    return not rate.value and not {Reason.ABORTS, Reason.METRIC_MISSING}.isdisjoint(
+        (rate.verdict, *rate.verdicts.values())
+    )
 
 
 def _serving(engine: EngineView) -> Serving:
