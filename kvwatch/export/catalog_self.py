@@ -50,7 +50,6 @@ SELF_METRICS: tuple[Metric, ...] = (
         "engines",
         "Engines that the target's last scrape showed; 0 for one that answers without any of vLLM's series, absent for "
         "one whose last scrape failed.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_exposition_bad_lines_total",
@@ -145,14 +144,12 @@ SELF_METRICS: tuple[Metric, ...] = (
         kind=Kind.COUNTER,
         extra_labels=("result",),
         values=("success", "failure"),
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_state_last_save_timestamp_seconds",
         _P,
         "s",
         "When estimates.state_file was last written, in unix time; absent where it is not configured, or was not yet.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_http_connections_dropped_total",
@@ -164,7 +161,6 @@ SELF_METRICS: tuple[Metric, ...] = (
         kind=Kind.COUNTER,
         extra_labels=("reason",),
         values=tuple(DROP_REASONS),
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_build_info",

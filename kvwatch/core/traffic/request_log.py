@@ -8,6 +8,7 @@ from math import ceil, isfinite
 from kvwatch.constants import CLOCK_SKEW_SECONDS, LATEST_UNIX_SECONDS
 from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.traffic.joint_sample import JointSample
+from kvwatch.core.traffic.log_check import LogCheck
 from kvwatch.core.traffic.request_window import RequestWindow
 from kvwatch.core.traffic.tenants import Tenants, TenantUses
 from kvwatch.facts import RequestRecord
@@ -37,6 +38,8 @@ class RequestLog:
         self._source: str | None = None
         self._source_newest = float("-inf")
         self._source_names_tenants = False
+        self._check = LogCheck(window_seconds)
+        self._contradicted = False
         self.changed_at = float("-inf")
         """When the traffic's mix last changed [unix s]."""
         self.window = RequestWindow(window_seconds)
@@ -61,6 +64,7 @@ class RequestLog:
             return
         block, chunk = sizes
         g = request_demand(s, o, block, chunk)
+        self._check.update_request(record.finish, ended.share, s, o)
         self.window.update(record.finish, max(record.finish - record.arrival, 0.0), s, o, g)
         asked = (g, ceil(s / chunk) + o - 1.0, s - min(record.cached_tokens, s) + o - 1.0)
         self.tenants.update(record.finish, record.tenant, ended.share, asked)
@@ -73,6 +77,11 @@ class RequestLog:
             self.window.clear(interval.end)
         if interval.goes_on:
             self._unlogged += interval.lengths_count
+        self._check.update(interval)
+        self._contradicted = self._check.contradicts
+        if self._contradicted:
+            # which of them are true nobody knows, and the window reaches back an hour
+            self.window.clear(interval.end)
 
     def begin_anew(self, cause: Cause) -> None:
         """Nothing to do: :meth:`update` knows from which time on requests count."""
@@ -125,8 +134,10 @@ class RequestLog:
         """The requests that stand for the traffic; see :meth:`RequestWindow.sample`.
 
         ``None`` where there is no log, or it has stopped. A log is as quiet as its server: it has stopped when
-        requests finish that it does not report.
+        requests finish that it does not report. Nor does one count that contradicts the engine's counters.
         """
+        if self._contradicted or self._check.contradicts:
+            return None
         if self._unlogged and now - self.window.newest > self._window_seconds:
             return None
         return self.window.sample(now, self._sizes, least, empty_at, reach)

@@ -6,6 +6,7 @@ checksum; a file that does not fit is set aside under another name, with a warni
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -22,6 +23,10 @@ VERSION = 2
 _ONLY_ENGINES = 1
 """The version that held the engines' states and nothing else."""
 _MAX_BYTES = 256 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+"""A link that somebody has put in the temporary file's place, in a folder that others may write to, is not followed."""
+_OWNER_ONLY = 0o600
+"""The file names tenants and engines."""
 
 States = dict[str, list[dict[str, Any]]]
 
@@ -90,13 +95,16 @@ class StateFile:
                 return True
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with temporary.open("wb") as file:
+                with os.fdopen(os.open(temporary, _NEW_FILE, _OWNER_ONLY), "wb") as file:
+                    os.fchmod(file.fileno(), _OWNER_ONLY)  # of one that a crash has left
                     file.write(header + b"\n" + body)
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(self.path)
             except OSError as error:
                 event(logging.WARNING, "state_not_saved", path=str(self.path), error=error.strerror)
+                with contextlib.suppress(OSError):
+                    temporary.unlink()  # half of it would keep a full disk full
                 return False
             self._written = number
         return True
