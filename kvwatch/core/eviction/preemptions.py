@@ -50,7 +50,7 @@ class Preemptions:
         preempted, finished = (sum(e[i] for e in recent) for i in (1, 2))
         if not preempted:
             return 0.0 if recent else None
-        return preempted / finished if finished else None
+        return preempted / finished if finished >= 1 else None  # a counter that is no number of requests shows less
 
 
 def costs(correction: Correction) -> tuple[float, float] | None:
