@@ -140,3 +140,33 @@ print(*sys.modules)
     loaded = done.stdout.splitlines()[-1].split()
     assert "kvwatch.cli" in loaded
     assert not {"numpy", "aiohttp", "kvwatch.daemon", "kvwatch.core"} & set(loaded)
+
+
+def test_a_process_that_was_stopped_and_goes_on_scrapes_again(tmp_path: Path) -> None:
+    """SIGSTOP for longer than a scrape may take, then SIGCONT: no fault of kvwatch's own, and an end as usual."""
+    engine = subprocess.Popen([sys.executable, "-m", "kvwatch", "simulate", "--port", "0"], stdout=subprocess.PIPE)
+    try:
+        assert engine.stdout is not None
+        url = engine.stdout.readline().decode().split()[-1]
+        with kvwatch(tmp_path, "--target", url, "--timeout", "1s", "--interval", "200ms") as process:
+            process.wait_for("target_up")
+            process.process.send_signal(signal.SIGSTOP)
+            time.sleep(3.0)
+            process.process.send_signal(signal.SIGCONT)
+            before = _scrapes(process.get("/metrics"))
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while _scrapes(page := process.get("/metrics")) <= before + 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert 'kvwatch_internal_errors_total{place="task"} 0.0' in page
+            assert 'kvwatch_internal_errors_total{place="loop"} 0.0' in page
+            assert process.end(signal.SIGTERM) == 0
+    finally:
+        engine.kill()
+        engine.communicate()
+
+
+def _scrapes(page: str) -> float:
+    """Good scrapes so far."""
+    (line,) = [line for line in page.splitlines() if line.startswith('kvwatch_scrapes_total{result="success"')]
+    return float(line.split()[-1])

@@ -131,15 +131,22 @@ class Client:
             ):
                 _check_status(response)
                 await self._read(response, sink)
-                return Answer(response.content_type, loop.time() - started)
+                answer = Answer(response.content_type, loop.time() - started)
         except TimeoutError:
-            raise FetchError("timeout", f"no complete answer within {self._target.timeout_seconds:g} s") from None
+            raise self._late() from None
         except CredentialsError as error:
             raise FetchError("credentials", str(error)) from None
         except zlib.error as error:
             raise FetchError("protocol", f"broken compression: {error}") from None
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             raise _translate(error) from None
+        if answer.duration_seconds > self._target.timeout_seconds:
+            # the process was stopped meanwhile, and nobody knows of which time the numbers are
+            raise self._late()
+        return answer
+
+    def _late(self) -> FetchError:
+        return FetchError("timeout", f"no complete answer within {self._target.timeout_seconds:g} s")
 
     def _new_url(self, path: str) -> URL:
         url = self._urls[path] = URL(self._target.base_url + path, encoded=True)

@@ -15,6 +15,9 @@ from kvwatch.parse.settings import settings_from_models, settings_from_server_in
 from kvwatch.shell.scrape.client import Client, FetchError
 from kvwatch.shell.tasks import sleep
 
+LEAST_SECONDS = 10.0
+"""Between two times. Choice: a server that flaps each second is asked a tenth as often, and one that has restarted is
+asked long before the estimates need its settings."""
 _SOURCES: tuple[tuple[str, Callable[[bytes], Settings | None]], ...] = (
     ("/server_info?config_format=json", settings_from_server_info),
     ("/v1/models", settings_from_models),
@@ -43,9 +46,14 @@ async def keep_discovering(
     interval_seconds: float,
     deliver: Callable[[Settings | None], None],
 ) -> None:
-    """Discover whenever ``fresh`` is set, and every ``interval_seconds`` after that, for ever."""
+    """Discover whenever ``fresh`` is set, and every ``interval_seconds`` after that, for ever.
+
+    A server that comes and goes is not asked more often than every :data:`LEAST_SECONDS`.
+    """
     await fresh.wait()
     while True:
         fresh.clear()
         deliver(await discover(client))
-        await sleep(interval_seconds, wake=fresh)
+        least = min(LEAST_SECONDS, interval_seconds)
+        await sleep(least)
+        await sleep(interval_seconds - least, wake=fresh)

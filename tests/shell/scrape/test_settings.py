@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from kvwatch.facts import Settings
@@ -50,7 +51,9 @@ async def test_a_server_without_either_tells_nothing(session: aiohttp.ClientSess
     assert await found(session, {"/server_info": [1, 2], "/v1/models": "hello"}) is None
 
 
-async def test_it_asks_when_the_server_is_fresh_and_not_before(session: aiohttp.ClientSession) -> None:
+async def test_it_asks_when_the_server_is_fresh_and_not_before(
+    session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not until the first good scrape, then after each restart, without waiting for the interval."""
     asked = asyncio.Event()
 
@@ -61,6 +64,7 @@ async def test_it_asks_when_the_server_is_fresh_and_not_before(session: aiohttp.
         assert settings is not None
         asked.set()
 
+    monkeypatch.setattr("kvwatch.shell.scrape.settings.LEAST_SECONDS", 0.05)
     fresh = asyncio.Event()
     async with serve(handler) as url:
         client = Client(session, Target("t", url))
@@ -94,3 +98,22 @@ async def test_it_asks_again_after_the_interval(session: aiohttp.ClientSession) 
         running(keep_discovering(Client(session, Target("t", url)), fresh, 0.01, deliver)),
     ):
         await enough.wait()
+
+
+async def test_a_server_that_comes_and_goes_is_not_asked_each_time(session: aiohttp.ClientSession) -> None:
+    """However often it is seen anew, it is asked once in a while."""
+    asked = 0
+
+    async def handler(_request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response(MODELS)
+
+    fresh = asyncio.Event()
+    async with serve(handler) as url:
+        client = Client(session, Target("t", url))
+        async with running(keep_discovering(client, fresh, 3600.0, lambda _settings: None)):
+            for _ in range(20):
+                fresh.set()
+                await asyncio.sleep(0.02)
+    assert asked <= 2  # a look at each of the two paths that tell of settings

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from aiohttp import web
 
-from tests.shell.conftest import MakeProbe, read_request, serve, serve_raw
+from tests.shell.conftest import MakeProbe, expositions, read_request, serve, serve_raw, text_response
 
 
 async def test_a_server_that_never_answers_is_a_timeout(probe: MakeProbe) -> None:
@@ -48,3 +49,23 @@ async def test_headers_that_never_end_are_a_failure(probe: MakeProbe) -> None:
 
     async with serve_raw(handler) as url:
         assert (await probe(url).failure()).reason == "protocol"
+
+
+async def test_an_answer_that_was_read_after_the_process_was_stopped_is_a_timeout(probe: MakeProbe) -> None:
+    """After SIGCONT, or a pause of the whole machine, nobody knows of which time the numbers are."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        return text_response(expositions()[0])
+
+    async with serve(handler) as url:
+        scraping = probe(url, timeout_seconds=0.3)
+        feed = scraping.scraper._reader.feed
+
+        def stopped(chunk: bytes) -> None:
+            time.sleep(0.5)  # nothing of the process goes on
+            feed(chunk)
+
+        scraping.scraper._reader.feed = stopped  # type: ignore[method-assign]
+        assert (await scraping.failure()).reason == "timeout"
+        scraping.scraper._reader.feed = feed  # type: ignore[method-assign]
+        await scraping.success()
