@@ -1,0 +1,113 @@
+"""What is served while requests wait is μ, once it may be believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvwatch.core.capacity.observed_service_rate import Backlog
+from kvwatch.core.interval import Cause, Interval
+from kvwatch.facts import Settings
+from tests.core.synthetic import START, SyntheticEngine
+
+SETTINGS = Settings(100, 2048, 4096, "config")
+FULL_SEATS = 90.0
+"""Of a hundred; from here on they count as full."""
+
+
+def second(number: int, **changes: object) -> Interval:
+    """A second of backlog: 400 tokens of 2 requests that had 180 tokens each, in 10 steps."""
+    shown = replace(
+        SyntheticEngine([]).sample(), running=FULL_SEATS, waiting=5.0, waiting_capacity=None, kv_usage_ratio=0.1
+    )
+    interval = Interval(
+        start=START + number,
+        end=START + number + 1,
+        sample=shown,
+        settings=SETTINGS,
+        steps=10.0,
+        generation_tokens=400.0,
+        prompt_tokens_computed=100.0,
+        lengths_count=2.0,
+        lengths_output_tokens=360.0,
+        running=(FULL_SEATS, FULL_SEATS),
+        waiting=(5.0, 5.0),
+    )
+    sample = {k: v for k, v in changes.items() if k in {"kv_usage_ratio", "waiting_capacity"}}
+    rest = {k: v for k, v in changes.items() if k not in sample and k != "seated"}
+    seated = changes.get("seated", FULL_SEATS)
+    return replace(interval, sample=replace(shown, running=seated, **sample), **rest)  # type: ignore[arg-type]
+
+
+def fed(seconds: int, window: float = 60.0, **changes: object) -> Backlog:
+    """After so many seconds of it."""
+    backlog = Backlog(window)
+    for number in range(seconds):
+        backlog.update(second(number, **changes))
+    return backlog
+
+
+def test_the_rate_is_tokens_over_the_mean_output_of_those_that_finished() -> None:
+    """400 tokens a second at 180 a request are 2.2 requests a second, however few happened to finish."""
+    found = fed(30).get(0.0, SETTINGS, 2048)
+    assert found is not None
+    assert found.rate == pytest.approx(400 / 180)
+    assert found.requests == 60
+
+
+def test_it_takes_fifteen_seconds_and_twenty_requests_after_a_lifetime() -> None:
+    """Those that finish first are the short ones."""
+    assert fed(14).get(0.0, SETTINGS, 2048) is None
+    assert fed(15).get(0.0, SETTINGS, 2048) is not None
+    assert fed(20, lengths_count=0.9).get(0.0, SETTINGS, 2048) is None
+    assert fed(23, lengths_count=0.9).get(0.0, SETTINGS, 2048) is not None
+    assert fed(30).get(16.0, SETTINGS, 2048) is None
+    assert fed(30).get(15.0, SETTINGS, 2048).requests == 30  # type: ignore[union-attr]
+
+
+def test_only_the_window_counts() -> None:
+    """Of a long backlog the last minute."""
+    assert fed(300).get(0.0, SETTINGS, 2048).requests == 120  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("waiting", [(0.0, 5.0), (5.0, 0.0), (None, 5.0)])
+def test_a_moment_without_a_queue_ends_the_backlog(waiting: tuple[float | None, float | None]) -> None:
+    """At either end of an interval; so does one whose tokens are not known."""
+    backlog = fed(30)
+    assert backlog.active
+    backlog.update(second(30, waiting=waiting))
+    assert not backlog.active
+    assert backlog.get(0.0, SETTINGS, 2048) is None
+    backlog = fed(30)
+    backlog.update(second(30, generation_tokens=None))
+    assert not backlog.active
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_a_backlog_does_not_go_on_across_a_break(cause: Cause) -> None:
+    """But where only the unit of lengths is another, the same requests wait."""
+    backlog = fed(30)
+    backlog.begin_anew(cause)
+    assert backlog.active == (cause is Cause.UNIT)
+
+
+def test_each_limit_that_is_nine_tenths_used_up_makes_an_engine_full() -> None:
+    """Seats, memory, or the budget of a step: tokens computed and generated, over its steps."""
+    assert fed(1).is_full(SETTINGS, 2048)
+    assert not fed(1, seated=FULL_SEATS - 1).is_full(SETTINGS, 2048)
+    assert fed(1, seated=1.0, kv_usage_ratio=0.9).is_full(SETTINGS, 2048)
+    assert not fed(1, seated=1.0, kv_usage_ratio=0.89).is_full(SETTINGS, 2048)
+    assert fed(1, seated=1.0).is_full(SETTINGS, 55)
+    assert not fed(1, seated=1.0).is_full(SETTINGS, 56)
+    assert not fed(1).is_full(Settings(None, 2048, 4096, "config"), 2048)
+
+
+def test_beside_room_in_all_limits_a_backlog_is_believed_late_or_not_at_all() -> None:
+    """After four lifetimes where the server says that they wait for capacity, or seats are not known; else never."""
+    unseated = Settings(None, 2048, 4096, "config")
+    for settings, told in ((SETTINGS, 5.0), (unseated, None)):
+        backlog = fed(40, seated=1.0, waiting_capacity=told)
+        assert backlog.get(6.0, settings, 2048) is not None
+        assert backlog.get(6.5, settings, 2048) is None
+    assert fed(40, seated=1.0).get(0.0, SETTINGS, 2048) is None
