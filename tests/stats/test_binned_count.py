@@ -46,3 +46,16 @@ def test_a_damaged_state_is_refused(bins: object) -> None:
     """With one of the errors that a state may raise."""
     with pytest.raises((ValueError, KeyError, TypeError)):
         BinnedCount(horizon_seconds=100.0, bins=10).restore({"width": 10.0, "bins": bins})
+
+
+def test_events_before_the_horizon_are_forgotten() -> None:
+    """Ten bins of ten seconds and the one that is filling: what lies 110 seconds back is gone, 100 seconds is not."""
+    count = BinnedCount(horizon_seconds=100.0, bins=10)
+    for second in range(0, 1000, 5):
+        count.add(float(second))
+        assert len(count.dump()["bins"]) <= 11  # type: ignore[arg-type]
+    assert count.total(0.0, 1000.0) == 22
+    count.add(880.0)
+    assert count.total(0.0, 1000.0) == 22
+    count.add(890.0)
+    assert count.total(0.0, 1000.0) == 23

@@ -70,3 +70,30 @@ def test_too_little_to_tell_is_unknown() -> None:
     x = np.arange(100.0)
     assert oscillation(x.tolist(), (50 + x).tolist()) is None
     assert oscillation(x.tolist(), (50 + np.sin(2 * pi * x / 80)).tolist()) is None
+
+
+def test_a_series_without_a_level_has_no_swing_to_tell() -> None:
+    """How large a swing is, is told as a share of the mean: of none at all there is none."""
+    x = np.arange(200.0)
+    y = np.tile([1.0, 1.0, 0.0, -1.0, -1.0, -1.0, 0.0, 1.0], 25)
+    assert oscillation(x.tolist(), y.tolist()) is None
+    assert oscillation(x.tolist(), (5 + y).tolist()) is not None
+
+
+def test_a_steep_trend_is_no_part_of_the_swing() -> None:
+    """A level that rises ten times as much as the wave swings: neither the period nor the amplitude knows of it."""
+    x = np.arange(0.0, 1500.0, 10.0)
+    y = 1000 + 20 * 2**0.5 * np.sin(2 * pi * x / 190) + 600 * x / x[-1]
+    found = oscillation(x.tolist(), y.tolist())
+    assert found is not None
+    assert found.period == pytest.approx(190, rel=0.05)
+    assert found.amplitude_ratio == pytest.approx(20 / 1300, rel=0.1)
+
+
+def test_a_ripple_on_a_wave_is_not_its_period() -> None:
+    """What comes back before the series has ever been below its mean has not been round yet."""
+    x = np.arange(0.0, 2000.0, 2.0)
+    y = 100 + 30 * np.sin(2 * pi * x / 400) + 4 * np.sin(2 * pi * x / 20)
+    found = oscillation(x.tolist(), y.tolist())
+    assert found is not None
+    assert found.period == pytest.approx(400, rel=0.05)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy.stats import kendalltau, norm, theilslopes
+from scipy.stats import kendalltau, norm, rankdata, theilslopes
 
 from kvwatch.stats.normal import Z90
 from kvwatch.stats.trend import _inflation, _score_variance, theil_sen
@@ -160,3 +160,29 @@ def test_a_straight_line_is_a_significant_trend(slope: float) -> None:
 def test_the_interval_is_of_ninety_percent() -> None:
     """The constant is the normal law's 95th percentile."""
     assert norm.cdf(Z90) == pytest.approx(0.95)
+
+
+@given(st.lists(st.floats(-100, 100, allow_nan=False), min_size=8, max_size=60))
+def test_the_correction_is_hamed_and_raos(residuals: list[float]) -> None:
+    """Against the formula with scipy's ranks: lags count up to the first whose autocorrelation is not significant."""
+    x = np.array(residuals)
+    n, ranks = len(x), rankdata(x) - (len(x) + 1) / 2
+    assume(float(ranks @ ranks) > 0)
+    total = 0.0
+    for lag in range(1, n - 2):
+        r = float(ranks[:-lag] @ ranks[lag:]) / float(ranks @ ranks)
+        if abs(r) < norm.ppf(0.95) / np.sqrt(n):
+            break
+        total += (n - lag) * (n - lag - 1) * (n - lag - 2) * r
+    assert _inflation(x) == pytest.approx(max(1.0, 1 + 2 * total / (n * (n - 1) * (n - 2))))
+
+
+def test_where_nothing_is_sure_the_interval_goes_from_the_smallest_slope_to_the_largest() -> None:
+    """A slow wave over a few points: autocorrelation leaves hardly a degree of freedom."""
+    t = [float(i) for i in range(12)]
+    x = [float(np.sin(2 * np.pi * i / 11.5)) for i in range(12)]
+    trend = theil_sen(t, x)
+    assert trend is not None
+    slopes = [(x[j] - x[i]) / (j - i) for i in range(12) for j in range(i + 1, 12)]
+    assert _inflation(np.array(x) - trend.slope * np.array(t)) > 1
+    assert min(slopes) <= trend.lower < trend.slope < trend.upper <= max(slopes)
