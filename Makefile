@@ -54,7 +54,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-stack test-prometheus test-browser test-dashboards test-helm test-image test-vllm
+.PHONY: lint types layers test-fast test-mutation test-stack test-prometheus test-browser test-dashboards test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,6 +64,8 @@ layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not browser and not node and not helm and not image' $(ARGS)
+test-mutation: $(VENV)/.dev ## Twenty small faults in what is computed: the tests must find them
+	$(BIN)/python -m bench.mutation --check --jobs $(WORKERS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus, promtool and alertmanager
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'prometheus and not helm' --ignore tests/e2e $(ARGS)
 # They wait most of the time: a worker each, whatever the number of cores.

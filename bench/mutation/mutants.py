@@ -122,7 +122,7 @@ class _Finder:
             return
         if not in_function:
             scope = ".".join(filter(None, (scope, _assigned(node))))
-        nested = _nested(node)
+        nested = nested_in(node)
         last = max(node.lineno, nested[0].lineno - 1) if nested else node.end_lineno or node.lineno
         place = Place(scope, (node.lineno, last), in_function)
         # a constructor that leaves out an attribute ends in an error, not in a wrong number
@@ -259,7 +259,7 @@ _FAULTS: dict[type[ast.expr], Callable[..., _Faults]] = {
 }
 
 
-def _nested(node: ast.stmt) -> list[ast.stmt]:
+def nested_in(node: ast.stmt) -> list[ast.stmt]:
     """Statements within a statement, in their order."""
     found: list[ast.stmt] = []
     for field in _NESTED:

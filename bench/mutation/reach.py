@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.mutation.mutants import Mutant
+from bench.mutation.mutants import Mutant, nested_in
 from bench.mutation.sample import PACKAGES, ROOT, sources
 
 SUITES = ("tests/stats", "tests/queueing", "tests/core", "tests/bench/test_accuracy_recordings.py")
@@ -34,6 +34,18 @@ def test_files() -> list[str]:
     paths = [ROOT / suite for suite in SUITES]
     files = [p for path in paths for p in (path.rglob("test_*.py") if path.is_dir() else [path])]
     return sorted(p.relative_to(ROOT).as_posix() for p in files if p.exists() and p.name != _LEFT_OUT)
+
+
+def likeliest(mutant: Mutant, last: str | None) -> list[str]:
+    """All test files, where it is not measured which reach a fault: what found it last, then those of its package."""
+    module = Path(mutant.path)
+    package = f"tests/{module.parent.relative_to('kvwatch').as_posix()}/"
+    own = [last] if last and (ROOT / last.split("::")[0]).exists() else []
+
+    def far(file: str) -> tuple[bool, bool, int]:
+        return Path(file).name != f"test_{module.stem}.py", not file.startswith(package), (ROOT / file).stat().st_size
+
+    return [*own, *sorted((f for f in test_files() if f not in own), key=far)]
 
 
 @cache
@@ -105,9 +117,19 @@ def _uses(tree: ast.Module, names: set[str]) -> frozenset[int]:
             if any(_reads(d, names) for d in (*function.args.defaults, *filter(None, function.args.kw_defaults))):
                 lines |= _body_lines(function)
             for statement in ast.walk(function):
-                if isinstance(statement, ast.stmt) and statement is not function and _reads(statement, names):
-                    lines |= set(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+                if isinstance(statement, ast.stmt) and statement is not function:
+                    lines |= _lines_that_read(statement, names)
     return frozenset(lines)
+
+
+def _lines_that_read(statement: ast.stmt, names: set[str]) -> set[int]:
+    """Lines of a statement, without those nested in it, if it reads one of the names."""
+    nested = nested_in(statement)
+    inner = {id(n) for s in nested for n in ast.walk(s)}
+    if not any(_reads(n, names) for n in ast.iter_child_nodes(statement) if id(n) not in inner):
+        return set()
+    last = max(statement.lineno, nested[0].lineno - 1) if nested else statement.end_lineno or statement.lineno
+    return set(range(statement.lineno, last + 1))
 
 
 def _reads(node: ast.AST, names: set[str]) -> bool:

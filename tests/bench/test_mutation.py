@@ -1,0 +1,101 @@
+"""The faults that mutation testing makes: which there are, that they are faults, and that the draw stays."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from bench.mutation import reach, sample
+from bench.mutation.mutants import mutants
+from bench.mutation.reach import Reach, Selection
+
+SOURCE = '''"""A module."""
+
+from dataclasses import dataclass
+
+_LIMIT = 0.5
+"""What μ may not exceed."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing."""
+
+    size: int = 4
+
+    def grown(self, μ: float, by: float = 2.0) -> float | None:
+        """Docstring."""
+        if μ < _LIMIT and self.size:
+            return None
+        self.seen += 1
+        values = [μ, by]
+        return max(values[0] + by, 3) if not self.size else μ * by
+'''
+
+
+def after(scope: str, kind: str) -> set[str]:
+    """What the faults of a kind in a scope make of the code."""
+    return {m.after for m in mutants("m.py", SOURCE.encode()) if (m.place.scope, m.kind) == (scope, kind)}
+
+
+def test_the_faults_of_a_module_are_those_that_a_slip_could_make() -> None:
+    """Constants of modules, classes, defaults and functions; both comparisons; each term and condition; effects."""
+    assert after("_LIMIT", "constant") == {"0.0", "0.25", "1.0"}
+    assert after("Thing.size", "constant") == {"0", "2", "8"}
+    assert after("Thing.grown", "constant") == {"0.0", "1.0", "4.0", "0", "2", "1", "6"}
+    assert after("Thing.grown", "comparison") == {"<=", ">="}
+    assert after("Thing.grown", "term") == {"values[0]", "by", "3", "values[0] + by", "μ"}
+    assert after("Thing.grown", "condition") >= {"True", "False", "self.size", "μ < _LIMIT"}
+    assert after("Thing.grown", "statement") == {"(nothing)"}
+    assert after("Thing.grown", "return") == {"return None"}
+
+
+def test_every_fault_is_python_and_another_program() -> None:
+    """Also behind letters of several bytes; each has a name of its own."""
+    known = mutants("m.py", SOURCE.encode())
+    plain = ast.dump(ast.parse(SOURCE))
+    for mutant in known:
+        assert ast.dump(ast.parse(mutant.applied(SOURCE.encode()))) != plain, mutant.name
+    assert len({m.name for m in known}) == len(known)
+
+
+def test_the_faults_that_once_survived_all_are_in_the_code() -> None:
+    """A constant or function that is renamed is renamed in the sample too; else it would no longer be tried."""
+    found = sample.always()
+    assert {title for title, _ in found} == {a.title for a in sample.ALWAYS}
+    sources = dict(sample.sources())
+    for _, mutant in found:
+        assert mutant.applied(sources[mutant.path]) != sources[mutant.path]
+
+
+def test_a_draw_is_of_different_places_and_changes_only_where_the_code_does() -> None:
+    """A shorter draw begins a longer one; a fault that is gone makes place for one other."""
+    known = sample.everything()
+    many = sample.drawn(known, 60)
+    assert sample.drawn(known, 20) == many[:20]
+    assert len({m.site for m in many}) == 60
+    without = sample.drawn([m for m in known if m.site != many[7].site], 60)
+    assert len({m.name for m in many} - {m.name for m in without}) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files"),
+    [
+        ("grown comparison", ["tests/test_m.py", "tests/test_a.py"]),
+        ("_LIMIT constant", ["tests/test_m.py", "tests/test_a.py"]),
+    ],
+)
+def test_a_fault_is_tried_against_the_tests_that_execute_it_or_what_reads_it(
+    wanted: str, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module's own tests first; a constant is executed by the import, and reached by what reads it."""
+    monkeypatch.setattr(reach, "sources", lambda: [("m.py", SOURCE.encode())])
+    line = SOURCE.splitlines().index("        if μ < _LIMIT and self.size:") + 1
+    reaches = [
+        Reach("tests/test_a.py", 0.1, {"m.py": frozenset({line})}),
+        Reach("tests/test_b.py", 0.1, {"m.py": frozenset({line + 1})}),
+        Reach("tests/test_m.py", 9.0, {"m.py": frozenset({line})}),
+    ]
+    mutant = next(m for m in mutants("m.py", SOURCE.encode()) if wanted in m.name)
+    assert [r.file for r in Selection(reaches).files(mutant)] == files
