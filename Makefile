@@ -89,7 +89,7 @@ test: ## Everything CI runs, in order, stopping at the first failure; test-stack
 	  $(MAKE) --no-print-directory $$1; echo "== $$1 took $$((SECONDS - began)) s"; }; \
 	run setup; run setup-prometheus; mkdir -p $(CACHE); \
 	$(MAKE) --no-print-directory test-stack > $(CACHE)/stack.log 2>&1 & stack=$$!; trap wait EXIT; \
-	for step in lint types layers test-fast; do run $$step; done; \
+	for step in lint types layers test-fast test-mutation; do run $$step; done; \
 	echo "== test-stack, which ran beside these"; wait $$stack || { cat $(CACHE)/stack.log; exit 1; }; \
 	tail -n 1 $(CACHE)/stack.log; \
 	for step in test-prometheus test-browser; do run $$step; done; \

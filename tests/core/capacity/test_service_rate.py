@@ -117,10 +117,10 @@ def test_an_observed_rate_weighs_by_the_requests_that_it_rests_on(requests: floa
 def test_without_a_law_the_observed_rate_is_the_answer() -> None:
     """It is the truth itself; where nearly all seats are taken they bind, else memory does."""
     observed = ObservedRate(20.0, 100.0)
-    seated = service_rate(evidence(full=None, observed=observed, running=0.95 * SEATS))
+    seated = service_rate(evidence(full=None, observed=observed, running=0.9 * SEATS))
     assert (seated.estimate.value, seated.limit, seated.by_limit) == (20.0, "seqs", {"seqs": 20.0})
     assert deviation(seated.estimate) == pytest.approx(hypot(0.08, 0.04))
-    assert service_rate(evidence(full=None, observed=observed, running=0.94 * SEATS)).limit == "kv"
+    assert service_rate(evidence(full=None, observed=observed, running=0.89 * SEATS)).limit == "kv"
     unknown = evidence(full=None, observed=observed, settings=Settings(None, None, None, "config"))
     assert service_rate(unknown).limit == "kv"
 
