@@ -6,6 +6,8 @@ from bench.accuracy import results as accuracy
 from bench.autoscaling import results as autoscaling
 from bench.congestion.__main__ import written as congestion_page
 from bench.lead_time import results as lead_time
+from bench.mutation.__main__ import DATA as MUTATION
+from bench.mutation.__main__ import page as mutation_page
 from bench.scale import results as scale
 
 
@@ -15,6 +17,7 @@ def pages() -> dict[str, str]:
         "accuracy.md": accuracy.page(accuracy.load()),
         "congestion.md": congestion_page(),
         "scale.md": scale.page(scale.load()),
+        **({"mutation.md": mutation_page()} if MUTATION.exists() else {}),
         **autoscaling.pages(autoscaling.load()),
         **lead_time.pages(lead_time.load()),
     }

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from bench.mutation import reach, sample
+from bench.mutation.__main__ import accepted
 from bench.mutation.mutants import mutants
 from bench.mutation.reach import Reach, Selection
 
@@ -99,3 +100,9 @@ def test_a_fault_is_tried_against_the_tests_that_execute_it_or_what_reads_it(
     ]
     mutant = next(m for m in mutants("m.py", SOURCE.encode()) if wanted in m.name)
     assert [r.file for r in Selection(reaches).files(mutant)] == files
+
+
+def test_the_survivors_that_are_accepted_are_faults_that_can_still_be_made() -> None:
+    """A reason goes with its code."""
+    assert set(accepted()) <= {m.name for m in sample.everything()}
+    assert all(accepted().values())
