@@ -32,7 +32,6 @@ NUMBERS_ARE_THE_SUBJECT = {"kvwatch.embedded.scenarios"}
 PENDING = (
     "kvwatch.core.steps.step_law",
     "kvwatch.stats.step_regression",
-    "kvwatch.embedded.saturation",
 )
 """Modules whose constants are yet to be given their provenance."""
 

@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from kvwatch.embedded.settings import RequestShape, SchedulerSettings
     from kvwatch.embedded.step_law import MeanLaw
 
-_LEAST_WARM_UP, _LONGEST_WARM_UP = 0.1, 2 / 3
-"""Shares of a run that the warm-up takes at least and at most. [choice]"""
+DEFAULT_STEPS = 4000
+"""Length of a run where none is asked for [steps]. Choice: some ten lifetimes of ordinary requests, a tenth of a
+second."""
+_LEAST_WARM_UP_RATIO = 0.1
+"""Share of a run that the warm-up takes at least [1]. Choice: the first admissions come all at once, however short the
+requests are."""
+_LONGEST_WARM_UP_RATIO = 2 / 3
+"""Share that it takes at most [1]. Choice: a third is left to measure, where a run is shorter than the requests
+need."""
 _WARM_UP_LIVES = 2.0
-"""Lives of the request that one meets in a full engine (longer than the mean one) that the warm-up lasts. [measured
-by tests/embedded/test_full_means.py: with lognormal outputs of a sigma of 0.9 the rate is then within 1% of the long
-run's; without, 1.6% above it, as the longest requests are not there yet]"""
+"""Lives of the request that one meets in a full engine (longer than the mean one) that the warm-up lasts [lifetimes].
+Measured: tests/embedded/test_full_means.py, where with lognormal outputs of σ = 0.9 the rate is then within 1% of the
+long run's; without a warm-up it is 1.6% above it, as the longest requests are not there yet."""
+_DRAWN_AT_ONCE = 256
+"""Shapes drawn together [requests]. Choice: it only saves calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
     settings: SchedulerSettings,
     law: MeanLaw,
     *,
-    steps: int = 4000,
+    steps: int = DEFAULT_STEPS,
     seed: int = 0,
     weights: Sequence[float] | None = None,
     warmup_steps: int | None = None,
@@ -145,7 +154,7 @@ def _warm_up(backlog: _Backlog, steps: int, met_steps: float, warmup_steps: int 
             backlog.step()
         return min(warmup_steps, steps - 1)
     scheduler, finished = backlog.scheduler, 0
-    longest, least = int(_LONGEST_WARM_UP * steps), max(_LEAST_WARM_UP * steps, _WARM_UP_LIVES * met_steps)
+    longest, least = int(_LONGEST_WARM_UP_RATIO * steps), max(_LEAST_WARM_UP_RATIO * steps, _WARM_UP_LIVES * met_steps)
     for taken in range(1, longest):
         backlog.step()
         finished += len(scheduler.finished)
@@ -205,4 +214,4 @@ def _weighted(
     """Draw shapes independently, each as often as its weight says."""
     thresholds = list(accumulate(weights))
     while True:
-        yield from random_source.choices(pool, cum_weights=thresholds, k=256)
+        yield from random_source.choices(pool, cum_weights=thresholds, k=_DRAWN_AT_ONCE)
