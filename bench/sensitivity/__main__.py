@@ -13,11 +13,13 @@ from pathlib import Path
 
 import orjson
 
+from bench.accuracy.sweep import DESIGNS
 from bench.sensitivity import patched, report
 from bench.sensitivity.found import Constant, constants, sources
 from bench.sensitivity.patched import Scaled, Touches, forget
 from bench.sensitivity.replayed import Answer, Case, answers, recordings
 from bench.sensitivity.scores import difference, score
+from bench.sensitivity.simulated import simulated
 from bench.stamp import stamp
 
 FACTORS = (0.5, 2.0)
@@ -36,10 +38,13 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", help="only constants whose module.NAME contains one of these; the others keep their results"
     )
+    parser.add_argument("--sweep", type=int, default=0, help="simulated engines too, one of each this many (0: none)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for sensitivity.md and sensitivity.json")
     arguments = parser.parse_args()
     path = arguments.output / "sensitivity.json"
     cases = list(recordings(RECORDINGS))
+    if arguments.sweep:
+        cases += [case for design in DESIGNS for case in simulated(design, arguments.sweep)]
     known = {(c.module, c.name): c for path in sources() for c in constants(path)}
     touched = _touched(cases)
     usual = _asked(cases, None)
