@@ -19,6 +19,7 @@ import numpy as np
 from kvwatch.queueing.congestion.survival import Array, coarse_grained
 from kvwatch.queueing.congestion.winding import LEAST_MODULUS, Complex, circle, hidden_roots, points_of, roots_inside
 
+# half or double of any of these leaves every growth of the forty mixes of bench/congestion as it is, to the last digit
 _MOST_BINS = 1024
 """Coefficients of the coarse polynomial [bins]. Choice: half a mean lifetime, the least period that matters, is two
 bins and more as long as the longest output is no more than 256 mean ones; double doubles the time of a search, which is
