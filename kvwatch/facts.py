@@ -98,6 +98,8 @@ class EngineSample:
     # histograms whose buckets matter
     request_prompt_tokens: Histogram | None = None
     request_generation_tokens: Histogram | None = None
+    first_token_seconds: Histogram | None = None
+    inter_token_seconds: Histogram | None = None
     cache: CacheConfig = field(default_factory=CacheConfig)
     created_at: float | None = None
     """Smallest ``_created`` time of this engine's counters, unix seconds; changes when counters reset."""

@@ -73,6 +73,9 @@ class EngineView:
     recomputed_tokens_per_request: float | None = None
     recommended_max_num_seqs: Estimate = UNKNOWN
     recommended_gain_ratio: Estimate = UNKNOWN
+    latency_seconds: Mapping[str, Keyed] = field(default_factory=dict)
+    """Time to the first token (``ttft``) and between tokens (``itl``) over the last minute by quantile, as vLLM's
+    histograms have them; only in JSON and on the page, for Prometheus has the histograms themselves."""
     advice: tuple[str, ...] = ()
     """What evictions cost and what to set, in sentences; only in JSON and on the page."""
     replicas_required: float | None = None

@@ -22,6 +22,7 @@ from kvwatch.core.reader import SampleReader
 from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.arrival_rate import Arrivals
+from kvwatch.core.traffic.latency import Latency
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS
@@ -33,6 +34,8 @@ _STEP_WINDOW_SECONDS = 60.0
 _QUEUE_WINDOW_SECONDS = 120.0
 """Window of the queue's trend [s]. Choice: two minutes; half calls bursts a trend, double reports a growing queue a
 minute later."""
+_LATENCY_WINDOW_SECONDS = 60.0
+"""Window of the latencies [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
 _WAVE_WINDOW_SECONDS = 300.0
 """Window in which waves are looked for [s]. Choice: the periods of waves are tens of seconds, and two and a half must
 lie in it."""
@@ -44,6 +47,8 @@ _LEAST_LAG_SCRAPES = 3
 """The lag of a log in scrapes, where those are rare [scrapes]. Choice: until then the balance knows no better."""
 _LEAST_DEMAND_SCRAPES = 8
 """Scrapes in the window of finished requests [scrapes]. Choice: twice the groups that second moments need at least."""
+_LEAST_LATENCY_SCRAPES = 4
+"""Scrapes in the window of the latencies [scrapes]. Choice: fewer would be one or two intervals."""
 _LEAST_QUEUE_SCRAPES = 12
 """Scrapes in the window of the queue's trend [scrapes]. Choice: half as many again as a trend needs."""
 _LEAST_STEP_SCRAPES = 10
@@ -70,6 +75,7 @@ class EngineEstimator:
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
         self.population = self._add(Population(demand_seconds, options.demand_window_seconds, options.top_tenants))
+        self.latency = self._add(Latency(span(_LATENCY_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES)))
         self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES)))
         self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, _LEAST_STEP_SCRAPES), options.trim_ratio))
         self.law = self._add(StepLawLearner())

@@ -101,6 +101,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         recomputed_tokens_per_request=c.recomputed_tokens_per_finished,
         recommended_max_num_seqs=recommended_max_num_seqs(p, evidence),
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
+        latency_seconds=engine.latency.get(),
         advice=advice(c, p, evidence.settings.max_num_seqs),
         replicas_required=replicas_of_engine(
             rates[window].estimate if window is not None else UNKNOWN, mu.estimate, options.target_utilization

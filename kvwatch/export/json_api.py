@@ -48,6 +48,8 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
     replicas = replicas_required if replicas_required is not None else engine.replicas_required
     if replicas is not None and math.isfinite(replicas):
         document[_REPLICAS] = replicas
+    if engine.latency_seconds:
+        document["latency_seconds"] = {kind: dict(by) for kind, by in engine.latency_seconds.items()}
     if engine.advice:
         document["advice"] = list(engine.advice)
     validities = {name: _validity(value) for name, value in engine.estimate_valid.items()}

@@ -21,6 +21,8 @@ SHORT_LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats", "tokens": "token budget
 """What binds, in a word or two."""
 _BECAUSE = {"kv": "KV memory binds.", "seqs": "Seats bind.", "tokens": "The token budget binds."}
 _COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
+_WINDOW = re.compile(r"arrival_rate_(\d+(?:\.\d+)?)(s|m|h)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_DOUBTS = 6
 _SLOW_QUANTILE = "0.95"
 """The latency that a summary gives: what the slow ones of the users feel."""
@@ -36,6 +38,7 @@ class Summary:
         limit: ρ at which the engine is full.
         room: What may arrive beyond λ until the limit; below 0 what is too much.
         binds: The limit that binds, in a word or two, and ``because`` in a sentence.
+        seconds_to_rate: Until λ's shortest window is full, while λ is not known yet.
         seconds_to_limit: Until λ meets the limit on its trend.
         drain_seconds: Until the queue is empty.
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
@@ -62,6 +65,7 @@ class Summary:
     waiting: float | None = None
     queue_slope: float | None = None
     kv_usage: float | None = None
+    seconds_to_rate: float | None = None
     seconds_to_limit: float | None = None
     drain_seconds: float | None = None
     loss: float | None = None
@@ -131,6 +135,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         waiting=engine.get("queue_length"),
         queue_slope=engine.get("queue_slope"),
         kv_usage=engine.get("kv_usage_ratio"),
+        seconds_to_rate=_seconds_to_rate(engine, verdicts) if window is None else None,
         seconds_to_limit=engine.get("time_to_saturation_seconds"),
         drain_seconds=engine.get("backlog_drain_seconds"),
         loss=engine.get("congestion_loss_ratio"),
@@ -181,6 +186,13 @@ def _sure_slope(engine: Document) -> float | None:
     return engine.get("arrival_rate_slope") if low is not None and high is not None and low * high > 0 else None
 
 
+def _seconds_to_rate(engine: Document, verdicts: Mapping[str, Document]) -> float | None:
+    """Time until the shortest of λ's windows has been seen [s]; the windows are told by the names of their verdicts."""
+    windows = [float(m.group(1)) * _UNITS[m.group(2)] for name in verdicts if (m := _WINDOW.fullmatch(name))]
+    age = engine.get("engine_age_seconds")
+    return max(min(windows) - age, 0.0) if windows and age is not None else None
+
+
 def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
     """Why numbers are missing or weak, each reason once, in words."""
     found: dict[str, str] = {}
@@ -195,6 +207,9 @@ def _plain(summary: Summary) -> str:
 
 
 def _warming_up(summary: Summary) -> str:
+    if summary.seconds_to_rate:
+        running = f"{summary.running:.0f} requests run. " if summary.running is not None else ""
+        return f"{running}How many arrive is known in {_about(summary.seconds_to_rate)}."
     arrives = f"{rate(summary.arrival_rate)} requests/s arrive. " if summary.arrival_rate else ""
     return f"{arrives}{STATE_WORDS[summary.state]}"
 

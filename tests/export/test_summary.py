@@ -99,6 +99,21 @@ def test_what_needs_somebody_first_sorts_first() -> None:
     assert found[-2] == busy
 
 
+def test_an_engine_that_was_just_found_says_when_its_numbers_come() -> None:
+    """After 20 of the first 60 s: in 40, and what is known meanwhile."""
+    verdicts = {f"arrival_rate_{window}": {"valid": 0, "reason": "warming_up"} for window in ("1m", "5m")}
+    early = {
+        "target": "a:1",
+        "model_name": "m",
+        "engine": "0",
+        "engine_state": {"warming_up": 1.0},
+        "running_requests": 7.0,
+        "engine_age_seconds": 20.0,
+        "estimate_valid": verdicts,
+    }
+    assert summarize(early).sentence == "7 requests run. How many arrive is known in about 40 s."
+
+
 def test_reasons_are_told_once_and_without_those_that_follow_from_others() -> None:
     """``depends`` says nothing that is not said already."""
     verdicts = {

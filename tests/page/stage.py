@@ -87,6 +87,12 @@ class Course:
             preemptions_per_request=0.31 if waiting else 0.0,
             recommended_max_num_seqs=Estimate(37.0) if self.advised else UNKNOWN,
             recommended_gain_ratio=Estimate(0.19, 0.12) if self.advised else UNKNOWN,
+            latency_seconds={
+                "ttft": {"0.5": 0.12 + waiting / MU, "0.95": 0.35 + 1.2 * waiting / MU},
+                "itl": {"0.5": seconds, "0.95": 1.8 * seconds},
+            }
+            if rho
+            else {},
             advice=ADVICE if self.advised else (),
             scale_up_seconds=600.0,
             target_utilization=0.8,

@@ -125,6 +125,8 @@ BLOCK_ROWS: tuple[Row, ...] = (
 HISTOGRAMS = {
     "request_prompt_tokens": "request_prompt_tokens",
     "request_generation_tokens": "request_generation_tokens",
+    "first_token_seconds": "time_to_first_token_seconds",
+    "inter_token_seconds": "inter_token_latency_seconds",  # 0.10.2
 }
 FINISHED = _counter("finished", "request_success_total")
 FINISHED_LABEL = "finished_reason"

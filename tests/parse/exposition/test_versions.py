@@ -33,6 +33,8 @@ EVERYWHERE = {
     "client_requests": 10.0,
     "request_prompt_tokens": Histogram((1.0, 10.0, 100.0, 1000.0, inf), (0.0, 1.0, 6.0, 10.0, 10.0), 1000.0, 10.0),
     "request_generation_tokens": Histogram((1.0, 10.0, 100.0, 1000.0, inf), (0.0, 2.0, 9.0, 10.0, 10.0), 800.0, 10.0),
+    "first_token_seconds": Histogram((0.1, 1.0, inf), (8.0, 12.0, 13.0), 4.5, 13.0),
+    "inter_token_seconds": Histogram((0.01, 0.1, inf), (100.0, 880.0, 887.0), 21.5, 887.0),
     "created_at": 1750000010.0,
 }
 """What the scrapes written by hand all say, where nothing else is said below."""
@@ -41,18 +43,20 @@ TOKENS_CACHED = {"prefix_cache_queries": 1150.0, "prefix_cache_hits": 320.0}
 PREFILL = {"prefill_computed_tokens_sum": 700.0, "prefill_computed_count": 10.0}
 SOURCE = {"prompt_tokens_computed": 880.0}
 WHY = {"waiting_capacity": 1.0, "waiting_deferred": 0.0}
+NO_INTER_TOKEN = {"inter_token_seconds": None}
 CACHE = {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=True)}
 
 BY_HAND: dict[str, dict[str, object]] = {
-    "0.8.5-v0": {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=False)},
+    "0.8.5-v0": NO_INTER_TOKEN | {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=False)},
     # 70 and 20 blocks of 16 tokens
-    "0.8.5-v1": {
+    "0.8.5-v1": NO_INTER_TOKEN
+    | {
         "prefix_cache_queries": 1120.0,
         "prefix_cache_hits": 320.0,
         "cache": CacheConfig(16, None, None, enable_prefix_caching=True),
     },
     # the middle one of 0.20, 0.22 and 0.30
-    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **TOKENS_CACHED, **CACHE},
+    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **NO_INTER_TOKEN, **TOKENS_CACHED, **CACHE},
     "0.10.2": TOKENS_CACHED | CACHE,
     "0.11.0": TOKENS_CACHED | CACHE,
     "0.13.0": TOKENS_CACHED
@@ -133,6 +137,46 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
     edges = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, inf)
     prompts = (0.0, 0.0, 0.0, 0.0, 2.0, 17.0, 35.0, 97.0, 186.0, 186.0, 186.0, 186.0)
     outputs = (0.0, 0.0, 0.0, 4.0, 5.0, 33.0, 71.0, 99.0, 186.0, 186.0, 186.0, 186.0)
+    waits = (
+        0.001,
+        0.005,
+        0.01,
+        0.02,
+        0.04,
+        0.06,
+        0.08,
+        0.1,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        2.5,
+        5.0,
+        7.5,
+        10.0,
+        20.0,
+        40.0,
+        80.0,
+    )
+    first = (0, 0, 0, 0, 0, 0, 1, 2, 18, 45, 58, 73, 89, 91, 96, 96, 127, 194, 235, 235, 235, 235, 235)
+    pauses = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
+    between = (
+        0,
+        3083,
+        25497,
+        32162,
+        33659,
+        39059,
+        40592,
+        40869,
+        41082,
+        41089,
+        41203,
+        41214,
+        41222,
+        41222,
+        *[41226] * 6,
+    )
     busy = EngineSample(
         key=EngineKey("tiny", "0"),
         running=42.0,
@@ -163,6 +207,8 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
         prefill_computed_count=186.0,
         request_prompt_tokens=Histogram(edges, prompts, 38485.0, 186.0),
         request_generation_tokens=Histogram(edges, outputs, 34860.0, 186.0),
+        first_token_seconds=Histogram((*waits, 160.0, 640.0, 2560.0, inf), first, 4288.212716817856, 235.0),
+        inter_token_seconds=Histogram((*pauses, inf), between, 2736.732988577002, 41226.0),
         cache=CacheConfig(32, 512, 16384, enable_prefix_caching=False),
         created_at=1795313516.8703353,
     )
