@@ -24,8 +24,10 @@ from kvwatch.cli.demo import demo_config
 from kvwatch.cli.demo_screen import LiveScreen, table
 from kvwatch.core.options import CoreOptions
 from kvwatch.embedded.scenarios import DEMO, SCENARIOS, Scenario
-from kvwatch.export.narration import Line, Narrator
+from kvwatch.export.narration import Line, Narrator, Pace
+from kvwatch.export.thresholds import usual_alerts
 from kvwatch.shell.emulator.recording import record_virtual
+from kvwatch.shell.emulator.server import EngineServer
 from kvwatch.shell.recordings.replay import Recording, replay
 from kvwatch.views import EngineView
 
@@ -64,6 +66,20 @@ def tell(scenario: Scenario, folder: Path, seconds: float, options: CoreOptions,
 def ramp(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """One whole round of the demo's ramp."""
     return tell(DEMO["ramp"], tmp_path_factory.mktemp("demo") / "ramp", 360, DEMO_OPTIONS)
+
+
+def test_at_four_times_the_speed_the_same_story_takes_ninety_seconds(tmp_path: Path, ramp: Told) -> None:
+    """Windows, waiting times and the load are as much faster; each line of the story comes, in its order."""
+    options = CoreOptions(windows_seconds=demo_config({}, 4.0).estimates.windows_seconds, scrape_interval_seconds=0.25)
+    scenario = DEMO["ramp"].sped_up(4.0)
+    record_virtual(scenario, tmp_path / "ramp", seconds=90, scrape_interval_seconds=0.25)
+    narrator = Narrator("ramp", Pace(3.0 / 4, 120.0 / 4, usual_alerts(4.0)))
+    kinds = []
+    for fleet in replay(Recording(tmp_path / "ramp", print), options):
+        for engine in fleet.targets[0].engines:
+            kinds += [line.kind for line in narrator.observe(fleet.at - 1_750_000_000.0, engine)]
+    order = ["estimate", "approaching", "waiting", "overloaded", "alert", "recovered"]
+    assert [kind for kind in kinds if kind in order] == [line.kind for line in ramp.lines if line.kind in order]
 
 
 def test_the_ramp_tells_the_whole_story(ramp: Told) -> None:
@@ -146,6 +162,29 @@ def test_the_live_screen_leaves_the_whole_story(ramp: Told) -> None:
         assert line.text in left
 
 
+def test_the_live_screen_is_the_terminals_other_one(ramp: Told) -> None:
+    """A resize leaves nothing of an older frame there, and at the end the terminal is as it was."""
+    file = io.StringIO()
+    with LiveScreen(360.0, Console(file=file, width=100, height=20, force_terminal=True)) as screen:
+        screen.begin(["Open http://127.0.0.1:9718/"])
+        screen.show(300.0, {"ramp": ramp.views[300][1]}, ramp.lines)
+        assert "\x1b[?1049h" in file.getvalue()
+        assert "\x1b[?1049l" not in file.getvalue()
+        assert "Open http://127.0.0.1:9718/" in file.getvalue()
+    after = file.getvalue().partition("\x1b[?1049l")[2]
+    assert "Open http://127.0.0.1:9718/" in after
+
+
+def test_a_machine_that_cannot_keep_time_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once when it happens, and in the summary."""
+    monkeypatch.setattr(EngineServer, "behind_seconds", 7.0)
+    assert main(["demo", "--plain", "--duration", "2s", "--listen", "127.0.0.1:0"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("this machine cannot keep time: the engines were 7 s behind the clock") == 2
+
+
 class Demo:
     """``kvwatch demo`` as a process; its output is read by a thread."""
 
@@ -201,6 +240,9 @@ def demo(*arguments: str) -> Iterator[Demo]:
 def test_the_real_demo_serves_and_tells(tmp_path: Path) -> None:
     """Header, ports that answer, lines as they happen, and a summary when Ctrl-C ends it, with exit code 0."""
     with demo() as running:
+        page = running.until(r"http://\S+/")[0]
+        assert page in running.lines[0], "where to look comes first"
+        assert '<script type="module"' in _get(page)
         base = running.until(r"kvwatch +(http://\S+)/metrics")[1]
         engines = {name: running.until(rf"{name} +(http://\S+)/metrics")[1] for name in DEMO}
         for name, url in engines.items():
@@ -215,6 +257,8 @@ def test_the_real_demo_serves_and_tells(tmp_path: Path) -> None:
         assert running.end(signal.SIGINT) == 0
         running.until("What happened in .* as measured:")
         running.until(r"first estimate, \d:\d\d at \d+% load: ")
+        running.until("^Now yours:")
+        running.until(r"kvwatch run --target")
     assert not [line for line in running.lines if "Traceback" in line or "error" in line.lower()]
     assert list(tmp_path.iterdir()) == []
 

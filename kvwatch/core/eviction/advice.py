@@ -37,8 +37,9 @@ def _remedies(c: Congestion, p: Prescription | None, seats: int | None) -> Itera
             f" at least {p.gain_lower or 0.0:+.0%} at 90% confidence, for the traffic as it is now."
         )
     if p.watermark_gain_ratio >= LEAST_GAIN_RATIO:
+        let = "Let" if p.max_num_seqs is None else "Or let"
         yield (
-            f"Or let admissions leave {WATERMARK_RATIO:.0%} of the KV cache free, --watermark {WATERMARK_RATIO:g} in a"
+            f"{let} admissions leave {WATERMARK_RATIO:.0%} of the KV cache free, --watermark {WATERMARK_RATIO:g} in a"
             f" vLLM that has it: about {p.watermark_gain_ratio:+.0%}, and it adapts to other traffic by itself."
         )
     if c.wave is not None and c.stability is not None and c.stability.growth_lower > UNSTABLE_ABOVE:

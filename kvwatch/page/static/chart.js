@@ -6,7 +6,7 @@ import { clock, DASH } from "./format.js";
 const HEIGHT = 168;
 const MARGIN = { top: 10, right: 96, bottom: 22, left: 44 };
 const LABEL_GAP = 14;
-const SPANS_SECONDS = [300, 600, 1200, 1800, 3600];
+const SPANS_SECONDS = [120, 300, 600, 1200, 1800, 3600];
 
 // The stretch of time that all charts show: the shortest round one that holds all that is known.
 export function spanOf(times, now) {

@@ -18,6 +18,7 @@ export function count(value) {
 
 export function duration(value) {
   if (!known(value)) return DASH;
+  if (value === 0) return "0";
   if (value < 0.0995) return `${(1000 * value).toFixed(value < 0.00995 ? 1 : 0)} ms`;
   if (value < 9.95) return `${value.toFixed(value < 0.995 ? 2 : 1)} s`;
   if (value < 120) return `${Math.round(value)} s`;

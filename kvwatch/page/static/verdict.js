@@ -27,10 +27,9 @@ export function headline(engines) {
   const [one, many] = PREDICATES[worst.state] ?? PREDICATES.unknown;
   if (engines.length === 1) return `${nameOf(worst)} ${one}`;
   if (CALM.has(worst.state)) {
-    if (same === engines.length) return `All ${engines.length} engines ${many}`;
-    return engines.every((engine) => engine.state === "fine" || engine.state === "idle")
-      ? `All ${engines.length} engines have room`
-      : `${same} of ${engines.length} engines ${same === 1 ? one : many}`;
+    const all = engines.length === 2 ? "Both engines" : `All ${engines.length} engines`;
+    if (same === engines.length) return `${all} ${many}`;
+    if (engines.every((engine) => engine.state === "fine" || engine.state === "idle")) return `${all} have room`;
   }
   return `${same} of ${engines.length} engines ${same === 1 ? one : many}`;
 }

@@ -82,6 +82,9 @@ def test_an_engine_on_which_nothing_moves_is_withheld() -> None:
     assert not target.up
     assert target.withheld == ("m",)
     assert "no counter has moved" in target.problem
+    (shown,) = target.hung
+    assert shown.engine_state["hung"] == 1
+    assert shown.running_requests is None
     watch.show = lambda sample: sample
     assert watch.run(5).running_requests
 
