@@ -80,7 +80,7 @@ async def test_nothing_is_red_while_all_is_well(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1600, 900, 390])
+@pytest.mark.parametrize("width", [1600, 1280, 900, 390])
 async def test_nothing_is_wider_than_the_screen(opened: Open, width: int, scheme: str) -> None:
     """From a wall to a phone, by day and by night, and with a long name."""
     async with on_stage("overloaded") as server, opened(server, width=width, scheme=scheme) as page:

@@ -81,6 +81,6 @@ setInterval(() => {
 addEventListener("hashchange", () => {
   follow();
   // on a phone the engine is far below the row that was touched
-  if (matchMedia("(max-width: 760px)").matches) byId("detail").scrollIntoView();
+  if (matchMedia("(max-width: 880px)").matches) byId("detail").scrollIntoView();
 });
 follow();

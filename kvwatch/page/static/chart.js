@@ -4,7 +4,7 @@ import { h, svg } from "./dom.js";
 import { clock, DASH } from "./format.js";
 
 const HEIGHT = 168;
-const MARGIN = { top: 10, right: 96, bottom: 22, left: 44 };
+const MARGIN = { top: 10, right: 100, bottom: 22, left: 44 };
 const LABEL_GAP = 14;
 const SPANS_SECONDS = [120, 300, 600, 1200, 1800, 3600];
 
@@ -33,7 +33,7 @@ export class Chart {
   draw({ points, now, span, step, at }) {
     const { spec } = this;
     const width = Math.max(this.plot.clientWidth, 240);
-    const right = width < 420 ? 88 : MARGIN.right;
+    const right = width < 420 ? 96 : MARGIN.right;
     const inner = { width: width - MARGIN.left - right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
     const series = spec.series
       .map((one) => ({ ...one, data: points(one.column), edges: (one.band ?? []).map(points) }))

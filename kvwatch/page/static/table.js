@@ -4,7 +4,7 @@ import { byId, command, h, stateIcon, svg } from "./dom.js";
 import { about, count, DASH, duration, percent, plural, rate } from "./format.js";
 import { nameOf } from "./verdict.js";
 
-const FIRST_ROWS = matchMedia("(max-width: 760px)").matches ? 4 : 12; // so many that the engine below is not far
+const FIRST_ROWS = matchMedia("(max-width: 880px)").matches ? 4 : 12; // so many that the engine below is not far
 const BAR_END = 1.4; // ρ at the right end of the bar
 
 const COLUMNS = [
