@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from kvwatch.core.engine_state import EngineState, Load, Signs, backlog_drain_seconds, engine_state
-from kvwatch.estimate import Reason
+from kvwatch.core.engine_state import (
+    EngineState,
+    Load,
+    Signs,
+    backlog_drain_seconds,
+    engine_state,
+    is_no_accident,
+)
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.views import EngineView
 
 LEARNING_REASONS = frozenset(
@@ -39,11 +46,15 @@ def signs_of(view: EngineView) -> Signs:
         arrival_rate=view.arrival_rate.value.get(shortest) if shortest is not None else None,
         queue_slope_lower=view.queue_slope.lower,
         loss_ratio=view.congestion_loss_ratio,
-        seconds_to_limit=view.time_to_saturation_seconds,
+        seconds_to_limit=view.time_to_saturation_seconds if _rises(view.arrival_rate_slope) else None,
         scale_up_seconds=view.scale_up_seconds or 0.0,
         target_utilization=view.target_utilization or 1.0,
         learning=bool({view.arrival_rate.verdict, view.service_rate.verdict} & LEARNING_REASONS),
     )
+
+
+def _rises(trend: Estimate) -> bool:
+    return trend.value is not None and trend.lower is not None and is_no_accident(trend.value, trend.lower)
 
 
 def state_fields(view: EngineView) -> tuple[dict[str, float], float | None]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from kvwatch.stats.normal import Z90
+
 
 class EngineState(StrEnum):
     """The states in the order in which they are exported."""
@@ -86,6 +88,9 @@ within what a service rate is known to."""
 WAITING_SECONDS = 10.0
 """A queue that the engine serves in less than this is none [s]. Choice: some scrapes long; Poisson arrivals at a load
 of 0.9 make a queue of a second or two again and again."""
+TREND_DEVIATIONS = 4.0
+"""Standard errors by which a slope is above 0 where its trend is no accident [1]. Choice: the trend is looked at all
+day long, and with two an engine would have one by chance some times a day; the alerts ask for as much."""
 TREND_LOAD_RATIO = 0.5
 """Share of the limit below which a trend warns of nothing [1]. Choice: at half a load the distance to the limit is
 as long as the way so far, longer than a trend can be carried."""
@@ -147,6 +152,11 @@ class Signs:
         if self.waiting is None or not self.service_rate:
             return None
         return self.waiting / self.service_rate
+
+
+def is_no_accident(slope: float, lower: float) -> bool:
+    """Whether a trend with this slope and lower end of its 90% interval is more than chance makes of steady traffic."""
+    return slope > 0 and slope >= TREND_DEVIATIONS * (slope - lower) / Z90
 
 
 def engine_state(signs: Signs) -> EngineState:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, STATE_WORDS, EngineState
+from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, STATE_WORDS, EngineState, is_no_accident
 from kvwatch.export.words import rate
 
 Document = Mapping[str, Any]
@@ -39,7 +39,8 @@ class Summary:
         room: What may arrive beyond λ until the limit; below 0 what is too much.
         binds: The limit that binds, in a word or two, and ``because`` in a sentence.
         seconds_to_rate: Until λ's shortest window is full, while λ is not known yet.
-        seconds_to_limit: Until λ meets the limit on its trend.
+        arrival_rate_slope: λ's trend where it rises and is no accident [requests/s²].
+        seconds_to_limit: Until λ meets the limit on that trend.
         drain_seconds: Until the queue is empty.
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
@@ -113,7 +114,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
     verdicts: Mapping[str, Document] = engine.get("estimate_valid", {})
     latency = engine.get("latency_seconds", {})
     binds = next((limit for limit, value in engine.get("binding_limit", {}).items() if value), None)
-    state = state_in(engine)
+    state, slope = state_in(engine), _rise(engine)
     return Summary(
         key=engine_key(engine),
         target=engine["target"],
@@ -125,7 +126,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         load_upper=engine.get("utilization_upper", {}).get(window),
         limit=limit_in(engine),
         arrival_rate=engine.get("arrival_rate", {}).get(window),
-        arrival_rate_slope=_sure_slope(engine),
+        arrival_rate_slope=slope,
         service_rate=engine.get("service_rate"),
         service_rate_lower=engine.get("service_rate_lower"),
         service_rate_upper=engine.get("service_rate_upper"),
@@ -136,7 +137,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         queue_slope=engine.get("queue_slope"),
         kv_usage=engine.get("kv_usage_ratio"),
         seconds_to_rate=_seconds_to_rate(engine, verdicts) if window is None else None,
-        seconds_to_limit=engine.get("time_to_saturation_seconds"),
+        seconds_to_limit=engine.get("time_to_saturation_seconds") if slope is not None else None,
         drain_seconds=engine.get("backlog_drain_seconds"),
         loss=engine.get("congestion_loss_ratio"),
         ttft_seconds=latency.get("ttft", {}).get(_SLOW_QUANTILE),
@@ -180,10 +181,10 @@ def _about(seconds: float) -> str:
     return f"about {round_time(seconds)}" if seconds >= 5 else "some seconds"
 
 
-def _sure_slope(engine: Document) -> float | None:
-    """The trend of λ where its interval does not hold 0 [requests/s²]."""
-    low, high = engine.get("arrival_rate_slope_lower"), engine.get("arrival_rate_slope_upper")
-    return engine.get("arrival_rate_slope") if low is not None and high is not None and low * high > 0 else None
+def _rise(engine: Document) -> float | None:
+    """The trend of λ where it rises and is no accident [requests/s²]."""
+    slope, lower = engine.get("arrival_rate_slope"), engine.get("arrival_rate_slope_lower")
+    return slope if slope is not None and lower is not None and is_no_accident(slope, lower) else None
 
 
 def _seconds_to_rate(engine: Document, verdicts: Mapping[str, Document]) -> float | None:

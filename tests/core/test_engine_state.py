@@ -19,8 +19,10 @@ from kvwatch.core.engine_state import (
     Signs,
     backlog_drain_seconds,
     engine_state,
+    is_no_accident,
 )
 from kvwatch.estimate import Estimate, Reason
+from kvwatch.stats.normal import Z90
 from kvwatch.views import EngineView
 
 MU = 10.0
@@ -109,6 +111,22 @@ def test_a_trend_warns_only_within_the_time_a_replica_takes_and_from_half_a_load
     assert engine_state(soon) is EngineState.APPROACHING
     assert engine_state(replace(soon, seconds_to_limit=601.0)) is EngineState.FINE
     assert engine_state(replace(at_load(0.25), seconds_to_limit=60.0)) is EngineState.FINE
+
+
+def test_a_trend_that_chance_makes_of_steady_traffic_warns_of_nothing() -> None:
+    """Four standard errors: the alerts ask for as much. A 90% interval that just leaves out 0 is 1.64 of them."""
+    assert is_no_accident(4.1, 4.1 - Z90)
+    assert not is_no_accident(3.9, 3.9 - Z90)
+    assert not is_no_accident(-4.0, -5.0)
+    rising = EngineView(
+        "a:1",
+        "m",
+        "0",
+        arrival_rate_slope=Estimate(0.01, 0.008, 0.012),
+        time_to_saturation_seconds=300.0,
+    )
+    assert signs_of(rising).seconds_to_limit == 300.0
+    assert signs_of(replace(rising, arrival_rate_slope=Estimate(0.01, 0.002, 0.018))).seconds_to_limit is None
 
 
 def test_one_large_request_does_not_make_an_engine_full() -> None:

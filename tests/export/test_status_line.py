@@ -7,7 +7,7 @@ import pytest
 from kvwatch.core.engine_state import EngineState
 from kvwatch.export.status_line import status_line
 from kvwatch.export.summary import summarize
-from tests.export.test_summary import document
+from tests.export.test_summary import RISING, document
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from tests.export.test_summary import document
     [
         (
             "approaching",
-            {"time_to_saturation_seconds": 840.0, "recommended_max_num_seqs": 128.0, "recommended_gain_ratio": 0.09},
+            RISING | {"recommended_max_num_seqs": 128.0, "recommended_gain_ratio": 0.09},
             "12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats",
         ),
         ("fine", {"binding_limit": {"kv": 1.0}}, "12.0 of 17.5 req/s (69%), KV memory binds"),

@@ -12,6 +12,9 @@ from kvwatch.export.json_api import engine_json
 from kvwatch.export.summary import engine_key, round_time, summarize
 from tests.export.full_view import full_engine
 
+RISING = {"time_to_saturation_seconds": 840.0, "arrival_rate_slope": 0.0065, "arrival_rate_slope_lower": 0.005}
+"""A trend that is no accident."""
+
 
 def document(state: str = "fine", **fields: object) -> dict[str, object]:
     """An engine of μ 17.5 and λ 12 in a state."""
@@ -43,7 +46,8 @@ def test_every_state_has_a_sentence_without_any_number_known(state: EngineState)
     ("state", "fields", "sentence"),
     [
         ("fine", {}, "Room for 5.5 more requests/s."),
-        ("approaching", {"time_to_saturation_seconds": 840.0}, "Full in about 14 min at this trend: room for 5.5 more"),
+        ("approaching", RISING, "Full in about 14 min at this trend: room for 5.5 more"),
+        ("approaching", RISING | {"arrival_rate_slope_lower": 0.001}, "Near its limit: room for 5.5 more requests/s."),
         ("overloaded", {"service_rate": 9.0, "queue_length": 52.0}, "12.0 requests/s arrive, 3.0 more than it can"),
         ("overloaded", {"queue_length": 52.0}, "The queue grows; 52 wait."),
         ("draining", {"queue_length": 1234.0, "backlog_drain_seconds": 100.0}, "1,234 wait, and less arrives than"),

@@ -65,7 +65,7 @@ class Course:
             self.model_name,
             "0",
             arrival_rate=KeyedEstimate({"1m": rho * MU, "5m": sustained * MU}),
-            arrival_rate_slope=Estimate(self.slope, 0.5 * self.slope, 1.5 * self.slope) if self.slope else UNKNOWN,
+            arrival_rate_slope=Estimate(self.slope, 0.7 * self.slope, 1.3 * self.slope) if self.slope else UNKNOWN,
             service_rate=Estimate(MU, MU * 0.95, MU * 1.05, Reason.OK),
             service_rate_limit={"kv": MU, "seqs": MU * 1.4, "tokens": MU * 2.1},
             binding_limit={"kv": 1.0},

@@ -11,7 +11,7 @@ from kvwatch.facts import EngineSample, Histogram
 from kvwatch.stats.bucket_quantile import bucket_quantile
 
 QUANTILES = (0.5, 0.95)
-"""The median, and what one in twenty exceeds. Choice: a larger quantile needs more requests than a minute has."""
+"""The median, and what one in twenty exceeds [1]. Choice: a larger quantile needs more requests than a minute has."""
 _POINTS = 12
 """Histograms that are kept of a window [1]. Choice: a window of a minute ends within five seconds of now."""
 

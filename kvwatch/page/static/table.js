@@ -155,7 +155,7 @@ function outlookCell(engine) {
   if (engine.drain_seconds !== undefined) return [`empty in ${about(engine.drain_seconds)}`];
   if (engine.state === "approaching" && engine.seconds_to_limit) return [h("b", {}, `full in ${about(engine.seconds_to_limit)}`)];
   if (engine.arrival_rate_slope === undefined) return [engine.load === undefined ? DASH : "steady"];
-  return [engine.arrival_rate_slope > 0 ? "rising" : "falling"];
+  return ["rising"];
 }
 
 function latencyCell(engine) {
