@@ -40,7 +40,7 @@ def signs_of(view: EngineView) -> Signs:
         running=view.running_requests,
         waiting=view.queue_length,
         load=loads[shortest] if shortest is not None else None,
-        sustained=loads[longest] if longest is not None else None,
+        sustained=loads[longest] if longest is not None and longest != shortest else None,
         stable_limit=limit.value if limit.verdict in (None, Reason.OK) else None,
         service_rate=view.service_rate.value,
         arrival_rate=view.arrival_rate.value.get(shortest) if shortest is not None else None,

@@ -91,9 +91,9 @@ of 0.9 make a queue of a second or two again and again."""
 TREND_DEVIATIONS = 4.0
 """Standard errors by which a slope is above 0 where its trend is no accident [1]. Choice: the trend is looked at all
 day long, and with two an engine would have one by chance some times a day; the alerts ask for as much."""
-TREND_LOAD_RATIO = 0.5
-"""Share of the limit below which a trend warns of nothing [1]. Choice: at half a load the distance to the limit is
-as long as the way so far, longer than a trend can be carried."""
+HALF_LOAD_RATIO = 0.5
+"""Share of the limit below which a trend warns of nothing, and memory is not full [1]. Choice: at half a load the
+distance to the limit is as long as the way so far, longer than a trend can be carried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Signs:
         running: Requests that are being served.
         waiting: Requests that wait.
         load: ρ over the shortest window.
-        sustained: ρ over the longest window that is full.
+        sustained: ρ over the longest window that is full, where that is not the shortest.
         stable_limit: ρ up to which the queue is stable, 1 − δ [ratio].
         service_rate: μ [requests/s].
         arrival_rate: λ over the shortest window [requests/s].
@@ -170,7 +170,7 @@ def engine_state(signs: Signs) -> EngineState:
     tests = (
         (_is_overloaded(signs, load), EngineState.OVERLOADED),
         (waits and load.upper < 1.0, EngineState.DRAINING),
-        ((signs.loss_ratio or 0.0) > EVICTION_LOSS_RATIO, EngineState.EVICTING),
+        (_is_evicting(signs, load), EngineState.EVICTING),
         (_is_saturated(signs, load), EngineState.SATURATED),
         (waits, EngineState.STANDING),
         (_approaches(signs, load), EngineState.APPROACHING),
@@ -207,6 +207,11 @@ def _is_overloaded(signs: Signs, load: Load) -> bool:
     return grows and (signs.queue_seconds or 0.0) >= WAITING_SECONDS and not fell
 
 
+def _is_evicting(signs: Signs, load: Load) -> bool:
+    """Work is lost now; at half a load memory is not full, and what a minute has lost is left of an overload before."""
+    return (signs.loss_ratio or 0.0) > EVICTION_LOSS_RATIO and load.upper >= HALF_LOAD_RATIO * signs.limit
+
+
 def _is_saturated(signs: Signs, load: Load) -> bool:
     """At the limit: surely, or by both windows."""
     sustained = signs.sustained.value if signs.sustained is not None else 0.0
@@ -217,6 +222,6 @@ def _approaches(signs: Signs, load: Load) -> bool:
     """Surely above what a replica is sized for, or on a way to the limit that is shorter than a new replica takes."""
     if load.lower >= signs.target_utilization * signs.limit:
         return True
-    if signs.seconds_to_limit is None or load.value < TREND_LOAD_RATIO * signs.limit:
+    if signs.seconds_to_limit is None or load.value < HALF_LOAD_RATIO * signs.limit:
         return False
     return signs.seconds_to_limit <= signs.scale_up_seconds

@@ -87,6 +87,20 @@ def test_what_drains_is_not_called_evicting_or_overloaded() -> None:
     assert backlog_drain_seconds(after) == pytest.approx(20.0)
 
 
+def test_what_an_overload_leaves_behind_is_no_eviction() -> None:
+    """Nothing arrives and the last five requests of the queue start: what a minute ago was evicted is over."""
+    nearly_over = replace(at_load(0.0, waiting=5.0, half_width=0.0), loss_ratio=0.3)
+    assert engine_state(nearly_over) is EngineState.FINE
+    assert engine_state(replace(FINE, loss_ratio=0.3)) is EngineState.EVICTING
+
+
+def test_one_window_alone_must_be_sure_of_the_limit() -> None:
+    """In an engine's first minutes ρ of one minute touches 1 by chance, known to a fifth."""
+    early = replace(at_load(1.0, half_width=0.2), sustained=None)
+    assert engine_state(early) is not EngineState.SATURATED
+    assert engine_state(replace(early, sustained=Load(1.0, 0.9, 1.1))) is EngineState.SATURATED
+
+
 def test_a_queue_that_still_grows_long_after_the_load_fell_is_an_overload() -> None:
     """ρ says there is room and the queue says there is none: what is seen counts more than what is computed."""
     assert engine_state(replace(at_load(0.7, waiting=200.0), queue_slope_lower=0.5)) is EngineState.OVERLOADED
