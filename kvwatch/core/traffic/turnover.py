@@ -34,7 +34,8 @@ _LONGEST_LIVES = 10.0
 """Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
 traffic that never settles must be known too."""
 _KNOWN_REQUESTS = 60.0
-"""Finished requests below which nothing is passed over [requests]. Choice: as many as the window of E[g] wants."""
+"""Finished requests, surely representative, below which nothing is passed over [requests]. Choice: as many as the window
+of E[g] wants."""
 _NEWS = 0.02
 """Weight of a finished request in the mean output [1]. Choice: the mean is that of the last fifty."""
 
@@ -57,6 +58,8 @@ class Turnover:
         self._known = 0.0
         self._waits_since = float("-inf")
         self._waits_scrapes = 0
+        self._followed = False
+        """Whether the requests that run have been followed through the longest lives."""
         self._unsettled_since: float | None = None
         self._unsettled_until = float("-inf")
 
@@ -74,7 +77,8 @@ class Turnover:
             before = mean if self._mean_output is None else self._mean_output
             weight = 1 - (1 - _NEWS) ** interval.lengths_count
             self._mean_output = before + weight * (mean - before)
-            self._known += interval.lengths_count
+            if self._followed and at >= self._unsettled_until:
+                self._known += interval.lengths_count
         return settled
 
     def _follow(self, at: float, running: float, *, waits: bool, life: float) -> None:
@@ -86,11 +90,13 @@ class Turnover:
         self._waits_scrapes = self._waits_scrapes + 1 if waits else 0
         if self._waits_scrapes <= 1:
             self._waits_since = at
-        elif self._waits_scrapes >= _LASTING_SCRAPES and _LASTING_LIVES * life <= at - self._waits_since <= reach:
-            # it has become full: until then more began than finished
+        if self._waits_scrapes >= _LASTING_SCRAPES and at - self._waits_since >= _LASTING_LIVES * life:
+            # It has become full, and until then more began than finished. From then on one begins where one finishes;
+            # what makes the number swing is eviction.
             self._unsettled_until = max(self._unsettled_until, self._waits_since + reach)
-        if any(_has_moved(running, before) for _, before in self._running):
+        elif any(_has_moved(running, before) for _, before in self._running):
             self._unsettled_until = max(self._unsettled_until, at + life)
+        self._followed = self._followed or at - self._running[0][0] >= (1 - 2 / _POINTS) * reach
 
     def _is_settled(self, at: float, life: float) -> bool:
         if at >= self._unsettled_until or self._known < _KNOWN_REQUESTS:
