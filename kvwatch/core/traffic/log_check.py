@@ -63,8 +63,10 @@ class LogCheck:
             return False
         since = self._counted[0][0]
         bins = [sums for index, sums in self._logged.items() if index * _BIN_SECONDS >= since]
-        logged, log_prompt, log_output = (sum(sums[place] for sums in bins) for place in range(3))
-        finished, known, prompt, output = (sum(c[place] for c in self._counted) for place in range(1, 5))
+        if not bins:
+            return False
+        logged, log_prompt, log_output = map(sum, zip(*bins, strict=True))
+        _, finished, known, prompt, output = map(sum, zip(*self._counted, strict=True))
         if logged > (1 + _MORE_RATIO) * finished + _MORE_REQUESTS:
             return True
         if min(logged, known) < _LEAST_REQUESTS:

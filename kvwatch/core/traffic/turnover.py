@@ -34,8 +34,8 @@ _LONGEST_LIVES = 10.0
 """Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
 traffic that never settles must be known too."""
 _KNOWN_REQUESTS = 60.0
-"""Finished requests, surely representative, below which nothing is passed over [requests]. Choice: as many as the window
-of E[g] wants."""
+"""Finished requests, surely representative, below which nothing is passed over [requests]. Choice: as many as the
+window of E[g] wants."""
 _NEWS = 0.02
 """Weight of a finished request in the mean output [1]. Choice: the mean is that of the last fifty."""
 
