@@ -19,6 +19,9 @@ from kvwatch.queueing.congestion.stability import Stability, stability
 from kvwatch.queueing.full_load import FullLoad, full_loads
 from kvwatch.stats.step_law_fit import LawFit
 
+_OPEN_DEVIATION = 0.1
+"""Relative sd of the full step, from not knowing the model, above which that is told [1]. Choice: with half of it most
+engines would say so at a quarter of their capacity, with double μ may be a third off unsaid."""
 _UNKNOWN_SEATS = 4096
 """Seats of the embedded engine where max_num_seqs is not known [requests]. Choice: more than memory ever lets run, so
 that they do not bind."""
@@ -79,6 +82,10 @@ class FullEngineInputs:
         prompt = d.moments.mean_s * (1 - (d.cached_ratio or 0.0))
         chunks = max(d.steps - d.moments.mean_o + 1, 1.0)
         return full_loads(self.demand, self.limits, prompt, chunks, self.full_law.step_seconds)
+
+    def model_matters(self, load: FullLoad) -> bool:
+        """Whether it is open if the model is a mixture of experts, and μ another one if it is."""
+        return self.law.shape_deviation(load.composition) > _OPEN_DEVIATION
 
     @property
     def full_law(self) -> FullLaw:

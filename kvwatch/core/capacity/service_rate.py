@@ -24,9 +24,6 @@ _DISAGREEMENT_RATIO = 0.15
 """Relative difference of E[g] by lengths and by occupancy from which on μ is doubted [1]. Measured: bench/accuracy,
 where the two are within 3% of each other in half of the cases without shared prefixes, and within 12% in four of
 five."""
-_OPEN_DEVIATION = 0.1
-"""Relative sd of the full step, from not knowing the model, above which that is told [1]. Choice: with half of it most
-engines would say so at a quarter of their capacity, with double μ may be a third off unsaid."""
 _FARTHEST = 4.0
 """Step at full load over the longest step seen from which on μ is called extrapolated [1]. Choice: an engine at a
 quarter of its load has seen a third of its full step; what is only known from less is no more than a guess."""
@@ -163,11 +160,6 @@ def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
     return max(log(max(n / seen_n, k / seen_k)), 0.0)
 
 
-def _matters(full: FullEngineInputs, load: FullLoad) -> bool:
-    """Whether it is open if the model is a mixture of experts, and μ another one if it is."""
-    return full.law.shape_deviation(load.composition) > _OPEN_DEVIATION
-
-
 def _deviation(full: FullEngineInputs, load: FullLoad, corrected: bool) -> float:
     """Relative sd of the model's μ."""
     model = _MODEL_DEVIATION if corrected else _UNCORRECTED_DEVIATION
@@ -196,6 +188,6 @@ def _verdict(e: Evidence, load: FullLoad) -> Reason:
         (Reason.OCCUPANCY_DISAGREES, apart),
         (Reason.BUDGET_UNKNOWN, e.settings.max_num_batched_tokens is None),
         (Reason.CACHE_HITS_FALL, e.hits_fall is not None),
-        (Reason.MODEL_UNKNOWN, e.full is not None and _matters(e.full, load)),
+        (Reason.MODEL_UNKNOWN, e.full is not None and e.full.model_matters(load)),
     )
     return next((reason for reason, holds in doubts if holds), Reason.OK)
