@@ -1,4 +1,8 @@
-"""The command: halves and doubles each constant, and writes what becomes of the accuracy to a folder."""
+"""The command: halves and doubles each constant, and writes what becomes of the accuracy to a folder.
+
+python -m bench.sensitivity                    # all: three quarters of an hour of CPU
+python -m bench.sensitivity service_rate wave  # those with such a name; the others keep their results
+"""
 
 from __future__ import annotations
 
@@ -38,11 +42,12 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", help="only constants whose module.NAME contains one of these; the others keep their results"
     )
+    parser.add_argument("--logs", action="store_true", help="recordings whole and with their logs, too: twice the time")
     parser.add_argument("--sweep", type=int, default=0, help="simulated engines too, one of each this many (0: none)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for sensitivity.md and sensitivity.json")
     arguments = parser.parse_args()
     path = arguments.output / "sensitivity.json"
-    cases = list(recordings(RECORDINGS))
+    cases = list(recordings(RECORDINGS, with_logs=arguments.logs))
     if arguments.sweep:
         cases += [case for design in DESIGNS for case in simulated(design, arguments.sweep)]
     known = {(c.module, c.name): c for path in sources() for c in constants(path)}

@@ -41,15 +41,15 @@ class Case:
     marks: Sequence[Mark]
 
 
-def recordings(folder: Path) -> Iterator[Case]:
-    """The recordings of a real vLLM: from just before the load on, and whole with what a log says of requests."""
+def recordings(folder: Path, *, with_logs: bool = False) -> Iterator[Case]:
+    """The recordings of a real vLLM from just before the load on; also whole, with what a log says of requests."""
     for path in sorted(p for p in folder.iterdir() if p.is_dir()):
         recording = Recording(path, lambda problem: None)
         settings = recording.settings()
         scrapes = [scrape for scrape in recording.scrapes() if isinstance(scrape, Scrape)]
         truth = RecordedTruth(path, settings)
         loaded = next(p["start"] for p in truth.phases if p["kind"] != "sat") - _LEAD_SECONDS
-        for name, since, records in _ways(recording, loaded):
+        for name, since, records in _ways(recording, loaded, with_logs=with_logs):
             kept = [scrape for scrape in scrapes if scrape.at >= since]
             judged = [
                 Mark(at, load, truth.rate(phase, at)) for phase in truth.phases for at, load in _marks(phase, kept)
@@ -60,10 +60,11 @@ def recordings(folder: Path) -> Iterator[Case]:
             yield Case("recordings", f"{path.name}, {name}", settings, events, judged)
 
 
-def _ways(recording: Recording, loaded: float) -> Iterator[tuple[str, float, list[RequestRecord]]]:
+def _ways(recording: Recording, loaded: float, *, with_logs: bool) -> Iterator[tuple[str, float, list[RequestRecord]]]:
     """How a recording is replayed: the name, from when on [unix s], and with which requests of its log."""
     yield "from the load on", loaded, []
-    yield "whole, with its requests", float("-inf"), recording.requests()
+    if with_logs:
+        yield "whole, with its requests", float("-inf"), recording.requests()
 
 
 def answers(case: Case) -> list[Answer]:
