@@ -29,16 +29,10 @@ FORMULAS = {
 NUMBERS_ARE_THE_SUBJECT = {"kvwatch.embedded.scenarios"}
 """Modules that describe workloads: their numbers are what they are about."""
 
-PENDING = (
-    "kvwatch.core.steps.step_law",
-    "kvwatch.stats.step_regression",
-)
-"""Modules whose constants are yet to be given their provenance."""
-
 
 def modules() -> list[Path]:
     """The modules whose constants count."""
-    return [path for path in sources() if not module_of(path).startswith(PENDING)]
+    return list(sources())
 
 
 def name_of(path: Path) -> str:

@@ -78,7 +78,7 @@ def constants(path: Path, root: Path = ROOT) -> list[Constant]:
 
 
 def bare_numbers(path: Path, root: Path = ROOT) -> list[BareNumber]:
-    """Numbers outside of the constants that are neither innocent, nor an index, nor an exponent."""
+    """Numbers outside of the constants that are neither innocent, nor a place, nor an exponent."""
     tree = ast.parse(path.read_text())
     excused: set[int] = set()
     for node in ast.walk(tree):
@@ -86,6 +86,8 @@ def bare_numbers(path: Path, root: Path = ROOT) -> list[BareNumber]:
             excused.update(id(inner) for inner in ast.walk(node.slice))
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
             excused.update(id(inner) for inner in ast.walk(node.right))
+        elif isinstance(node, ast.comprehension) and ast.unparse(node.iter).startswith("range("):
+            excused.update(id(inner) for inner in ast.walk(node.iter))  # places, not quantities
     for statement in tree.body:
         if isinstance(statement, ast.Assign | ast.AnnAssign):
             excused.update(id(inner) for inner in ast.walk(statement))

@@ -27,13 +27,25 @@ from kvwatch.stats.step_hypotheses import hypotheses
 from kvwatch.stats.step_law_fit import LawFit
 
 _SIZE = 7
+"""Numbers of a sample [1]. Definition: 1, φ, n, p, n·φ, K and y."""
 _CELL_WEIGHT = 120.0
-"""Intervals that a cell remembers."""
+"""Intervals that a cell remembers [intervals]. Choice: two minutes at a scrape a second; half follows drivers sooner
+and is noisier, double lags."""
 _LEAST_CELL_WEIGHT = 0.01
+"""Weight below which a cell is dropped [intervals]. Choice: a hundredth of one interval, which a single new one
+outweighs."""
 _HIGHEST_LEVEL = 64
+"""Highest load level that a state file may hold [1]. Choice: above any that a sample can have."""
 _LEAST_WEIGHT = 5.0
-"""Intervals from which on there is a fit."""
+"""Intervals from which on there is a fit [intervals]. Choice: as many as coefficients; the prior has the rest."""
 _COMMON_INTERVALS = 3.0
+"""Intervals of a load level from which on it counts as seen [intervals]. Choice: one or two may be a burst."""
+_MOST_CELLS = 2000
+"""Cells that a state file may hold [cells]. Choice: some times what the levels of n and p make together."""
+_LARGEST_SUM = 1e30
+"""What no sum of samples reaches [1]. Choice: squares of 10^10 tokens, over a hundred intervals and more."""
+_MOST_IN_A_STEP = 1e6
+"""Sequences or prompt tokens of a step above which all are one level [tokens]. Choice: no step has as many."""
 
 
 class _Cell:
@@ -129,8 +141,8 @@ class StepRegression:
         """The inverse of :meth:`dump`. Raises ValueError, KeyError or TypeError for a state that cannot be one."""
         self = cls()
         cells = state["cells"]
-        if not isinstance(cells, list) or len(cells) > 2000:
-            raise ValueError("cells must be a list of at most 2000")
+        if not isinstance(cells, list) or len(cells) > _MOST_CELLS:
+            raise ValueError(f"cells must be a list of at most {_MOST_CELLS}")
         for n, p, weight, flat in cells:
             cell = _Cell()
             cell.weight = min(_finite(weight), _CELL_WEIGHT)
@@ -145,7 +157,7 @@ class StepRegression:
 
 def _finite(value: object) -> float:
     number = float(value)  # type: ignore[arg-type]
-    if not 0 <= number < 1e30:
+    if not 0 <= number < _LARGEST_SUM:
         raise ValueError(f"{number} is no sum of positive numbers")
     return number
 
@@ -160,4 +172,4 @@ def _seen(means: Array, weights: Array) -> tuple[tuple[float, float, float], flo
 def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
     """Load level: half-octaves of n, octaves of p in steps of four."""
     n, p, _, _ = composition
-    return round(2 * log2(1 + min(n, 1e6))), round(log2(1 + min(p, 1e6)) / 2)
+    return round(2 * log2(1 + min(n, _MOST_IN_A_STEP))), round(log2(1 + min(p, _MOST_IN_A_STEP)) / 2)

@@ -6,27 +6,76 @@ from collections import deque
 from math import exp, log
 from statistics import median
 
+from kvwatch.constants import DAY_SECONDS, HOUR_SECONDS, TINY
 from kvwatch.core.interval import Interval
 from kvwatch.core.steps.step_rows import StepRow, StepRows
 from kvwatch.stats.change import ChangeDetector
 from kvwatch.stats.step_law_fit import LawFit
 from kvwatch.stats.step_regression import StepRegression
 
-_NEWS_RATIO, _FIT_SECONDS = 0.1, 60.0
-"""A law is fitted anew when so much of what it rests on is new, at the latest after so long: it moves ever slower."""
-_ENOUGH, _LEAST, _LONGEST_WAIT_SECONDS = 20, 8, 60.0
-"""Rows for a first fit; with rare scrapes it makes do with fewer once they span a minute."""
+_NEWS_RATIO = 0.1
+"""Share of new rows from which on the law is fitted again [1]. Choice: a law moves ever slower; a tenth of news moves
+it by less than its own deviation."""
+_FIT_SECONDS = 60.0
+"""How old a law may be while there are new rows [s]. Choice: a minute, that of the shortest λ; a fit takes some
+milliseconds."""
+_ENOUGH = 20
+"""Rows from which on a first law is fitted [rows]. Choice: four for each coefficient; half has the first μ twice as
+early and less sure, double keeps it back for half a minute more."""
+_LEAST = 8
+"""Rows that do where scrapes are rare [rows]. Choice: more than there are coefficients; the prior has the rest."""
+_LONGEST_WAIT_SECONDS = 60.0
+"""How long rows are collected before a few have to do [s]. Choice: with a scrape every 15 s twenty rows would take five
+minutes."""
 _OUTLIER = 6.0
-"""Residuals beyond so many typical ones are pauses of the host, not steps."""
+"""Residual over a typical one beyond which a row is dropped [1]. Choice: such rows are pauses of the host, not steps;
+half would drop steps of an odd batch."""
 _KEEP_AFTER_CHANGE = 0.2
-"""Weight of what was learnt before a change of speed: its shape stays until the new data has one."""
+"""Weight kept of what was learnt before a change of speed [1]. Choice: the law keeps its shape until the new data has
+one of its own, and a fifth is outvoted within minutes."""
 _STRANGE_INTERVALS = 3.0
-"""Below so many intervals at a load level an odd one is believed."""
+"""Intervals at a load level below which an odd row is believed [intervals]. Choice: of fewer there is no usual to be
+odd against."""
 _FAMILIAR_INTERVALS = 10.0
-_HALF_LIFE_SECONDS, _FADE_EVERY_SECONDS = 7 * 86_400.0, 3600.0
-"""A load level that does not come again is forgotten over weeks: drivers, clocks and neighbours change."""
-_RECENT, _SHIFT = 6, 0.18
-"""So many rows in a row that all take another time, by so much (logarithm), are a change."""
+"""Intervals at a load level from which on it shows a change of the hardware [intervals]. Choice: at a load not seen
+before it is the law that may be wrong."""
+_HALF_LIFE_SECONDS = 7 * DAY_SECONDS
+"""Half-life of a load level that does not come again [s]. Choice: drivers, clocks and neighbours change over weeks; a
+level that comes every week keeps half."""
+_FADE_EVERY_SECONDS = HOUR_SECONDS
+"""How often that is applied [s]. Choice: a half-life of a week moves by 0.4% in an hour."""
+_RECENT = 6
+"""Rows in a row that must take another time to be a change of the hardware [rows]. Choice: fewer are a neighbour's
+burst; double notices a throttled GPU twice as late."""
+_SHIFT = 0.18
+"""Logarithm by which they must be off [1]. Choice: a fifth: clocks throttle by that and more, and the law's own misfit
+is below it."""
+_ORDINARY_FULL_LOAD = (64.0, 64.0, 1e5)
+"""Sequences, prompt tokens and resident tokens of a full step at which the prior is stated until a run of the embedded
+engine says better [1]. Choice: an engine of middling size; the prior's spread covers the others."""
+_FULL_LOAD_MOVED_RATIO = 0.1
+"""Relative change of the full step from which on the law is fitted again [1]. Choice: the prior's spread is many times
+as wide."""
+_REMEMBERED_MISFITS = 60
+"""Misfits among which a change of speed is looked for [rows]. Choice: a minute and more of rows."""
+_FALSE_CHANGE_PROBABILITY = 1e-4
+"""Bound on the probability that a change is seen where there is none [1]. Choice: an engine makes thousands of rows in
+an hour, and each false change throws four fifths of what was learnt away."""
+_LEAST_SPREAD = 0.02
+"""Least scatter of misfits that counts as usual [1]. Choice: rows of a second are no better."""
+_TOGETHER_SPREADS = 3.0
+"""Usual scatters by which all recent rows must be off to be a change by themselves [1]. Choice: they are two standard
+deviations of normal misfits, which six in a row exceed by chance once in 10^8."""
+_REMEMBERED_RESIDUALS = 120
+"""Residuals of which the usual size is taken [rows]. Choice: two minutes of rows."""
+_FIRST_TYPICAL = 0.1
+"""Usual residual until there are some [1]. Choice: wide enough to drop nothing."""
+_LOOKS = 8
+"""Times that the usual size is taken while the residuals change once over [1]. Choice: a median costs something."""
+_DEVIATION_OVER_MEDIAN = 1.5
+"""Usual residual over the median of their absolute values [1]. Choice: it is 1.48 for normal ones."""
+_LEAST_TYPICAL = 0.01
+"""Least usual residual [1]. Choice: what whole steps in a second leave."""
 
 
 class StepLawMemory:
@@ -34,16 +83,16 @@ class StepLawMemory:
 
     def __init__(self, regression: StepRegression | None = None) -> None:
         self._regression = regression or StepRegression()
-        self._full_load = (64.0, 64.0, 1e5)
+        self._full_load = _ORDINARY_FULL_LOAD
         self._fit: LawFit | None = None
         self._since_fit = self._rows = 0
         self._early: list[StepRow] = []
         self._early_since: float | None = None
         self._intervals = StepRows()
-        self._misfits: deque[float] = deque(maxlen=60)
+        self._misfits: deque[float] = deque(maxlen=_REMEMBERED_MISFITS)
         self._fitted_at = float("-inf")
         self._residuals = _Residuals()
-        self._change = ChangeDetector(1e-4)
+        self._change = ChangeDetector(_FALSE_CHANGE_PROBABILITY)
         self._faded_at: float | None = None
         self._doubted = 0
 
@@ -103,7 +152,7 @@ class StepLawMemory:
             residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
             typical = self._residuals.typical
             self._residuals.append(residual)
-            weight *= min(1.0, 2 * typical / max(abs(residual), 1e-9)) if abs(residual) <= _OUTLIER * typical else 0.0
+            weight *= min(1.0, 2 * typical / max(abs(residual), TINY)) if abs(residual) <= _OUTLIER * typical else 0.0
         if weight:
             self._regression.update(row.composition, row.seconds, weight)
 
@@ -134,15 +183,15 @@ class StepLawMemory:
             return  # no two medians of them are a change apart
         recent, before = list(self._misfits)[-_RECENT:], list(self._misfits)[:-_RECENT]
         usual = median(before)
-        spread = max(median(abs(m - usual) for m in before), 0.02)
+        spread = max(median(abs(m - usual) for m in before), _LEAST_SPREAD)
         shift = median(recent) - usual
-        together = min(abs(m - usual) for m in recent) > 3 * spread
+        together = min(abs(m - usual) for m in recent) > _TOGETHER_SPREADS * spread
         if abs(shift) > _SHIFT and (changed or together):
             self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
             self._residuals = _Residuals()
             self._misfits.clear()
             self._doubted = 0
-            self._change = ChangeDetector(1e-4)
+            self._change = ChangeDetector(_FALSE_CHANGE_PROBABILITY)
             self._rows = 0
             self.refit()
 
@@ -170,7 +219,10 @@ class StepLawMemory:
 
     def expect(self, full_load: tuple[float, float, float]) -> None:
         """Say at which (n, p, K) the law will be evaluated: there its prior is stated."""
-        if max(abs(a - b) / max(b, 1e-9) for a, b in zip(full_load, self._full_load, strict=True)) > 0.1:
+        if (
+            max(abs(a - b) / max(b, TINY) for a, b in zip(full_load, self._full_load, strict=True))
+            > _FULL_LOAD_MOVED_RATIO
+        ):
             self._full_load = full_load
             self.refit()
 
@@ -205,14 +257,14 @@ class _Residuals:
     """The last residuals, and their usual size, which is looked at anew now and then."""
 
     def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=120)
+        self._last: deque[float] = deque(maxlen=_REMEMBERED_RESIDUALS)
         self._since = 0
-        self.typical = 0.1
+        self.typical = _FIRST_TYPICAL
 
     def append(self, residual: float) -> None:
         """Take one."""
         self._last.append(abs(residual))
         self._since += 1
-        if len(self._last) >= _LEAST and self._since * 8 >= len(self._last):
+        if len(self._last) >= _LEAST and self._since * _LOOKS >= len(self._last):
             self._since = 0
-            self.typical = max(median(self._last) * 1.5, 0.01)
+            self.typical = max(median(self._last) * _DEVIATION_OVER_MEDIAN, _LEAST_TYPICAL)
