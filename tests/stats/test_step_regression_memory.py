@@ -108,11 +108,14 @@ def test_what_was_seen_is_of_levels_seen_more_than_in_passing() -> None:
 
 
 def test_the_law_is_surer_near_what_it_has_seen_and_the_more_it_has_seen() -> None:
-    """The relative deviation grows with the distance, and falls with the number of intervals."""
+    """The relative deviation grows with the distance, and falls with the number of intervals.
+
+    Of two hundred without noise some percent are left: two levels do not say which of the law's forms it is.
+    """
     few, many = fit(taught((QUIET, 10), (BUSY, 10))), fit(taught((QUIET, 100), (BUSY, 100)))
     far = (600.0, 0.0, 1.2e6, 0.0)
     assert many.relative_deviation(BUSY) < few.relative_deviation(BUSY)
-    assert many.relative_deviation(BUSY) < 0.02
+    assert many.relative_deviation(BUSY) < 0.03
     assert many.relative_deviation(far) > many.relative_deviation(BUSY)
 
 

@@ -34,6 +34,7 @@ class FlatLaw:
 
     seen: tuple[float, float, float] = (1e3, 1e4, 1e6)
     deviation: float = 0.0
+    open_deviation: float = 0.0
     largest: float = STEP_SECONDS
     coefficients: tuple[float, float, float, float] = (STEP_SECONDS, 0.0, 0.0, 0.0)
 
@@ -44,6 +45,10 @@ class FlatLaw:
     def relative_deviation(self, _: object) -> float:
         """How unsure it is."""
         return self.deviation
+
+    def shape_deviation(self, _: object) -> float:
+        """How much of that comes of not knowing whether the model is a mixture of experts."""
+        return self.open_deviation
 
 
 def demand(**changes: object) -> DemandEstimates:

@@ -148,6 +148,8 @@ def test_without_law_and_observation_there_is_no_rate_and_the_reason_is_told(
         ({"settings": Settings(SEATS, None, 4096, "config")}, Reason.BUDGET_UNKNOWN),
         ({"kv_capacity": KvCapacity(KV_TOKENS, 16, exact=False)}, Reason.HYBRID_KV),
         ({"speculative": True}, Reason.SPECULATIVE_DECODING),
+        ({"full": inputs(FlatLaw(open_deviation=0.11))}, Reason.MODEL_UNKNOWN),
+        ({"full": inputs(FlatLaw(open_deviation=0.09))}, Reason.OK),
         ({"full": inputs(FlatLaw(largest=STEP_SECONDS / 4.1))}, Reason.EXTRAPOLATING),
         ({"full": inputs(FlatLaw(largest=STEP_SECONDS / 3.9))}, Reason.OK),
         ({"demand": demand(by_method={"moments": 1.16 * HELD, "occupancy": HELD})}, Reason.OCCUPANCY_DISAGREES),
