@@ -79,6 +79,7 @@ class Daemon:
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._running: aiohttp.ClientSession | None = None
         """Between the start and the beginning of the shutdown."""
+        self._following = asyncio.Lock()
         self._watches: Watches | None = None
         """Since the start."""
         self._reloaded = False
@@ -177,7 +178,8 @@ class Daemon:
             await asyncio.sleep(_FOLLOW_SECONDS)
 
     async def _follow(self, watches: Watches) -> None:
-        await watches.follow(self._discoverer.targets(self.config), self.config, self._sources)
+        async with self._following:
+            await watches.follow(self._discoverer.targets(self.config), self.config, self._sources)
 
     def reload(self) -> None:
         """Read the configuration again and follow it; a faulty one is logged and changes nothing.

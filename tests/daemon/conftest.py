@@ -16,6 +16,7 @@ from aiohttp import web
 
 from kvwatch.config import ScrapeConfig, ServerConfig, TargetConfig, ValidatedConfig
 from kvwatch.daemon import Daemon
+from kvwatch.shell.logging import LOGGER
 from tests.shell.conftest import expositions
 
 FAST = ScrapeConfig(interval_seconds=0.1)
@@ -25,9 +26,11 @@ FAST = ScrapeConfig(interval_seconds=0.1)
 def restore_logging() -> Iterator[None]:
     """A command that runs in this process sets up logging for it; pytest's own comes back afterwards."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, own = root.handlers[:], root.level, LOGGER.level
     yield
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    LOGGER.setLevel(own)
 
 
 @dataclass
