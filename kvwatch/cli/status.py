@@ -19,8 +19,9 @@ from rich.text import Text
 from kvwatch.cli.common import EXIT_OK, CommandError, target_from_flags
 from kvwatch.cli.flags.status import DEFAULT_URL
 from kvwatch.config import ScrapeConfig, TargetConfig, ValidatedConfig, parse_target_url
-from kvwatch.core.engine_state import STATE_NAMES, EngineState
+from kvwatch.core.engine_state import EngineState
 from kvwatch.daemon.look import INTERVAL_SECONDS, LookError, looks
+from kvwatch.export.state_words import STATE_NAMES
 from kvwatch.export.status_line import status_line
 from kvwatch.export.summary import Summary, summarize
 from kvwatch.shell.logging import setup

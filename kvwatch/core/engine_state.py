@@ -6,10 +6,8 @@ finds the same state. A load passes a level when the end of its 90% interval doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from kvwatch.stats.normal import Z90
 
@@ -29,40 +27,6 @@ class EngineState(StrEnum):
     HUNG = "hung"
     UNKNOWN = "unknown"
 
-
-STATE_NAMES: Mapping[EngineState, str] = MappingProxyType(
-    {
-        EngineState.IDLE: "Idle",
-        EngineState.WARMING_UP: "Warming up",
-        EngineState.FINE: "Fine",
-        EngineState.APPROACHING: "Near its limit",
-        EngineState.SATURATED: "At its limit",
-        EngineState.OVERLOADED: "Overloaded",
-        EngineState.EVICTING: "Evicting",
-        EngineState.DRAINING: "Draining",
-        EngineState.STANDING: "Queue stands",
-        EngineState.HUNG: "Hung",
-        EngineState.UNKNOWN: "Unknown",
-    }
-)
-"""A word or three for each state, for a table."""
-
-STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
-    {
-        EngineState.IDLE: "Nothing arrives.",
-        EngineState.WARMING_UP: "Not enough has been seen yet to say how much it can serve.",
-        EngineState.FINE: "It serves all that arrives, with room to spare.",
-        EngineState.APPROACHING: "It comes near its limit: act before requests wait.",
-        EngineState.SATURATED: "It is at its limit: nothing more fits.",
-        EngineState.OVERLOADED: "More arrives than it can serve: the queue grows.",
-        EngineState.EVICTING: "Memory runs out: requests are thrown out half done and begin again.",
-        EngineState.DRAINING: "Less arrives than it serves: the queue empties.",
-        EngineState.STANDING: "Requests wait, and the queue neither grows nor empties.",
-        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute.",
-        EngineState.UNKNOWN: "A metric that the estimates need is missing.",
-    }
-)
-"""What each state means, in a sentence."""
 
 SEVERITY: tuple[EngineState, ...] = (
     EngineState.IDLE,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvwatch.core.engine_state import EngineState
-from kvwatch.export.summary import SHORT_LIMIT_WORDS, Summary, round_time
+from kvwatch.export.sentences import round_time, sentence
+from kvwatch.export.summary import SHORT_LIMIT_WORDS, Summary
 from kvwatch.export.words import rate
 
 _VERBS = {SHORT_LIMIT_WORDS["seqs"]: "bind"}
@@ -21,7 +22,7 @@ def status_line(summary: Summary) -> str:
 
 def _now(summary: Summary) -> Iterator[str]:
     if summary.state is EngineState.HUNG:
-        yield summary.sentence.rstrip(".")
+        yield sentence(summary).rstrip(".")
         return
     yield _rates(summary)
     if summary.binds is not None:

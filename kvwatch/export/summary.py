@@ -1,4 +1,4 @@
-"""The JSON of one engine → what a person wants to know first: how it is, why, and what to do.
+"""The JSON of one engine → what a person wants to know first, in numbers; ``sentences`` has the words.
 
 Read from the document of ``/api/v1/engines`` and not from a view, so that the page, the terminal and whoever asks
 another kvwatch over HTTP say the same of the same numbers.
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, STATE_WORDS, EngineState, is_no_accident
-from kvwatch.export.words import rate
+from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, EngineState, is_no_accident
 
 Document = Mapping[str, Any]
 
 SHORT_LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats", "tokens": "token budget"}
 """What binds, in a word or two."""
 _BECAUSE = {"kv": "KV memory binds.", "seqs": "Seats bind.", "tokens": "The token budget binds."}
+FULL_STATES = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
+"""States in which the engine has no room, or soon has none."""
 _COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
 _WINDOW = re.compile(r"arrival_rate_(\d+(?:\.\d+)?)(s|m|h)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -92,16 +93,6 @@ class Summary:
         return SEVERITY.index(self.state), (self.load or 0.0) / self.limit
 
     @property
-    def sentence(self) -> str:
-        """What is happening, in plain words with the numbers that matter."""
-        return _SENTENCES.get(self.state, _plain)(self)
-
-    @property
-    def action(self) -> str | None:
-        """What to do, in a sentence; ``None`` where nothing has to be done."""
-        return _action(self)
-
-    @property
     def command(self) -> str | None:
         """The flag of vLLM that the advice names, to be copied."""
         found = (_COMMAND.search(sentence) for sentence in self.advice)
@@ -131,7 +122,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         service_rate_lower=engine.get("service_rate_lower"),
         service_rate_upper=engine.get("service_rate_upper"),
         binds=SHORT_LIMIT_WORDS.get(binds, binds) if binds is not None else None,
-        because=_BECAUSE.get(binds) if binds is not None and state in _LIMITED else None,
+        because=_BECAUSE.get(binds) if binds is not None and state in (*FULL_STATES, EngineState.EVICTING) else None,
         running=engine.get("running_requests"),
         waiting=engine.get("queue_length"),
         queue_slope=engine.get("queue_slope"),
@@ -170,17 +161,6 @@ def limit_in(engine: Document) -> float:
     return 1.0 if limit is None or not valid else min(max(limit, LOWEST_LIMIT_RATIO), 1.0)
 
 
-def round_time(seconds: float) -> str:
-    """A time as people say it: seconds up to two minutes, then minutes, then hours."""
-    if seconds < 120:
-        return f"{max(5 * round(seconds / 5), 5)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
-
-
-def _about(seconds: float) -> str:
-    return f"about {round_time(seconds)}" if seconds >= 5 else "some seconds"
-
-
 def _rise(engine: Document) -> float | None:
     """The trend of λ where it rises and is no accident [requests/s²]."""
     slope, lower = engine.get("arrival_rate_slope"), engine.get("arrival_rate_slope_lower")
@@ -201,105 +181,3 @@ def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
         if not verdict.get("valid", 1) and verdict.get("reason") != "depends" and not name.startswith("arrival_rate_"):
             found.setdefault(str(verdict.get("reason")), str(verdict.get("words") or verdict.get("reason")))
     return tuple(found.values())[:_MOST_DOUBTS]
-
-
-def _plain(summary: Summary) -> str:
-    return STATE_WORDS[summary.state]
-
-
-def _warming_up(summary: Summary) -> str:
-    if summary.seconds_to_rate:
-        running = f"{summary.running:.0f} requests run. " if summary.running is not None else ""
-        return f"{running}How many arrive is known in {_about(summary.seconds_to_rate)}."
-    arrives = f"{rate(summary.arrival_rate)} requests/s arrive. " if summary.arrival_rate else ""
-    return f"{arrives}{STATE_WORDS[summary.state]}"
-
-
-def _fine(summary: Summary) -> str:
-    if summary.room is None or summary.service_rate is None:
-        return STATE_WORDS[summary.state]
-    return f"Room for {rate(summary.room)} more requests/s."
-
-
-def _approaching(summary: Summary) -> str:
-    room = summary.room
-    left = f"room for {rate(room)} more requests/s" if room is not None and room > 0 else "no room is left"
-    if summary.seconds_to_limit:
-        return f"Full in {_about(summary.seconds_to_limit)} at this trend: {left}."
-    return f"Near its limit: {left}."
-
-
-def _overloaded(summary: Summary) -> str:
-    if summary.arrival_rate is None or summary.service_rate is None:
-        return STATE_WORDS[summary.state]
-    waiting = f"; {summary.waiting:,.0f} wait" if summary.waiting else ""
-    if summary.arrival_rate <= summary.service_rate:
-        return f"The queue grows{waiting}."
-    too_much = rate(summary.arrival_rate - summary.service_rate)
-    return f"{rate(summary.arrival_rate)} requests/s arrive, {too_much} more than it can serve{waiting}."
-
-
-def _evicting(summary: Summary) -> str:
-    lost = f" {summary.loss:.0%} of the throughput is lost." if summary.loss else ""
-    return STATE_WORDS[summary.state] + lost
-
-
-def _draining(summary: Summary) -> str:
-    if summary.waiting is None or summary.drain_seconds is None:
-        return STATE_WORDS[summary.state]
-    return f"{summary.waiting:,.0f} wait, and less arrives than it serves: empty in {_about(summary.drain_seconds)}."
-
-
-def _standing(summary: Summary) -> str:
-    waiting = f"{summary.waiting:,.0f} wait" if summary.waiting is not None else "Requests wait"
-    return f"{waiting}; the queue neither grows nor empties."
-
-
-_SENTENCES = {
-    EngineState.WARMING_UP: _warming_up,
-    EngineState.FINE: _fine,
-    EngineState.APPROACHING: _approaching,
-    EngineState.OVERLOADED: _overloaded,
-    EngineState.EVICTING: _evicting,
-    EngineState.DRAINING: _draining,
-    EngineState.STANDING: _standing,
-}
-_FULL = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
-_LIMITED = (*_FULL, EngineState.EVICTING)
-"""States in which it matters what binds."""
-
-
-def _action(summary: Summary) -> str | None:
-    """The cheaper mend first: a flag that is to be set, then replicas, and whether the first is enough."""
-    if summary.state is EngineState.HUNG:
-        return "Restart this engine."
-    if summary.state is EngineState.DRAINING:
-        return "Nothing: it recovers by itself."
-    more = _replicas(summary) if summary.state in _FULL else None
-    if summary.seats is not None and summary.gain is not None:
-        flag = f"Set --max-num-seqs {summary.seats:.0f} to serve about {summary.gain:.0%} more."
-        if more is None or _suffices(summary, summary.gain):
-            return flag
-        return f"{flag} Not enough alone: {more[0].lower()}{more[1:]}"
-    return more
-
-
-def _replicas(summary: Summary) -> str | None:
-    """How many replicas to run, or that those there are should share better."""
-    required, serving = summary.replicas_required, summary.replicas_serving or 1.0
-    if required is None:
-        return None
-    if required > serving:
-        return f"Run {required:.0f} replicas instead of {serving:.0f}."
-    if serving > 1:
-        return f"Send it less: the model's {serving:.0f} replicas together have room."
-    if summary.seconds_to_limit is not None:
-        return "Run one more replica, or be ready to."
-    return None
-
-
-def _suffices(summary: Summary, gain: float) -> bool:
-    """Whether a service rate that is higher by ``gain`` serves what arrives."""
-    if summary.arrival_rate is None or summary.service_rate is None:
-        return True
-    return summary.arrival_rate < summary.limit * summary.service_rate * (1 + gain)

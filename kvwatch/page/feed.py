@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from kvwatch.export.json_api import Json, engine_json, model_json, target_json
+from kvwatch.export.sentences import action, sentence
 from kvwatch.export.summary import Summary, engine_key, summarize
 from kvwatch.views import EngineView, FleetView
 
@@ -124,7 +125,7 @@ def brief_json(summary: Summary) -> Json:
         "engine": _short(summary.engine),
         "state": summary.state.value,
         "rank": summary.closeness[0],
-        "sentence": summary.sentence,
+        "sentence": sentence(summary),
     }
     for name, decimals in _BRIEF:
         value = getattr(summary, name)
@@ -133,7 +134,7 @@ def brief_json(summary: Summary) -> Json:
     texts: Iterable[tuple[str, Any]] = (
         ("binds", summary.binds),
         ("because", summary.because),
-        ("action", summary.action),
+        ("action", action(summary)),
         ("command", summary.command),
         ("doubts", list(summary.doubts)),
     )

@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 
 from kvwatch import __version__
-from kvwatch.core.engine_state import STATE_NAMES
+from kvwatch.export.state_words import STATE_NAMES
 from kvwatch.export.summary import SHORT_LIMIT_WORDS, engine_key
 from kvwatch.page.assets import Asset, assets
 from kvwatch.page.feed import Feed

@@ -12,7 +12,6 @@ from kvwatch.core.engine_signs import one_state, signs_of
 from kvwatch.core.engine_state import (
     LOWEST_LIMIT_RATIO,
     SEVERITY,
-    STATE_WORDS,
     WAITING_SECONDS,
     EngineState,
     Load,
@@ -22,6 +21,7 @@ from kvwatch.core.engine_state import (
     is_no_accident,
 )
 from kvwatch.estimate import Estimate, Reason
+from kvwatch.export.state_words import STATE_WORDS
 from kvwatch.stats.normal import Z90
 from kvwatch.views import EngineView
 

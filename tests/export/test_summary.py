@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from kvwatch.core.engine_state import STATE_WORDS, EngineState
+from kvwatch.core.engine_state import EngineState
 from kvwatch.export.json_api import engine_json
-from kvwatch.export.summary import engine_key, round_time, summarize
+from kvwatch.export.sentences import action, round_time, sentence
+from kvwatch.export.state_words import STATE_WORDS
+from kvwatch.export.summary import engine_key, summarize
 from tests.export.full_view import full_engine
 
 RISING = {"time_to_saturation_seconds": 840.0, "arrival_rate_slope": 0.0065, "arrival_rate_slope_lower": 0.005}
@@ -36,14 +38,14 @@ def test_every_state_has_a_sentence_without_any_number_known(state: EngineState)
     """An engine of which only the state is known is told of as well."""
     bare = {"target": "a:1", "model_name": "m", "engine": "0", "engine_state": {state.value: 1.0}}
     summary = summarize(bare)
-    assert summary.sentence.endswith(".")
-    assert "None" not in summary.sentence
+    assert sentence(summary).endswith(".")
+    assert "None" not in sentence(summary)
     assert summary.state is state
     assert summary.room is None
 
 
 @pytest.mark.parametrize(
-    ("state", "fields", "sentence"),
+    ("state", "fields", "words"),
     [
         ("fine", {}, "Room for 5.5 more requests/s."),
         ("approaching", RISING, "Full in about 14 min at this trend: room for 5.5 more"),
@@ -55,9 +57,9 @@ def test_every_state_has_a_sentence_without_any_number_known(state: EngineState)
         ("warming_up", {}, "12.0 requests/s arrive."),
     ],
 )
-def test_the_sentence_has_the_numbers_of_its_state(state: str, fields: dict[str, object], sentence: str) -> None:
+def test_the_sentence_has_the_numbers_of_its_state(state: str, fields: dict[str, object], words: str) -> None:
     """Whole words and the numbers that one acts on."""
-    assert sentence in summarize(document(state, **fields)).sentence
+    assert words in sentence(summarize(document(state, **fields)))
 
 
 def test_the_flag_to_set_comes_first_and_replicas_where_it_is_not_enough() -> None:
@@ -72,27 +74,26 @@ def test_the_flag_to_set_comes_first_and_replicas_where_it_is_not_enough() -> No
     )
     summary = summarize(advised)
     assert summary.command == "--max-num-seqs 37"
-    assert summary.action == (
+    assert action(summary) == (
         "Set --max-num-seqs 37 to serve about 19% more. Not enough alone: run 2 replicas instead of 1."
     )
-    assert (
-        summarize(advised | {"recommended_gain_ratio": 0.3}).action == "Set --max-num-seqs 37 to serve about 30% more."
-    )
+    enough = summarize(advised | {"recommended_gain_ratio": 0.3})
+    assert action(enough) == "Set --max-num-seqs 37 to serve about 30% more."
 
 
 def test_an_engine_that_is_full_beside_others_with_room_is_to_be_sent_less() -> None:
     """More replicas do not mend what is shared badly."""
     hot = document("overloaded", service_rate=10.0, replicas_required=3.0)
-    assert summarize(hot, {"model_engines": {"serving": 4.0}}).action == (
+    assert action(summarize(hot, {"model_engines": {"serving": 4.0}})) == (
         "Send it less: the model's 4 replicas together have room."
     )
-    assert summarize(hot, {"model_engines": {"serving": 2.0}}).action == "Run 3 replicas instead of 2."
+    assert action(summarize(hot, {"model_engines": {"serving": 2.0}})) == "Run 3 replicas instead of 2."
 
 
 @pytest.mark.parametrize("state", ["idle", "fine", "warming_up", "unknown"])
 def test_nothing_is_to_be_done_where_nothing_is_wrong(state: str) -> None:
     """A page that always asks for something is not read."""
-    assert summarize(document(state, replicas_required=2.0)).action is None
+    assert action(summarize(document(state, replicas_required=2.0))) is None
 
 
 def test_what_needs_somebody_first_sorts_first() -> None:
@@ -115,7 +116,7 @@ def test_an_engine_that_was_just_found_says_when_its_numbers_come() -> None:
         "engine_age_seconds": 20.0,
         "estimate_valid": verdicts,
     }
-    assert summarize(early).sentence == "7 requests run. How many arrive is known in about 40 s."
+    assert sentence(summarize(early)) == "7 requests run. How many arrive is known in about 40 s."
 
 
 def test_reasons_are_told_once_and_without_those_that_follow_from_others() -> None:
