@@ -20,9 +20,10 @@ _ROOT = Path(__file__).parents[2]
 CACHE = _ROOT / ".cache" / "autoscaling"
 _ENGINES = (
     "kvwatch/embedded/*.py", "bench/accuracy/true_clock.py", "bench/accuracy/workloads.py",
-    "bench/lead_time/engines.py", "bench/autoscaling/[chkw]*.py", "bench/autoscaling/simulate.py",
+    "bench/accuracy/s[ant]*.py", "bench/accuracy/nature.py", "bench/lead_time/engines.py",
+    "bench/autoscaling/[chkw]*.py", "bench/autoscaling/simulate.py",
 )  # fmt: skip
-_CORE = ("kvwatch/core/*.py", "kvwatch/stats/*.py", "kvwatch/queueing/*.py", "kvwatch/facts.py")
+_CORE = ("kvwatch/core/**/*.py", "kvwatch/stats/*.py", "kvwatch/queueing/**/*.py", "kvwatch/facts.py")
 """What policies that use kvwatch depend on besides."""
 
 

@@ -15,9 +15,11 @@ from bench.lead_time.trace import Trace
 _ROOT = Path(__file__).parents[2]
 CACHE = _ROOT / ".cache" / "lead_time"
 _SOURCES = (
-    "kvwatch/core/*.py", "kvwatch/stats/*.py", "kvwatch/queueing/*.py", "kvwatch/embedded/*.py", "kvwatch/export/c*.py",
-    "kvwatch/facts.py", "kvwatch/views.py", "bench/accuracy/[dehtw]*.py", "bench/accuracy/saturated.py",
-    "bench/lead_time/engines.py", "bench/lead_time/simulate.py",
+    "kvwatch/core/**/*.py", "kvwatch/stats/*.py", "kvwatch/queueing/**/*.py", "kvwatch/embedded/*.py",
+    "kvwatch/export/c*.py", "kvwatch/facts.py", "kvwatch/views.py", "bench/accuracy/engines.py",
+    "bench/accuracy/nature.py", "bench/accuracy/routing.py", "bench/accuracy/s[ant]*.py",
+    "bench/accuracy/true_clock.py", "bench/accuracy/workloads.py", "bench/lead_time/engines.py",
+    "bench/lead_time/simulate.py",
 )  # fmt: skip
 """All that a trace depends on, but for the case itself."""
 
