@@ -80,7 +80,7 @@ VANISHING = {
 async def test_utilization_is_not_shown_from_an_input_that_has_stopped_coming(
     rewrite: Callable[[bytes], bytes],
 ) -> None:
-    """Scrapes go on and the target is up, but ρ is gone after three intervals, with its reason; it is back with them."""
+    """Scrapes go on and the target is up, but ρ is gone after three intervals, with its reason; it comes back."""
     async with watched() as found:
         found.proxy.rewrite = rewrite
         page = await found.until(lambda page: RHO not in page)
