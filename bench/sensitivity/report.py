@@ -30,6 +30,9 @@ def text(data: Mapping[str, Any]) -> str:
     others = [row for row in moving if not any(_rate_moves(v) for w in row["variants"].values() for v in _parts(w))]
     lines += ["", "## Those that move other metrics only", "", *_names(others, with_fields=True)]
     lines += ["", "## Read, but nothing moves", "", *_names([row for row in tried if row not in moving])]
+    untried = [row for row in rows if row["touched"] and not row["defined"] and not row["variants"]]
+    if untried:
+        lines += ["", "## Read, but not tried yet", "", *_names(untried)]
     unread = [row for row in rows if not row["touched"] and not row["defined"]]
     lines += ["", "## Not read in these cases", "", *_names(unread)]
     return "\n".join(lines) + "\n"
@@ -37,7 +40,7 @@ def text(data: Mapping[str, Any]) -> str:
 
 def _earlier(rows: list[Mapping[str, Any]], commit: str) -> list[str]:
     """What is older than the rest."""
-    others = sorted({row["commit"] for row in rows} - {commit})
+    others = sorted({row["commit"] for row in rows if row["variants"]} - {commit})
     return [f"Some rows are of earlier commits: {', '.join(others)}."] if others else []
 
 
