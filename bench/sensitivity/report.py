@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+LONGEST_VALUE = 40
+"""Characters of a value that are shown."""
 MOST_FIELDS = 4
 """Metrics beside μ and ρ that are named in a line; of more the number is."""
 
@@ -56,6 +58,11 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['module'].removeprefix('kvwatch.')}.{row['name']}"
 
 
+def _value(row: Mapping[str, Any]) -> str:
+    """As it is written, cut where it is long."""
+    return row["value"] if len(row["value"]) <= LONGEST_VALUE else f"{row['value'][:LONGEST_VALUE]}…"
+
+
 def _parts(variant: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """A variant's results by group; of one that fails, itself."""
     return [variant] if "fails" in variant else list(variant.values())
@@ -102,7 +109,7 @@ def _head() -> list[str]:
 
 
 def _table_line(row: Mapping[str, Any], factor: str, part: Mapping[str, Any]) -> str:
-    cells = [_name(row), row["value"], factor]
+    cells = [_name(row), _value(row), factor]
     if "fails" in part:
         cells += [part["fails"], *[""] * 6]
     else:
@@ -118,5 +125,5 @@ def _names(rows: list[Mapping[str, Any]], *, with_fields: bool = False) -> list[
         fields = {f for v in row["variants"].values() for part in _parts(v) for f in part.get("fields", ())}
         shown = ", ".join(sorted(fields)[:MOST_FIELDS])
         more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
-        lines.append(f"- {_name(row)} = {row['value']}" + (f": {shown}{more}" if with_fields else ""))
+        lines.append(f"- {_name(row)} = {_value(row)}" + (f": {shown}{more}" if with_fields else ""))
     return lines or ["None."]
