@@ -11,8 +11,8 @@ from kvwatch.stats.trimmed import trimmed_ratio, weighted_median
 
 IDLE_FACTOR = 1.08
 """Cadence over inter-token latency above which the engine was idle in between, or made steps without output [1].
-Measured: bench/sensitivity, where the median error on the recordings is 2.7% with it, 2.9% at 1.04 and at 1.15; higher,
-and idle time passes for slow steps."""
+Measured: bench/sensitivity, where the median error on the recordings is 3.7% at 1.04, 1.08 and 1.15 alike; nearer to 1
+noise passes for idle time, farther off idle time passes for slow steps."""
 _PARALLEL_FACTOR = 1.5
 """Latency over cadence above which steps are micro-batches (pipeline) or are counted twice [1]. Choice: between the one
 of a plain engine and the two of the smallest pipeline."""
