@@ -69,17 +69,19 @@ def test_at_a_quarter_load_mu_is_within_twelve_percent_in_the_median_and_twenty_
 
 
 def test_the_interval_holds_the_truth_and_is_of_use(outcomes: list[PhaseOutcome]) -> None:
-    """The 90% interval covers the measured rate at every steady load, and never reaches half as far again as μ.
+    """The 90% interval covers the measured rate at every steady load; from half load on it reaches no 35% above μ.
 
-    At 90% one of nine may miss by chance; none does. A wider one could not tell a quarter load from a half.
+    At 90% one of nine may miss by chance; none does. A wider one could not tell a half-full engine from a full one; a
+    quarter load does not show yet how the step time of an unknown model goes on.
     """
     for o in outcomes:
-        if o.kind == "const" and o.recording in STEADY:
+        if o.kind == "const":
             assert o.covered, o
             assert o.lower is not None
             assert o.upper is not None
             assert o.rate is not None
-            assert o.lower < o.rate < o.upper <= 1.5 * o.rate, o
+            assert o.lower < o.rate < o.upper, o
+            assert o.load < 0.5 or o.upper <= 1.35 * o.rate, o
 
 
 def test_the_limit_that_binds_is_named_at_every_load(outcomes: list[PhaseOutcome]) -> None:
