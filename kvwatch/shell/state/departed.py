@@ -18,7 +18,7 @@ KEEP_SECONDS = 7 * 86400.0
 """How long a target's state is kept after it was last watched: over a weekend at 0 replicas."""
 MOST_TARGETS = 1000
 MOST_BYTES = 8 << 20
-"""Of what engines have learnt: some 300 engines."""
+"""Of what engines have learnt [bytes]. Choice: that of 1,200 engines, 7 kB each."""
 OUTAGE_SECONDS = 3600.0
 """For so long a whole fleet may be out of sight."""
 FIND_SECONDS = 900.0

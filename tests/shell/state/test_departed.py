@@ -194,6 +194,7 @@ def test_a_thousand_engines_that_are_out_of_sight_together_come_back_with_all_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are more than is kept of single ones that come and go, and within the hour none is forgotten."""
+    monkeypatch.setattr(departed, "MOST_BYTES", 4 << 20)
     life = Life(tmp_path / "state.json")
     learnt = leave_together(life, monkeypatch, 1000)
     assert len(orjson.dumps(learnt)) * 1000 > departed.MOST_BYTES * 1.2
