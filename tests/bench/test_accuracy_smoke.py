@@ -78,14 +78,14 @@ def test_a_full_engine_serves_what_its_seats_and_step_time_allow(engine: TrueEng
 
 
 def test_facts_made_directly_are_those_parsed_from_the_exposition(engine: TrueEngine, full: FullEngine) -> None:
-    """A sample put together from counters equals the one that goes through text."""
+    """A sample put together from counters equals the one that goes through text, but for what no estimator reads."""
     stream = arrivals([Segment(20.0, full.rate / 2, full.rate / 2)], Drawn(engine.pool), seed=1)
     drive = Drive(engine, stream, seed=1, as_text=True)
     for at in (0.0, 5.0, 20.0):
         drive.run(at)
         (parsed,) = drive.scraped(at).engines
         assert parsed.key == KEY
-        assert parsed == engine_sample(drive.engine)
+        assert replace(parsed, first_token_seconds=None, inter_token_seconds=None) == engine_sample(drive.engine)
 
 
 def test_a_case_is_scored_under_both_names_and_shown(
