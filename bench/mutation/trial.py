@@ -161,6 +161,8 @@ def cpu_limit(reaches: Iterable[Reach]) -> float:
 def run_all(jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any], float]]:
     """Each job's answer with its CPU time [s], as they come; ``{"outcome": "hung"}`` for one that took too long."""
     waiting, running = list(jobs), dict[int, tuple[Job, int, float]]()
+    # whoever ends this process ends those that it has forked
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         while waiting or running:
             while waiting and len(running) < processes:
@@ -189,6 +191,7 @@ def _start(job: Job) -> tuple[int, int]:
     status = 1
     try:
         os.close(reader)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         limit = int(job.cpu_seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
