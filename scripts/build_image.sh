@@ -58,5 +58,10 @@ lent=(--volume "$PWD/$cache/pip.conf:/etc/pip.conf:ro")
 if [ -d /etc/ssl/certs ]; then
   lent+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
 fi
+# what the configuration names on this machine: a file of constraints, a folder of wheels
+for path in $(sed -n 's/^[^=]* = //p' "$cache/pip.conf" | tr ' ,' '\n\n' | grep '^/' | sort -u); do
+  case $path in /etc/ssl/certs/*) continue ;; esac
+  if [ -e "$path" ]; then lent+=(--volume "$path:$path:ro"); fi
+done
 buildah bud --format docker --build-arg "BASE=$BASE" "${lent[@]}" --tag "$tag" .
 buildah images --format '{{.Name}}:{{.Tag}} {{.Size}}' "$tag"
