@@ -23,9 +23,10 @@ RUN find /app -type d -name tests -prune -exec rm -rf {} + \
     && find /app \( -name '*.pyi' -o -path '*/river/datasets/*' ! -name '*.py' -type f \) -delete
 # A read-only root cannot keep bytecode, so what kvwatch imports, the standard library too, is compiled here. /state
 # becomes the folder for estimates.state_file: a volume that is mounted there begins as its user's.
+# -P: what is installed, not the sources in this folder.
 ENV PYTHONPYCACHEPREFIX=/app/bytecode
 RUN /app/bin/kvwatch --version \
-    && /app/bin/python3 -c 'import kvwatch.cli.run, kvwatch.cli.demo, kvwatch.cli.record, kvwatch.cli.replay, kvwatch.cli.simulate, kvwatch.shell.otlp.grpc, kubernetes_asyncio.client, kubernetes_asyncio.config' \
+    && /app/bin/python3 -P -c 'import kvwatch.cli.run, kvwatch.cli.demo, kvwatch.cli.record, kvwatch.cli.replay, kvwatch.cli.simulate, kvwatch.shell.otlp.grpc, kubernetes_asyncio.client, kubernetes_asyncio.config' \
     && mkdir /state
 
 # The last stage runs nothing, so that a base without a shell serves as well.
