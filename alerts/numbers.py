@@ -6,11 +6,8 @@ from kvwatch.constants import TINY as ROUNDING
 from kvwatch.core.engine_state import EVICTION_LOSS_RATIO
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
-from kvwatch.core.pool.fleet_model import _INTERVAL_DEVIATIONS as INTERVAL_DEVIATIONS
-from kvwatch.core.pool.fleet_model import _MOST_GROWTH as MOST_GROWTH
-from kvwatch.core.pool.replicas_required import _BAND_DEVIATIONS as BAND_DEVIATIONS
-from kvwatch.core.pool.replicas_required import _BAND_RATIO as BAND_RATIO
-from kvwatch.core.pool.replicas_required import _WIDEST_BAND_RATIO as WIDEST_BAND_RATIO
+from kvwatch.core.pool.fleet_model import INTERVAL_DEVIATIONS, MOST_GROWTH
+from kvwatch.core.pool.replicas_required import BAND_DEVIATIONS, BAND_RATIO, WIDEST_BAND_RATIO
 
 __all__ = [
     "BAND_DEVIATIONS",

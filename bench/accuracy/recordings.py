@@ -19,7 +19,7 @@ from kvwatch.views import EngineView
 
 FOLDER = Path(__file__).parents[2] / "tests" / "data" / "recordings"
 _RAMP_MARKS = (0.25, 0.5, 0.75, 1.0)
-_LEAD_SECONDS = 1.0
+LEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,9 @@ def score_recording(folder: Path) -> Iterator[PhaseOutcome]:
     truth = RecordedTruth(folder, settings)
     first = next((p["start"] for p in truth.phases if p["kind"] != "sat"), truth.phases[0]["start"])
     for whole in (False, True):
-        since = float("-inf") if whole else first - _LEAD_SECONDS
+        since = float("-inf") if whole else first - LEAD_SECONDS
         replayed = [scrape for scrape in scrapes if scrape.at >= since]
-        marks = {at: (phase, load) for phase in truth.phases for at, load in _marks(phase, replayed)}
+        marks = {at: (phase, load) for phase in truth.phases for at, load in marks_of(phase, replayed)}
         for at, view in views_at(folder.name, settings, replayed, set(marks)):
             phase, load = marks[at]
             yield PhaseOutcome(
@@ -127,7 +127,7 @@ def score_recording(folder: Path) -> Iterator[PhaseOutcome]:
             )
 
 
-def _marks(phase: dict[str, Any], scrapes: Sequence[Scrape]) -> list[tuple[float, float]]:
+def marks_of(phase: dict[str, Any], scrapes: Sequence[Scrape]) -> list[tuple[float, float]]:
     """Times of the scrapes at which a phase is judged, and the load or the place in a ramp."""
     within = [s.at for s in scrapes if phase["start"] <= s.at <= phase["end"]]
     if not within:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
-from bench.accuracy.recordings import _LEAD_SECONDS, RecordedTruth, _marks
+from bench.accuracy.recordings import LEAD_SECONDS, RecordedTruth, marks_of
 from kvwatch.facts import Fact, RequestRecord, Scrape, Settings
 from kvwatch.shell.recordings.replay import Recording
 
@@ -48,11 +48,11 @@ def recordings(folder: Path, *, with_logs: bool = False) -> Iterator[Case]:
         settings = recording.settings()
         scrapes = [scrape for scrape in recording.scrapes() if isinstance(scrape, Scrape)]
         truth = RecordedTruth(path, settings)
-        loaded = next(p["start"] for p in truth.phases if p["kind"] != "sat") - _LEAD_SECONDS
+        loaded = next(p["start"] for p in truth.phases if p["kind"] != "sat") - LEAD_SECONDS
         for name, since, records in _ways(recording, loaded, with_logs=with_logs):
             kept = [scrape for scrape in scrapes if scrape.at >= since]
             judged = [
-                Mark(at, load, truth.rate(phase, at)) for phase in truth.phases for at, load in _marks(phase, kept)
+                Mark(at, load, truth.rate(phase, at)) for phase in truth.phases for at, load in marks_of(phase, kept)
             ]
             # a request that ends in the instant of a scrape is in that scrape, so it comes before it
             events: list[Scrape | RequestRecord] = [*records, *kept]

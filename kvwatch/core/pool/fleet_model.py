@@ -25,13 +25,13 @@ PoolKey = tuple[str, str]
 _SURE_DEVIATIONS = 3.0
 """Standard deviations above 0 from which on a rising λ is followed [sd]. Choice: one false rise in a thousand; at half
 of it, one in fifteen."""
-_MOST_GROWTH = 2.0
+MOST_GROWTH = 2.0
 """Largest λ planned for, over λ now [1]. Choice: a trend that doubles the load before a replica serves is either over
 by then or asks for the next step anyway."""
 _LEAST_NEED = 0.01
 """Replicas needed for requests that are inside while none arrives [replicas]. Choice: anything above 0 and below 1, so
 that one stays."""
-_INTERVAL_DEVIATIONS = round(2 * Z90, 2)
+INTERVAL_DEVIATIONS = round(2 * Z90, 2)
 """Width of a two-sided 90% interval [sd]. Definition: twice the 95th percentile of the normal law, to the two decimals
 that the recording rules show, which must agree."""
 
@@ -155,12 +155,12 @@ class FleetModel:
             if trend.value is None or trend.lower is None or trend.upper is None:
                 return rate
             slope += trend.value
-            deviation = hypot(deviation, (trend.upper - trend.lower) / _INTERVAL_DEVIATIONS)
+            deviation = hypot(deviation, (trend.upper - trend.lower) / INTERVAL_DEVIATIONS)
         if slope <= _SURE_DEVIATIONS * deviation:
             return rate
         # a mean over a window is what λ was half a window ago
         ahead = max(self._options.windows_seconds.values()) / 2 + self._options.scale_up_seconds
-        return min(rate + slope * ahead, _MOST_GROWTH * rate)
+        return min(rate + slope * ahead, MOST_GROWTH * rate)
 
 
 def _is_silent(engine: EngineView) -> bool:
@@ -174,7 +174,7 @@ def _is_silent(engine: EngineView) -> bool:
 def _serving(engine: EngineView) -> Serving:
     rate = engine.arrival_rate
     deviations = {
-        window: (upper - rate.lower[window]) / _INTERVAL_DEVIATIONS
+        window: (upper - rate.lower[window]) / INTERVAL_DEVIATIONS
         for window, upper in rate.upper.items()
         if window in rate.lower
     }

@@ -9,12 +9,12 @@ from kvwatch.constants import TINY
 from kvwatch.estimate import Estimate
 from kvwatch.queueing.capacity import replicas_required
 
-_BAND_RATIO = 0.1
+BAND_RATIO = 0.1
 """Least margin that a smaller number of replicas must leave [1]. Choice: λ moves by as much within minutes in any
 traffic; half lets the number flap, double holds a spare replica in a fleet of ten for good."""
-_BAND_DEVIATIONS = 3.0
+BAND_DEVIATIONS = 3.0
 """The same in standard deviations of λ [sd]. Choice: one unwarranted step down in a thousand."""
-_WIDEST_BAND_RATIO = 0.5
+WIDEST_BAND_RATIO = 0.5
 """Widest such margin [1]. Choice: with little traffic λ is hardly known, and the number must still come down some
 day."""
 
@@ -84,7 +84,7 @@ class Sizing:
         if self._required is None or wanted >= self._required:
             self._required, self._enough = wanted, None
             return wanted
-        band = min(max(_BAND_RATIO, _BAND_DEVIATIONS * need.relative_deviation), _WIDEST_BAND_RATIO)
+        band = min(max(BAND_RATIO, BAND_DEVIATIONS * need.relative_deviation), WIDEST_BAND_RATIO)
         enough = float(ceil(need.replicas * (1 + band) - TINY))
         if enough >= self._required:
             self._enough = None
