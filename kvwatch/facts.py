@@ -7,7 +7,6 @@ is ``None``; it is never 0 and never −1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -68,18 +67,12 @@ class EngineSample:
     asleep: bool | None = None
     # counters
     finished: float | None = None
-    finished_by_reason: Mapping[str, float] = field(default_factory=dict)
     prompt_tokens: float | None = None
     prompt_tokens_computed: float | None = None
     """Prompt tokens that were computed here, without prefix-cache hits and transfers."""
     generation_tokens: float | None = None
     preemptions: float | None = None
-    prefix_cache_queries: float | None = None
-    prefix_cache_hits: float | None = None
     spec_decode_drafts: float | None = None
-    spec_decode_accepted_tokens: float | None = None
-    rejected: float | None = None
-    """Requests refused at admission (503); vLLM gives this per model, so it is set on the first engine only."""
     # histograms of which only the sum and the count matter
     steps: float | None = None
     """``iteration_tokens_total_count``: engine steps that produced output."""
@@ -87,14 +80,8 @@ class EngineSample:
     inter_token_seconds_sum: float | None = None
     inter_token_count: float | None = None
     first_token_count: float | None = None
-    first_token_seconds_sum: float | None = None
-    queue_seconds_sum: float | None = None
     prefill_seconds_sum: float | None = None
     """Time from a request's first scheduling to its first token, summed over finished requests."""
-    client_requests: float | None = None
-    """``request_params_n_count``: finished client requests (n > 1 counts once)."""
-    prefill_computed_tokens_sum: float | None = None
-    prefill_computed_count: float | None = None
     # histograms whose buckets matter
     request_prompt_tokens: Histogram | None = None
     request_generation_tokens: Histogram | None = None

@@ -12,7 +12,7 @@ from kvwatch.facts import CacheConfig, EngineKey, EngineSample, Histogram
 
 EPOCH = 1_750_000_000.0
 """Unix time at virtual time zero. [choice]"""
-_SCALARS = 22
+_SCALARS = 15
 """Numbers of a row before those of its two histograms. [definition: :func:`row`]"""
 
 
@@ -28,19 +28,12 @@ def row(engine: Engine) -> list[float]:
         c.prompt_tokens_cached,
         c.generation_tokens,
         c.preemptions,
-        c.prefix_cache_queries,
-        c.prefix_cache_hits,
         _count(c.iteration_tokens),
         c.iteration_tokens.total,
         c.inter_token_latency.total,
         _count(c.inter_token_latency),
         _count(c.time_to_first_token),
-        c.time_to_first_token.total,
-        c.request_queue_time.total,
-        _count(c.request_params_n),
         c.request_prefill_time.total,
-        c.request_prefill_kv_computed_tokens.total,
-        _count(c.request_prefill_kv_computed_tokens),
         engine.started,
         *c.request_prompt_tokens.cumulative(),
         c.request_prompt_tokens.total,
@@ -62,9 +55,8 @@ class Reader:
         prompts = numbers[_SCALARS : _SCALARS + len(edges) + 1]
         outputs = numbers[_SCALARS + len(edges) + 1 :]
         (
-            running, waiting, kv_usage_ratio, finished, prompt, cached, generation, preemptions, queries, hits, steps,
-            step_tokens, inter_seconds, inter_count, first_count, first_seconds, queue_seconds, clients,
-            prefill_seconds, computed_tokens, computed_count, started,
+            running, waiting, kv_usage_ratio, finished, prompt, cached, generation, preemptions, steps,
+            step_tokens, inter_seconds, inter_count, first_count, prefill_seconds, started,
         ) = (float(number) for number in numbers[:_SCALARS])  # fmt: skip
         return EngineSample(
             self.key,
@@ -75,25 +67,16 @@ class Reader:
             kv_usage_ratio=kv_usage_ratio,
             asleep=False,
             finished=finished,
-            finished_by_reason={"stop": 0.0, "length": finished, "abort": 0.0, "error": 0.0, "repetition": 0.0},
             prompt_tokens=prompt,
             prompt_tokens_computed=prompt - cached,
             generation_tokens=generation,
             preemptions=preemptions,
-            prefix_cache_queries=queries,
-            prefix_cache_hits=hits,
-            rejected=0.0,
             steps=steps,
             step_tokens=step_tokens,
             inter_token_seconds_sum=inter_seconds,
             inter_token_count=inter_count,
             first_token_count=first_count,
-            first_token_seconds_sum=first_seconds,
-            queue_seconds_sum=queue_seconds,
-            client_requests=clients,
             prefill_seconds_sum=prefill_seconds,
-            prefill_computed_tokens_sum=computed_tokens,
-            prefill_computed_count=computed_count,
             request_prompt_tokens=_histogram(edges, prompts),
             request_generation_tokens=_histogram(edges, outputs),
             cache=CacheConfig(

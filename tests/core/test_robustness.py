@@ -184,9 +184,7 @@ samples_of_nonsense = st.builds(
     lambda values, prompt, output: EngineSample(
         KEY, **values, request_prompt_tokens=prompt, request_generation_tokens=output
     ),
-    st.fixed_dictionaries(
-        dict.fromkeys((*COUNTERS, "running", "waiting", "prefix_cache_queries", "created_at"), numbers_of_any_size)
-    ),
+    st.fixed_dictionaries(dict.fromkeys((*COUNTERS, "running", "waiting", "created_at"), numbers_of_any_size)),
     st.none() | histograms,
     st.none() | histograms,
 )

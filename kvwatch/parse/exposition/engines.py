@@ -27,8 +27,6 @@ class _EnginePlan:
     plain: tuple[tuple[str, int, float], ...]
     """Fields with one name of one series: the field, its slot, the lowest sensible value."""
     numbers: tuple[Number, ...]
-    blocks: tuple[Number, ...]
-    finished: tuple[tuple[str, Slots], ...]
     histograms: tuple[Buckets, ...]
     awake: Slots
     created: Slots
@@ -43,15 +41,6 @@ class _EnginePlan:
         idle = fields.get("running") == 0 and fields.get("waiting") == 0
         for number in self.numbers:
             fields[number.row.field] = number.read(values, idle)
-        block_size = self.cache.block_size_tokens
-        for number in self.blocks:
-            if block_size and fields.get(number.row.field) is None and (blocks := number.read(values)) is not None:
-                fields[number.row.field] = blocks * block_size
-        reasons = {reason: added(values, slots) for reason, slots in self.finished}
-        by_reason = {reason: count for reason, count in reasons.items() if count is not None}
-        if by_reason:
-            fields["finished_by_reason"] = by_reason
-            fields["finished"] = math.fsum(by_reason.values())
         for histogram in self.histograms:
             fields[histogram.field] = histogram.read(values)
         awake = added(values, self.awake)
@@ -90,7 +79,6 @@ class Plan:
     def _plan_engines(
         self, engines: dict[tuple[str, str, str], _ByName], caches: list[dict[str, str]], max_engines: int
     ) -> tuple[_EnginePlan, ...]:
-        rejected = _take_rejected(engines)
         order = sorted(engines, key=lambda identity: (identity[0], identity[2], len(identity[1]), identity[1]))
         self.dropped_engines = max(0, len(order) - max_engines)
         order = order[:max_engines]
@@ -102,9 +90,6 @@ class Plan:
         plans = []
         for model, engine, replica in order:
             by_name = engines[model, engine, replica]
-            if (model, replica) in rejected:
-                for name, found in rejected.pop((model, replica)).items():
-                    by_name[name] = found
             spelled = engine if replicas[model, engine] == 1 else f"{engine}@{replica}"
             cache = cache_config(_cache_labels(caches, engine, replica), beside[model, replica])
             plans.append(_plan_engine(EngineKey(model, spelled), by_name, cache))
@@ -125,20 +110,6 @@ def _identity(labels: Mapping[str, str]) -> tuple[str, str, str]:
     return labels[vllm.MODEL_LABEL], labels.get(vllm.ENGINE_LABEL, vllm.DEFAULT_ENGINE), replica
 
 
-def _take_rejected(engines: dict[tuple[str, str, str], _ByName]) -> dict[tuple[str, str], _ByName]:
-    """Take out the counter that has no engine label, by model and replica, to be set on the first engine."""
-    names = {sample.name for sample in vllm.REJECTED.samples}
-    rejected: dict[tuple[str, str], _ByName] = {}
-    for identity in list(engines):
-        by_name = engines[identity]
-        found = {name: by_name.pop(name) for name in names if name in by_name}
-        if found:
-            rejected.setdefault((identity[0], identity[2]), {}).update(found)
-        if not by_name:
-            del engines[identity]
-    return rejected
-
-
 def _cache_labels(caches: list[dict[str, str]], engine: str, replica: str) -> dict[str, str]:
     """The labels of the engine's own cache config, else of one that names no engine."""
     for labels in reversed(caches):
@@ -149,14 +120,12 @@ def _cache_labels(caches: list[dict[str, str]], engine: str, replica: str) -> di
 
 
 def _plan_engine(key: EngineKey, by_name: _ByName, cache: CacheConfig) -> _EnginePlan:
-    numbers = [number for row in (*vllm.ROWS, vllm.REJECTED) if (number := _number(row, by_name)) is not None]
+    numbers = [number for row in vllm.ROWS if (number := _number(row, by_name)) is not None]
     plain = [number for number in numbers if len(number.names) == 1 and len(number.names[0]) == 1]
     return _EnginePlan(
         key=key,
         plain=tuple((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
         numbers=tuple(number for number in numbers if number not in plain),
-        blocks=tuple(number for row in vllm.BLOCK_ROWS if (number := _number(row, by_name)) is not None),
-        finished=_finished(by_name),
         histograms=tuple(
             _buckets(field, base, by_name) for field, base in vllm.HISTOGRAMS.items() if base + "_bucket" in by_name
         ),
@@ -182,14 +151,6 @@ def _number(row: vllm.Row, by_name: _ByName) -> Number | None:
         vllm.PROCESS_LABEL in labels for sample in row.samples for _, labels in by_name.get(sample.name, ())
     )
     return Number(row, names, by_process)
-
-
-def _finished(by_name: _ByName) -> tuple[tuple[str, Slots], ...]:
-    found = next((by_name[s.name] for s in vllm.FINISHED.samples if s.name in by_name), [])
-    reasons: dict[str, list[int]] = defaultdict(list)
-    for slot, labels in found:
-        reasons[labels.get(vllm.FINISHED_LABEL, "")].append(slot)
-    return tuple((reason, tuple(slots)) for reason, slots in reasons.items())
 
 
 def _buckets(field: str, base: str, by_name: _ByName) -> Buckets:

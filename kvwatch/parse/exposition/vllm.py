@@ -88,16 +88,14 @@ ROWS: tuple[Row, ...] = (
         "kv_cache_usage_perc",  # 0.9.2
         "gpu_cache_usage_perc",  # up to 0.10.2, in 0.11 when asked for
     ),
+    _counter("finished", "request_success_total"),  # one series for each reason
     _counter("prompt_tokens", "prompt_tokens_total"),
     _counter(
         "prompt_tokens_computed", Sample("prompt_tokens_by_source_total", "source", "local_compute")
     ),  # seen in 0.16
     _counter("generation_tokens", "generation_tokens_total"),
     _counter("preemptions", "num_preemptions_total"),
-    _counter("prefix_cache_queries", "prefix_cache_queries_total"),  # 0.9.2
-    _counter("prefix_cache_hits", "prefix_cache_hits_total"),  # 0.9.2
     _counter("spec_decode_drafts", "spec_decode_num_drafts_total"),
-    _counter("spec_decode_accepted_tokens", "spec_decode_num_accepted_tokens_total"),
     # a histogram, for all that its name ends as a counter's does
     _counter("steps", "iteration_tokens_total_count"),
     _counter("step_tokens", "iteration_tokens_total_sum"),
@@ -108,19 +106,8 @@ ROWS: tuple[Row, ...] = (
     ),
     _counter("inter_token_count", "inter_token_latency_seconds_count", "time_per_output_token_seconds_count"),
     _counter("first_token_count", "time_to_first_token_seconds_count"),
-    _seconds("first_token_seconds_sum", "time_to_first_token_seconds_sum"),
-    _seconds("queue_seconds_sum", "request_queue_time_seconds_sum"),
     _seconds("prefill_seconds_sum", "request_prefill_time_seconds_sum"),
-    _counter("client_requests", "request_params_n_count"),
-    _counter("prefill_computed_tokens_sum", "request_prefill_kv_computed_tokens_sum"),  # 0.13
-    _counter("prefill_computed_count", "request_prefill_kv_computed_tokens_count"),  # 0.13
 )
-
-BLOCK_ROWS: tuple[Row, ...] = (
-    _counter("prefix_cache_queries", "gpu_prefix_cache_queries_total"),
-    _counter("prefix_cache_hits", "gpu_prefix_cache_hits_total"),
-)
-"""0.8.5 counts KV blocks here, later versions tokens; read only where the rows above give nothing."""
 
 HISTOGRAMS = {
     "request_prompt_tokens": "request_prompt_tokens",
@@ -128,10 +115,6 @@ HISTOGRAMS = {
     "first_token_seconds": "time_to_first_token_seconds",
     "inter_token_seconds": "inter_token_latency_seconds",  # 0.10.2
 }
-FINISHED = _counter("finished", "request_success_total")
-FINISHED_LABEL = "finished_reason"
-REJECTED = _counter("rejected", "admission_rejections_total")
-"""0.32; has a model but no engine."""
 AWAKE = Sample("engine_sleep_state", "sleep_state", "awake")
 """0.12; 0 while the engine sleeps."""
 CACHE_CONFIG = "cache_config_info"
@@ -141,7 +124,7 @@ PROCESS_START = "process_start_time_seconds"
 
 
 def _names() -> Iterator[str]:
-    for row in (*ROWS, *BLOCK_ROWS, FINISHED, REJECTED):
+    for row in ROWS:
         yield from (sample.name for sample in row.samples)
     for base in HISTOGRAMS.values():
         yield from (base + part for part in ("_bucket", "_sum", "_count"))

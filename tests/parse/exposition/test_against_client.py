@@ -76,7 +76,7 @@ def test_every_field_of_a_recording_is_the_sum_of_its_series(recorded_texts: lis
         theirs = _theirs(text)
         (engine,) = reader.read(text.encode(), at=0.0).engines
         checked = 0
-        for row in (*vllm.ROWS, vllm.FINISHED, vllm.REJECTED):
+        for row in vllm.ROWS:
             expected = None
             for sample in row.samples:
                 found = [
@@ -89,11 +89,11 @@ def test_every_field_of_a_recording_is_the_sum_of_its_series(recorded_texts: lis
                     break
             assert getattr(engine, row.field) == expected
             checked += expected is not None
-        assert checked > 20
+        assert checked > 14
 
 
 def test_the_table_names_fields_that_exist() -> None:
     """A row for a field that is not there would fail at the first scrape that has it."""
     names = {field.name for field in fields(EngineSample)}
-    assert {row.field for row in (*vllm.ROWS, *vllm.BLOCK_ROWS, vllm.FINISHED, vllm.REJECTED)} <= names
+    assert {row.field for row in vllm.ROWS} <= names
     assert vllm.HISTOGRAMS.keys() <= names

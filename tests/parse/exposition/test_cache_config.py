@@ -60,15 +60,6 @@ def test_a_size_that_is_none_is_unknown(text: str) -> None:
     assert config == CacheConfig()
 
 
-def test_blocks_queried_stay_unknown_without_a_block_size() -> None:
-    """0.8.5 counts prefix-cache queries in blocks, which say nothing in tokens while the block size is unknown."""
-    queries = b'vllm:gpu_prefix_cache_queries_total{model_name="m"} 70\n'
-    (engine,) = ExpositionReader().read(queries, at=0.0).engines
-    assert engine.prefix_cache_queries is None
-    (engine,) = ExpositionReader().read(queries + b'vllm:cache_config_info{block_size="32"} 1\n', at=0.0).engines
-    assert engine.prefix_cache_queries == 2240.0
-
-
 def test_each_engine_has_its_own_cache() -> None:
     """The labels of the engine's own series count, else those that name no engine."""
     body = b""

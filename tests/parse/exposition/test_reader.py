@@ -89,9 +89,9 @@ def test_a_gauge_that_is_no_count_is_unknown(text: bytes) -> None:
 
 
 def test_a_sum_of_seconds_may_be_negative() -> None:
-    """A request can add a negative queueing time, so the sum is passed on as it is."""
-    engine = _engine(b'vllm:request_queue_time_seconds_sum{model_name="m"} -12.5\n')
-    assert engine.queue_seconds_sum == -12.5
+    """A request that is aborted can add a negative time, so the sum is passed on as it is."""
+    engine = _engine(b'vllm:request_prefill_time_seconds_sum{model_name="m"} -12.5\n')
+    assert engine.prefill_seconds_sum == -12.5
 
 
 def test_escapes_in_label_values() -> None:

@@ -19,7 +19,6 @@ EVERYWHERE = {
     "waiting": 1.0,
     "kv_usage_ratio": 0.25,
     "finished": 10.0,
-    "finished_by_reason": {"stop": 6.0, "length": 3.0, "abort": 1.0},
     "prompt_tokens": 1200.0,
     "generation_tokens": 900.0,
     "preemptions": 2.0,
@@ -28,9 +27,6 @@ EVERYWHERE = {
     "inter_token_seconds_sum": 21.5,
     "inter_token_count": 887.0,
     "first_token_count": 13.0,
-    "first_token_seconds_sum": 4.5,
-    "queue_seconds_sum": 1.25,
-    "client_requests": 10.0,
     "request_prompt_tokens": Histogram((1.0, 10.0, 100.0, 1000.0, inf), (0.0, 1.0, 6.0, 10.0, 10.0), 1000.0, 10.0),
     "request_generation_tokens": Histogram((1.0, 10.0, 100.0, 1000.0, inf), (0.0, 2.0, 9.0, 10.0, 10.0), 800.0, 10.0),
     "first_token_seconds": Histogram((0.1, 1.0, inf), (8.0, 12.0, 13.0), 4.5, 13.0),
@@ -39,8 +35,6 @@ EVERYWHERE = {
 }
 """What the scrapes written by hand all say, where nothing else is said below."""
 
-TOKENS_CACHED = {"prefix_cache_queries": 1150.0, "prefix_cache_hits": 320.0}
-PREFILL = {"prefill_computed_tokens_sum": 700.0, "prefill_computed_count": 10.0}
 SOURCE = {"prompt_tokens_computed": 880.0}
 WHY = {"waiting_capacity": 1.0, "waiting_deferred": 0.0}
 NO_INTER_TOKEN = {"inter_token_seconds": None}
@@ -48,33 +42,20 @@ CACHE = {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=True)}
 
 BY_HAND: dict[str, dict[str, object]] = {
     "0.8.5-v0": NO_INTER_TOKEN | {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=False)},
-    # 70 and 20 blocks of 16 tokens
-    "0.8.5-v1": NO_INTER_TOKEN
-    | {
-        "prefix_cache_queries": 1120.0,
-        "prefix_cache_hits": 320.0,
-        "cache": CacheConfig(16, None, None, enable_prefix_caching=True),
-    },
+    "0.8.5-v1": NO_INTER_TOKEN | {"cache": CacheConfig(16, None, None, enable_prefix_caching=True)},
     # the middle one of 0.20, 0.22 and 0.30
-    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **NO_INTER_TOKEN, **TOKENS_CACHED, **CACHE},
-    "0.10.2": TOKENS_CACHED | CACHE,
-    "0.11.0": TOKENS_CACHED | CACHE,
-    "0.13.0": TOKENS_CACHED
-    | CACHE
-    | PREFILL
-    | {"asleep": True, "spec_decode_drafts": 300.0, "spec_decode_accepted_tokens": 450.0},
-    "0.16.0": TOKENS_CACHED | CACHE | PREFILL | SOURCE | {"asleep": False},
-    "0.20.0": TOKENS_CACHED
-    | PREFILL
-    | SOURCE
+    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **NO_INTER_TOKEN, **CACHE},
+    "0.10.2": CACHE,
+    "0.11.0": CACHE,
+    "0.13.0": CACHE | {"asleep": True, "spec_decode_drafts": 300.0},
+    "0.16.0": CACHE | SOURCE | {"asleep": False},
+    "0.20.0": SOURCE
     | WHY
     | {"asleep": False, "cache": CacheConfig(16, 1000, None, enable_prefix_caching=True, hybrid=True)},
-    "0.26.0": TOKENS_CACHED
-    | PREFILL
-    | SOURCE
+    "0.26.0": SOURCE
     | WHY
     | {"asleep": False, "cache": CacheConfig(4, 1000, 30000, enable_prefix_caching=True, hybrid=True)},
-    "rust-frontend": TOKENS_CACHED | SOURCE | WHY | {"created_at": None},
+    "rust-frontend": SOURCE | WHY | {"created_at": None},
     "ray": {"created_at": None},
 }
 
@@ -127,7 +108,7 @@ def test_an_idle_server_of_today(scrape_bytes: ScrapeBytes) -> None:
     scrape = ExpositionReader().read(scrape_bytes("0.32.0-idle"), at=0.0)
     (engine,) = scrape.engines
     assert (engine.running, engine.waiting, engine.waiting_capacity, engine.waiting_deferred) == (0.0, 0.0, 0.0, 0.0)
-    assert (engine.kv_usage_ratio, engine.asleep, engine.rejected, engine.finished) == (0.0, False, 0.0, 20.0)
+    assert (engine.kv_usage_ratio, engine.asleep, engine.finished) == (0.0, False, 20.0)
     assert scrape.bad_lines == 0
 
 
@@ -186,38 +167,29 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
         kv_usage_ratio=0.9882583170254403,
         asleep=False,
         finished=186.0,
-        finished_by_reason={"stop": 0.0, "length": 186.0, "abort": 0.0, "error": 0.0, "repetition": 0.0},
         prompt_tokens=48927.0,
         prompt_tokens_computed=48927.0,
         generation_tokens=41461.0,
         preemptions=129.0,
-        prefix_cache_queries=0.0,
-        prefix_cache_hits=0.0,
-        rejected=0.0,
         steps=1203.0,
         step_tokens=90388.0,
         inter_token_seconds_sum=2736.732988577002,
         inter_token_count=41226.0,
         first_token_count=235.0,
-        first_token_seconds_sum=4288.212716817856,
-        queue_seconds_sum=2252.0676506970044,
         prefill_seconds_sum=40.81620885799566,
-        client_requests=186.0,
-        prefill_computed_tokens_sum=38485.0,
-        prefill_computed_count=186.0,
         request_prompt_tokens=Histogram(edges, prompts, 38485.0, 186.0),
         request_generation_tokens=Histogram(edges, outputs, 34860.0, 186.0),
         first_token_seconds=Histogram((*waits, 160.0, 640.0, 2560.0, inf), first, 4288.212716817856, 235.0),
         inter_token_seconds=Histogram((*pauses, inf), between, 2736.732988577002, 41226.0),
         cache=CacheConfig(32, 512, 16384, enable_prefix_caching=False),
-        created_at=1795313516.8703353,
+        created_at=1795313516.8704123,
     )
     assert scrape.engines == (busy,)
     assert scrape.process_start == 1795313492.67
 
 
 def test_data_parallel_engines_are_apart(scrape_bytes: ScrapeBytes) -> None:
-    """Each engine has its own numbers, the server's rejections stand on the first, and the cache is not hybrid.
+    """Each engine has its own numbers, and the cache is not hybrid.
 
     The number of blocks is the sum over both engines, and the context of 1,000 leaves 24 of each 1,024 tokens
     of blocks unused, so the stated size is 2 % below blocks times block size.
@@ -228,7 +200,6 @@ def test_data_parallel_engines_are_apart(scrape_bytes: ScrapeBytes) -> None:
     assert (first.running, second.running) == (2.0, 1.0)
     assert (first.kv_usage_ratio, second.kv_usage_ratio) == (0.06299212598425197, 0.047244094488189003)
     assert (first.finished, second.finished) == (12.0, 12.0)
-    assert (first.rejected, second.rejected) == (0.0, None)
     assert first.cache == second.cache == CacheConfig(32, 256, 4000, enable_prefix_caching=True)
 
 
