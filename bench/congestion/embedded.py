@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.congestion.discrete_engine import DiscreteEngine
 from bench.congestion.mixes import Mix
 from kvwatch.core.capacity.full_engine import LEAST_PERIOD_LIFETIMES, Experiment
 from kvwatch.core.eviction.seat_search import prescribe
@@ -15,7 +16,6 @@ from kvwatch.embedded.request import Request
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.scheduler import Scheduler
 from kvwatch.embedded.workload import Pool
-from kvwatch.queueing.congestion.model import DiscreteEngine
 from kvwatch.queueing.congestion.stability import Stability, stability
 from kvwatch.queueing.full_load import FullLoad
 from kvwatch.stats.periodicity import Oscillation, oscillation

@@ -4,8 +4,6 @@
 ``stability``  whether a wave of admissions grows: the dominant root of the survival polynomial, and its interval
 ``roots``      that root, with a bound on its error
 ``winding``    how many roots lie within a circle or a sector
-``cycle``      the worst limit cycle of requests of one length, in closed form
-``model``      the discrete-time engine itself: growth, eviction, admission
 
 Source: Ao, Dong, Luo, Simchi-Levi, "Service-Induced Congestion in Memory-Constrained LLM Serving", arXiv 2606.15555.
 """

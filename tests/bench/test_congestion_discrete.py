@@ -7,8 +7,8 @@ from math import log
 import numpy as np
 import pytest
 
-from kvwatch.queueing.congestion.cycle import worst_cycle
-from kvwatch.queueing.congestion.model import DiscreteEngine
+from bench.congestion.discrete_engine import DiscreteEngine
+from bench.congestion.limit_cycle import worst_cycle
 from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.congestion.survival import equilibrium_admissions, survival_coefficients
 
