@@ -8,7 +8,10 @@ from kvwatch.core.interval import Cause, Ended, Interval
 
 
 class Part(Protocol):
-    """Something that an engine's samples teach, in bounded memory; ``get(now)`` is its answer, and writes nothing."""
+    """Something that an engine's samples teach, in bounded memory.
+
+    What it answers is asked in its own way, most often by ``get``; asking changes no later answer.
+    """
 
     def update(self, interval: Interval) -> None:
         """Take an interval, which says by its ``cause`` whether the chain broke there."""
