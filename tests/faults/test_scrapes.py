@@ -65,6 +65,8 @@ def values(name: bytes, value: bytes) -> Callable[[bytes], bytes]:
     return lambda body: re.sub(rb"(?m)^(" + name + rb"\{.*\}) .*$", rb"\1 " + value, body)
 
 
+UP = 'kvwatch_target_up{target="it"} 1.0'
+
 VANISHING = {
     "running is gone": lines(rb"vllm:num_requests_running\{"),
     "waiting is gone": lines(rb"vllm:num_requests_waiting\{"),
@@ -83,9 +85,8 @@ async def test_utilization_is_not_shown_from_an_input_that_has_stopped_coming(
     """Scrapes go on and the target is up, but ρ is gone after three intervals, with its reason; it comes back."""
     async with watched() as found:
         found.proxy.rewrite = rewrite
-        page = await found.until(lambda page: RHO not in page)
-        assert 'kvwatch_target_up{target="it"} 1.0' in page
-        assert 'reason="metric_missing"' in page
+        # on a busy machine a scrape may be late for a moment, which is another reason to withhold
+        await found.until(lambda page: RHO not in page and UP in page and 'reason="metric_missing"' in page)
         found.proxy.heal()
         await found.until(lambda page: RHO in page)
 
