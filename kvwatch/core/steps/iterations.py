@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvwatch.core.steps.step_rows import StepRow
+from kvwatch.core.steps.step_rows import LONGEST_STEP_SECONDS, StepRow
 from kvwatch.facts import Iteration
 
 _GROUP_SECONDS = 1.0
@@ -22,9 +22,6 @@ most a twentieth then, which goes on shrinking."""
 _MEMORY_SECONDS = 600.0
 """How long that overhead is remembered [s]. Choice: it depends on the host's load, which moves over minutes; stamps of
 whole seconds need minutes to average out."""
-_LONGEST_STEP_SECONDS = 5.0
-"""Wait between two steps beyond which it is a pause of the host, or lines were lost [s]. Choice: the longest prefill
-step of a large budget takes some seconds on a CPU."""
 _MOST_OVERHEAD = 5.0
 """Largest time of a step over what the log says of it [1]. Choice: on a CPU the gap between steps is below a step's own
 time; a factor beyond five means lost lines."""
@@ -81,7 +78,7 @@ class IterationRows:
             return None  # lines were lost, or the engine started again
         busy = step.generation_requests > 0
         passed = step.at - last.at
-        if busy and step.elapsed_seconds >= 0 and passed <= _LONGEST_STEP_SECONDS:
+        if busy and step.elapsed_seconds >= 0 and passed <= LONGEST_STEP_SECONDS:
             forget = 1 - min(step.elapsed_seconds / _MEMORY_SECONDS, 1.0)
             self._passed = self._passed * forget + passed
             self._computed = self._computed * forget + step.elapsed_seconds

@@ -27,6 +27,9 @@ _PROMPTS_MEMORY = 0.98
 _HELD_MEMORY = 0.9
 """Share of the memory and request gauges that is kept at each interval [1]. Choice: the last ten count: what each
 request holds moves with the mix, its reading scatters with every finish."""
+LONGEST_STEP_SECONDS = 5.0
+"""Wait between two steps beyond which it is a pause of the host, or the engine hangs [s]. Choice: the longest prefill
+step of a large budget takes some seconds on a CPU."""
 _LEAST_STEPS = 3.0
 """Steps that a row rests on at least [steps]. Choice: with fewer the ends of the interval cut through them."""
 _CROWDED_FACTOR = 1.3
@@ -165,6 +168,7 @@ class StepRows:
         self._prompts = _Prompts()
         self._held = self._running = 0.0
         self._prefill_seconds: float | None = None
+        self._silent_seconds = 0.0
 
     def add(self, interval: Interval) -> list[StepRow]:
         """The rows of runs that are now long enough, or that this interval ends.
@@ -176,9 +180,15 @@ class StepRows:
         self._read_held(interval)
         enough = min(_PREFILLS_LONG * self._mean_prefill(interval), _LONGEST_RUN_SECONDS)
         usable = self._running and interval.steps is not None and not interval.preemptions
-        if usable and step_seconds and all(interval.running):
-            self._busy.add(interval, step_seconds)
-            return self._end() if self._busy.seconds >= enough else []
+        busy = bool(usable) and all(interval.running)
+        self._silent_seconds = self._silent_seconds + interval.seconds if busy and not interval.steps else 0.0
+        if self._silent_seconds > LONGEST_STEP_SECONDS:
+            self._busy = _Run()
+            return []
+        if busy and (step_seconds or not interval.steps):
+            # an interval in which no step ends is part of a long step, whose prompts are counted when it ends
+            self._busy.add(interval, step_seconds or 0.0)
+            return self._end() if self._busy.seconds >= enough and interval.steps else []
         rows = self._end() if self._busy.intervals and self._busy.seconds >= enough / 2 else []
         self._busy = _Run()
         if usable and not any(interval.waiting):

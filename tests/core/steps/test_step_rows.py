@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -119,3 +120,47 @@ def test_an_engine_that_idles_is_seen_by_its_sequences() -> None:
     law = [base + each * row.composition[0] + token * row.composition[1] for row in found]
     ratios = [row.seconds / seconds for row, seconds in zip(found, law, strict=True)]
     assert sum(ratios) / len(ratios) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_step_longer_than_a_scrape_interval_is_seen_whole() -> None:
+    """Steps of a prompt last 2.4 s under a scrape each second: the law holds, though in many intervals no step ends."""
+    base, token, prompt, decode_steps = 0.02, 2.5e-4, 9520, 60
+    ends: list[tuple[float, int]] = []
+    now = 0.0
+    while now < 900:
+        now += base + token * prompt
+        ends.append((now, prompt))
+        for _ in range(decode_steps):
+            now += base
+            ends.append((now, 0))
+    found, rows = [], StepRows()
+    for second in range(900):
+        inside = [computed for end, computed in ends if second < end <= second + 1]
+        gaps = [end - before for (before, _), (end, _) in pairwise(ends) if second < end <= second + 1]
+        found += rows.add(
+            _interval(
+                float(second),
+                step_seconds=1 / len(inside) if inside else None,
+                steps=float(len(inside)),
+                inter_tokens=10.0 * len(inside),
+                inter_token_seconds=10.0 * sum(gaps),
+                prompt_tokens=float(sum(inside)),
+                prompt_tokens_computed=float(sum(inside)),
+                first_tokens=float(sum(1 for computed in inside if computed)),
+                lengths_count=float(sum(1 for computed in inside if computed)),
+                prefill_seconds=sum(base + token * computed for computed in inside if computed),
+            )
+        )
+    assert len(found) > 20
+    law = sum(base + token * row.composition[1] for row in found)
+    # a run of 20 s holds half a prompt of its five or six too many or too few, which evens out over forty runs
+    assert sum(row.seconds for row in found) == pytest.approx(law, rel=0.05)
+
+
+def test_an_engine_that_hangs_is_no_long_step() -> None:
+    """No step for a quarter of a minute while requests run: no row is longer than the steps before and after."""
+    hangs = {"steps": 0.0, "step_seconds": None, "inter_tokens": 0.0, "inter_token_seconds": 0.0}
+    intervals = [_interval(float(at), **(hangs if 20 <= at < 35 else {})) for at in range(60)]
+    rows = _rows(intervals)
+    assert rows
+    assert [row.seconds for row in rows] == pytest.approx([0.02] * len(rows))
