@@ -189,7 +189,11 @@ class StepRows:
             # an interval in which no step ends is part of a long step, whose prompts are counted when it ends
             self._busy.add(interval, step_seconds or 0.0)
             return self._end() if self._busy.seconds >= enough and interval.steps else []
-        rows = self._end() if self._busy.intervals and self._busy.seconds >= enough / 2 else []
+        rows: list[StepRow] = []
+        if self._busy.intervals and self._busy.seconds >= enough / 2:
+            rows = self._end()
+        elif not interval.preemptions:
+            self._light.join(self._busy)  # too short by itself, and part of the time over which a light row is the mean
         self._busy = _Run()
         if usable and not any(interval.waiting):
             self._light.add(interval, step_seconds or 0.0)

@@ -164,3 +164,25 @@ def test_an_engine_that_hangs_is_no_long_step() -> None:
     rows = _rows(intervals)
     assert rows
     assert [row.seconds for row in rows] == pytest.approx([0.02] * len(rows))
+
+
+def test_busy_spells_too_short_for_a_row_count_among_the_time_of_an_engine_that_idles() -> None:
+    """Two busy intervals, one idle one, over and over, prefills of 2 s: there are rows, by latencies."""
+    prompts = {"prompt_tokens": 100.0, "prompt_tokens_computed": 100.0, "first_tokens": 1.0}
+    lengths = {"lengths_count": 1.0, "lengths_prompt_tokens": 100.0, "prefill_seconds": 2.0}
+    nothing = {
+        "steps": 0.0,
+        "step_seconds": None,
+        "inter_tokens": 0.0,
+        "inter_token_seconds": 0.0,
+        "prefill_seconds": 0.0,
+    }
+    intervals = [
+        _interval(float(at), **({**nothing, "running": (10.0, 0.0)} if at % 3 == 2 else {**prompts, **lengths}))
+        for at in range(90)
+    ]
+    rows = _rows(intervals)
+    assert rows
+    assert all(row.seconds == pytest.approx(0.02) for row in rows)
+    # 10 s between tokens in each of two of three seconds
+    assert rows[-1].composition[0] == pytest.approx(1 + 20 / 3, rel=0.1)
