@@ -80,26 +80,25 @@ def test_the_long_ones_that_finish_last_are_passed_over() -> None:
     assert mean(judged[400:], taken_only=True) < 1.07 * 500
 
 
+def second(at: int, waiting: tuple[float, float] = (0.0, 0.0)) -> Interval:
+    """A second in which five requests of 500 tokens finish and fifty run."""
+    return Interval(
+        start=at - 1.0,
+        end=float(at),
+        sample=SAMPLE,
+        step_seconds=STEP_SECONDS,
+        lengths_count=5.0,
+        lengths_output_tokens=2500.0,
+        running=(50.0, 50.0),
+        waiting=waiting,
+    )
+
+
 def test_an_engine_that_has_become_full_is_waited_for() -> None:
     """Once requests have waited for a quarter of a mean life, what finishes is passed over until two and a half."""
     turnover = Turnover()
-
-    def second(at: int, waiting: tuple[float, float]) -> bool:
-        return turnover.update(
-            Interval(
-                start=at - 1.0,
-                end=float(at),
-                sample=SAMPLE,
-                step_seconds=STEP_SECONDS,
-                lengths_count=5.0,
-                lengths_output_tokens=2500.0,
-                running=(50.0, 50.0),
-                waiting=waiting,
-            )
-        )
-
-    assert all(second(at, (0.0, 0.0)) for at in range(1, 100))
-    passed_over = [at for at in range(100, 160) if not second(at, (1.0, 1.0))]
+    assert all(turnover.update(second(at)) for at in range(1, 100))
+    passed_over = [at for at in range(100, 160) if not turnover.update(second(at, (1.0, 1.0)))]
     life = 500 * STEP_SECONDS
     assert passed_over == [at for at in range(100, 160) if life / 4 <= at - 100 < 2.5 * life]
 
@@ -108,18 +107,7 @@ def test_a_request_that_waits_for_a_step_fills_nothing() -> None:
     """A queue that is seen now and then, and is gone at the next scrape, says nothing about lengths."""
     turnover = Turnover()
     for at in range(1, 300):
-        assert turnover.update(
-            Interval(
-                start=at - 1.0,
-                end=float(at),
-                sample=SAMPLE,
-                step_seconds=STEP_SECONDS,
-                lengths_count=5.0,
-                lengths_output_tokens=2500.0,
-                running=(50.0, 50.0),
-                waiting=(float((at - 1) % 3 == 0), float(at % 3 == 0)),
-            )
-        )
+        assert turnover.update(second(at, (float((at - 1) % 3 == 0), float(at % 3 == 0))))
 
 
 def test_a_server_that_has_just_been_found_is_not_waited_for() -> None:
@@ -143,18 +131,7 @@ def test_after_a_restart_nothing_is_held_against_those_before() -> None:
     """Who ran before a restart has nothing to do with who runs now."""
     turnover = Turnover()
     for at in range(1, 100):
-        turnover.update(
-            Interval(
-                start=at - 1.0,
-                end=float(at),
-                sample=SAMPLE,
-                step_seconds=STEP_SECONDS,
-                lengths_count=5.0,
-                lengths_output_tokens=2500.0,
-                running=(50.0, 50.0),
-                waiting=(0.0, 0.0),
-            )
-        )
+        turnover.update(second(at))
     turnover.begin_anew()
     assert turnover.update(
         Interval(start=100.0, end=101.0, sample=SAMPLE, step_seconds=STEP_SECONDS, running=(0.0, 1.0), waiting=(0, 0))
