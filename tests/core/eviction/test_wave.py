@@ -11,7 +11,7 @@ import pytest
 from bench.recordings import Recording as LoggedRecording
 from kvwatch.core.capacity.full_engine import Correction
 from kvwatch.core.eviction.preemptions import Preemptions, costs
-from kvwatch.core.eviction.wave import Congestion, CongestionWatch, holding_variation, is_wave
+from kvwatch.core.eviction.wave import Congestion, CongestionWatch, growth_ratio, holding_variation, is_wave
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
@@ -19,7 +19,9 @@ from kvwatch.core.traffic.request_demand import DemandEstimates
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_law import StepLaw
+from kvwatch.estimate import Reason
 from kvwatch.facts import EngineKey, EngineSample
+from kvwatch.queueing.congestion.stability import Stability
 from kvwatch.stats.periodicity import Oscillation
 from kvwatch.views import EngineView
 from tests.core.recordings import FOLDER, NAMES, Phase, load, replay
@@ -225,3 +227,32 @@ def interval(end: float, *, preemptions: float | None, finished: float | None) -
         prefill_seconds=1.0, first_tokens=5.0, lengths_count=0.0, lengths_prompt_tokens=0.0, lengths_output_tokens=0.0,
         running=(50.0, 50.0), waiting=(5.0, 5.0), kv_usage_ratio=(0.99, 0.99),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("preemptions", "loss", "law_known", "too_coarse", "reason"),
+    [
+        (0.3, 0.1, True, False, Reason.OK),
+        (0.0, 0.0, True, False, Reason.OK),
+        (0.3, None, True, False, Reason.DEPENDS),
+        (0.3, None, False, False, Reason.LAW_UNKNOWN),
+        (0.3, 0.1, True, True, Reason.SCRAPES_TOO_RARE),
+        (0.0, 0.0, True, True, Reason.OK),
+    ],
+)
+def test_a_loss_that_is_missing_means_none_only_where_nothing_is_evicted(
+    preemptions: float, loss: float | None, law_known: bool, too_coarse: bool, reason: Reason
+) -> None:
+    """Evictions whose cost is not known, or that come between two scrapes, are said to be in doubt; no others are."""
+    stable = Stability(0.99, 1e-6, 100.0, 200.0, 0.5, 0.4, 0.7)
+    found = Congestion(stability=stable, preemptions_per_finished=preemptions, loss_ratio=loss, too_coarse=too_coarse)
+    answer = growth_ratio(found, law_known=law_known)
+    assert answer.verdict is reason
+    assert (answer.value, answer.lower, answer.upper) == (0.5, 0.4, 0.7)
+
+
+def test_before_the_mix_is_known_nothing_is_said_of_waves() -> None:
+    """No growth, and the reason that it waits for another estimate."""
+    answer = growth_ratio(Congestion(), law_known=True)
+    assert answer.value is None
+    assert answer.verdict is Reason.DEPENDS
