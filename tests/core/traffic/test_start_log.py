@@ -151,6 +151,18 @@ def test_a_log_that_loses_lines_is_not_believed() -> None:
     assert view.arrival_rate.value["5m"] == pytest.approx(logged.truth(300), rel=0.02)
 
 
+def test_a_log_that_was_connected_a_moment_ago_makes_no_trend() -> None:
+    """Arrivals are as many as before; that none was logged before the log began is no rise."""
+    logged = Logged(starts=False, impatient=0)
+    logged.run(350)
+    logged.starts = True
+    logged.told = sum(ask.at <= logged.watch.at for ask in logged.engine.asks)
+    slope = logged.run(100).arrival_rate_slope
+    assert slope.lower is not None
+    assert slope.upper is not None
+    assert slope.lower <= 0 <= slope.upper
+
+
 def test_a_log_that_was_connected_a_moment_ago_counts_from_there() -> None:
     """Before its first line the balance counts, after it the log: the window is whole at once."""
     logged = Logged(starts=False, impatient=0)
