@@ -157,7 +157,7 @@ def test_a_log_that_was_connected_a_moment_ago_makes_no_trend() -> None:
     logged.run(350)
     logged.starts = True
     logged.told = sum(ask.at <= logged.watch.at for ask in logged.engine.asks)
-    slope = logged.run(100).arrival_rate_slope
+    slope = logged.run(150).arrival_rate_slope
     assert slope.lower is not None
     assert slope.upper is not None
     assert slope.lower <= 0 <= slope.upper
