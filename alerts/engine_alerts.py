@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from alerts.load import PAGING_REASONS
 from alerts.numbers import BUSY_UTILIZATION, EVICTION_LOSS_RATIO, HOT_RATIO, MODEL_GAP_RATIO, QUEUE_REQUESTS
 from alerts.promql import MODEL, long
 from alerts.rollout import UNLESS_EXCUSED
 from alerts.rule import CRITICAL, ENGINE_DASHBOARD, WARNING, Alert
 from alerts.words import text
+from kvwatch.estimate import Reason
+
+NO_TICKET_REASONS = f"{PAGING_REASONS}|{Reason.GENERATES_NOTHING}"
+"""Reasons that make no ticket: pages may rest on the number all the same, or there will never be one."""
 
 QUEUE_GROWING = Alert(
     "KvwatchQueueGrowing",
@@ -72,7 +77,9 @@ MODEL_GAP = Alert(
 INVALID = Alert(
     "KvwatchEstimateInvalid",
     f"""
-    max without (reason) (kvwatch_estimate_valid{{estimate="utilization"}}) == 0
+    max without (reason) (
+      kvwatch_estimate_valid{{estimate="utilization", reason!~"{NO_TICKET_REASONS}"}}
+    ) == 0
     and ignoring (estimate, window) {long("kvwatch_arrival_rate")} > 0
     {UNLESS_EXCUSED}
     """,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from alerts.numbers import INTERVAL_DEVIATIONS, LOWEST_LIMIT
 from alerts.promql import MODEL, by_model, long, short, weighted
 from alerts.rule import Recording
+from kvwatch.estimate import Reason
 
+_OF_OTHER_ESTIMATES = {
+    Reason.ABORT_BIASED,
+    Reason.START_LOG_STOPPED,
+    Reason.START_LOG_INCOMPLETE,
+    Reason.DELTA_IS_BOUND,
+}
+PAGING_REASONS = "|".join(reason for reason in Reason if reason.pages and reason not in _OF_OTHER_ESTIMATES)
+"""Reasons with which ρ is exported and may page, as a regular expression: those of λ or δ are no reason of ρ's."""
 WIDTH = f"{long('kvwatch_arrival_rate_upper')} - {long('kvwatch_arrival_rate_lower')}"
 """That of the 90% interval of an engine's λ, requests/s."""
 
@@ -77,12 +86,12 @@ TRUST = (
         "model:kvwatch_estimate_valid:avg",
         f"""
         avg by {MODEL} (
-          (kvwatch_estimate_valid{{estimate="utilization", reason=~"ok|seats_unknown|budget_unknown"}} >= bool 0)
+          (kvwatch_estimate_valid{{estimate="utilization", reason=~"{PAGING_REASONS}"}} >= bool 0)
           or kvwatch_estimate_valid{{estimate="utilization"}}
         )
         """,
-        "Share of engines whose ρ may page. Unknown seats or budget make μ an upper bound, hence ρ a lower one: it "
-        "pages late, never falsely.",
+        "Share of engines whose ρ may page: without a doubt, or with one that only widens its interval, or lets it "
+        "err to the late side. docs/alerts.md has the table.",
     ),
 )
 YOUNG = Recording(

@@ -14,82 +14,171 @@ Keyed = Mapping[str, float]
 """Numbers by the value of a label, such as a window or a tenant; a key that is missing is unknown."""
 
 
+class Weight(StrEnum):
+    """How far a number goes that has a doubt: the value is what it does, in words."""
+
+    SURE = "pages and sizes"
+    DOUBTED = "pages and sizes, with a wider interval or erring to the late side"
+    SIZES = "sizes, does not page"
+    ABSENT = "does neither: there is no number"
+    ASIDE = "not about load"
+
+
 class Reason(StrEnum):
-    """Why an estimate is absent or not to be relied on: the closed list, each with what it means in words."""
+    """Why an estimate is absent or not sure: the closed list, each with its weight and what it means in words.
+
+    A doubt whose number stands may page where its interval still holds the truth, or where it errs to one side only,
+    so that it pages late and never falsely. What other numbers refute has no number.
+    """
 
     words: str
+    weight: Weight
 
-    def __new__(cls, name: str, words: str) -> Reason:
+    def __new__(cls, name: str, weight: Weight, words: str) -> Reason:
         """A member whose value is its name."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.words = words
+        member.weight = weight
         return member
 
-    OK = "ok", ""
-    WARMING_UP = "warming_up", "the window is not yet full"
-    RESTART = "restart", "the server or its counters restarted inside the window"
-    ABORTS = "aborts", "many requests vanished without finishing inside the window, so arrivals cannot be balanced"
-    ABORT_BIASED = "abort_biased", "clients abort requests; arrivals are counted by first tokens, a lower bound"
+    OK = "ok", Weight.SURE, ""
+    WARMING_UP = "warming_up", Weight.ABSENT, "the window is not yet full"
+    RESTART = "restart", Weight.ABSENT, "the server or its counters restarted inside the window"
+    ABORTS = (
+        "aborts",
+        Weight.ABSENT,
+        "many requests vanished without finishing inside the window, so arrivals cannot be balanced",
+    )
+    ABORT_BIASED = (
+        "abort_biased",
+        Weight.DOUBTED,
+        "clients abort requests; arrivals are counted by first tokens, a lower bound",
+    )
     START_LOG_STOPPED = (
         "start_log_stopped",
+        Weight.DOUBTED,
         "the log of request starts has stopped or lags; arrivals are balanced from the metrics",
     )
     START_LOG_INCOMPLETE = (
         "start_log_incomplete",
+        Weight.DOUBTED,
         "the log of request starts misses some; arrivals are balanced from the metrics",
     )
-    ASLEEP = "asleep", "the engine is in sleep mode"
+    ASLEEP = "asleep", Weight.ABSENT, "the engine is in sleep mode"
+    GENERATES_NOTHING = (
+        "generates_nothing",
+        Weight.ABSENT,
+        "the engine generates no tokens (pooling or embeddings), which is outside what kvwatch covers",
+    )
     METRIC_MISSING = (
         "metric_missing",
+        Weight.ABSENT,
         "a metric that the estimate needs is not exported, or has not come for three scrape intervals",
     )
-    TOO_FEW_REQUESTS = "too_few_requests", "too few requests finished for a sure mean"
-    NO_BUSY_INTERVALS = "no_busy_intervals", "the engine was never busy throughout a scrape interval"
-    CAPACITY_UNKNOWN = "capacity_unknown", "the size of the KV cache is not exported"
-    HYBRID_KV = "hybrid_kv", "the KV cache has layers that do not hold one slot per token; M is an approximation"
+    TOO_FEW_REQUESTS = "too_few_requests", Weight.ABSENT, "too few requests finished for a sure mean"
+    NO_BUSY_INTERVALS = "no_busy_intervals", Weight.ABSENT, "the engine was never busy throughout a scrape interval"
+    QUEUE_STANDS = (
+        "queue_stands",
+        Weight.ABSENT,
+        "requests wait for capacity, and the engine serves less than half of the rate at which it should: "
+        "something else than load holds it up",
+    )
+    CAPACITY_UNKNOWN = (
+        "capacity_unknown",
+        Weight.ABSENT,
+        "the size of the KV cache is not exported, and too little is seen to work it out",
+    )
+    CAPACITY_REFUTED = (
+        "capacity_refuted",
+        Weight.ABSENT,
+        "the size of the KV cache that the server shows cannot be: what runs in it is larger or smaller; "
+        "too little is known to work out the true one",
+    )
+    CAPACITY_FROM_USAGE = (
+        "capacity_from_usage",
+        Weight.DOUBTED,
+        "the size of the KV cache is not shown, or what runs in it refutes what is shown: it is worked out from "
+        "the lengths of the requests and the share of memory that they use",
+    )
+    KV_USAGE_OUT_OF_RANGE = (
+        "kv_usage_out_of_range",
+        Weight.ABSENT,
+        "the server shows a share of KV memory in use that is below 0 or above 1",
+    )
+    HYBRID_KV = (
+        "hybrid_kv",
+        Weight.DOUBTED,
+        "the KV cache has layers that do not hold one slot per token; M is an approximation",
+    )
     SEATS_UNKNOWN = (
         "seats_unknown",
+        Weight.DOUBTED,
         "max_num_seqs is not known, so the rate is an upper bound: set max_num_seqs for this target",
     )
     BUDGET_UNKNOWN = (
         "budget_unknown",
+        Weight.DOUBTED,
         "max_num_batched_tokens is not known, so its limit is not checked: set it for this target",
     )
     DELTA_IS_BOUND = (
         "delta_is_bound",
+        Weight.DOUBTED,
         "the largest request is known only as a bucket edge, so the stable limit is a lower bound",
     )
-    DELTA_UNKNOWN = "delta_unknown", "no request has finished yet, so the largest is not known"
-    OCCUPANCY_DISAGREES = "occupancy_disagrees", "memory-work by lengths and by occupancy differ by more than 15%"
+    DELTA_UNKNOWN = "delta_unknown", Weight.ABSENT, "no request has finished yet, so the largest is not known"
+    OCCUPANCY_DISAGREES = (
+        "occupancy_disagrees",
+        Weight.SIZES,
+        "memory-work by lengths and by occupancy differ by more than 15%",
+    )
     SPECULATIVE_DECODING = (
         "speculative_decoding",
+        Weight.DOUBTED,
         "several tokens per step: lengths in tokens are not lengths in steps",
     )
-    LAW_UNKNOWN = "law_unknown", "too few busy scrape intervals so far to know how the step time grows with load"
-    EXTRAPOLATING = "extrapolating", "full load means steps over four times as long as any seen yet"
+    LAW_UNKNOWN = (
+        "law_unknown",
+        Weight.ABSENT,
+        "too few busy scrape intervals so far to know how the step time grows with load",
+    )
+    EXTRAPOLATING = "extrapolating", Weight.SIZES, "full load means steps over four times as long as any seen yet"
     CACHE_HITS_FALL = (
         "cache_hits_fall",
+        Weight.SIZES,
         "the prefix cache finds less the fuller memory is, so a full engine computes more than this one does",
     )
     MODEL_UNKNOWN = (
         "model_unknown",
+        Weight.SIZES,
         "the model's name does not tell whether it is a mixture of experts, nor does its step time yet: set experts",
     )
     GAIN_UNSURE = (
         "gain_unsure",
+        Weight.ASIDE,
         "a smaller max_num_seqs may serve more, but the step time under it is not known well enough",
     )
     SCRAPES_TOO_RARE = (
         "scrapes_too_rare",
+        Weight.ASIDE,
         "the engine makes so many steps between two scrapes that a wave would not be seen",
     )
-    DEPENDS = "depends", "an estimate that this one needs is missing"
+    DEPENDS = "depends", Weight.ABSENT, "an estimate that this one needs is missing"
 
     @property
     def valid(self) -> bool:
-        """Whether the estimate stands."""
+        """Whether the estimate stands without a doubt."""
         return self is Reason.OK
+
+    @property
+    def pages(self) -> bool:
+        """Whether an alert on load may rest on the number."""
+        return self.weight in (Weight.SURE, Weight.DOUBTED)
+
+    @property
+    def sizes(self) -> bool:
+        """Whether the number may decide how many replicas there are."""
+        return self.pages or self.weight is Weight.SIZES
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvwatch.estimate import Reason
+from kvwatch.estimate import Reason, Weight
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS, SELF_METRICS
@@ -29,6 +29,12 @@ _ENGINES = """\
 One series for each engine of each target. Engines of targets that have a role, `prefill` or `decode`, have the label
 `role` too, as has their `kvwatch_estimate_valid`."""
 
+_DOES = {True: "yes", False: "no"}
+_HELD = """\
+A doubt that pages either widens the interval, or lets the number err to the late side. Where a reason does not size, there
+is no number: `kvwatch_replicas_required` keeps its last valid value for `estimates.scale_up` and then goes; the alert
+`KvwatchEstimateInvalid` says so."""
+
 
 def metrics_page() -> str:
     """The whole page as Markdown."""
@@ -37,12 +43,26 @@ def metrics_page() -> str:
         _section("Engines", _ENGINES, ENGINE_METRICS),
         _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
         _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),
-        _words("`reason` is one of:", ((reason.value, reason.words) for reason in Reason)),
+        _reasons(),
         _section("Targets", "The health of what is watched.", TARGET_METRICS),
         _section("kvwatch itself", "The health of the watcher.", SELF_METRICS),
         _words("`result` of `kvwatch_scrapes_total` is one of:", SCRAPE_RESULTS.items()),
     ]
     return "\n".join(parts)
+
+
+def _reasons() -> str:
+    """Each reason with what it means, and whether a number that has it may page and size a fleet."""
+    lines = [
+        "`reason` is one of these. A number that has a doubt may still page, or decide how many replicas there are:",
+        "",
+        "| reason | means | pages | sizes a fleet |",
+        "|---|---|---|---|",
+    ]
+    for reason in Reason:
+        pages, sizes = (_DOES[reason.pages], _DOES[reason.sizes]) if reason.weight is not Weight.ASIDE else ("", "")
+        lines.append(f"| `{reason.value}` | {reason.words or 'the estimate stands'} | {pages} | {sizes} |")
+    return "\n".join([*lines, "", _HELD, ""])
 
 
 def _section(title: str, words: str, metrics: Iterable[Metric]) -> str:

@@ -26,13 +26,16 @@ def unmarked(given: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     return [each | {"values": each["values"].replace("stale", "_")} for each in given]
 
 
-def engine(load: Course, queue_growth: Course | None = None, reason: str = "ok", **labels: str) -> list[dict[str, str]]:
+def engine(
+    load: Course, queue_growth: Course | None = None, reason: str = "ok", doubt: str = "ok", **labels: str
+) -> list[dict[str, str]]:
     """An engine at a utilization known to 7%, which is gone where that is None.
 
     Args:
         load: ρ, of 1 and of 5 minutes alike.
         queue_growth: Requests by which the queue grows in each minute; none without it.
         reason: Why λ over five minutes is not valid, or ``ok``.
+        doubt: The same of ρ.
         labels: In place of those of the only engine of a model ``m``, or more of them.
     """
     own = {"instance": "k", "job": "kvwatch", "target": "a", "model_name": "m", "engine": "0"} | labels
@@ -61,7 +64,7 @@ def engine(load: Course, queue_growth: Course | None = None, reason: str = "ok",
         put("kvwatch_utilization_lower", [0.93 * (at or 0.0) for at in load], window=window)
     put("kvwatch_arrival_rate_lower", [r - 0.2 for r in rate], window="5m")
     put("kvwatch_arrival_rate_upper", [r + 0.2 for r in rate], window="5m")
-    put("kvwatch_estimate_valid", steady(1), estimate="utilization", reason="ok")
+    put("kvwatch_estimate_valid", steady(float(doubt == "ok")), estimate="utilization", reason=doubt)
     put("kvwatch_estimate_valid", steady(float(reason == "ok")), estimate="arrival_rate_5m", reason=reason)
     return found
 
