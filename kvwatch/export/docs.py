@@ -31,9 +31,9 @@ One series for each engine of each target. Engines of targets that have a role, 
 
 _DOES = {True: "yes", False: "no"}
 _HELD = """\
-A doubt that pages either widens the interval, or lets the number err to the late side. Where a reason does not size, there
-is no number: `kvwatch_replicas_required` keeps its last valid value for `estimates.scale_up` and then goes; the alert
-`KvwatchEstimateInvalid` says so."""
+A doubt that pages either widens the interval, or lets the number err to the late side. Where a reason does not size,
+there is no number: `kvwatch_replicas_required` keeps its last valid value for `estimates.scale_up` and then goes; the
+alert `KvwatchEstimateInvalid` says so."""
 
 
 def metrics_page() -> str:
