@@ -107,6 +107,8 @@ class Scrape:
     bad_lines: int = 0
     multiprocess: bool = False
     """True where the exposition has neither ``_created`` nor ``process_*``: several API servers share it."""
+    refusal: str = ""
+    """What the target shows of a server and why no engine is made of it, in a sentence; empty where all is taken."""
 
 
 @dataclass(frozen=True, slots=True)

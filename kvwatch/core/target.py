@@ -37,6 +37,9 @@ _MAX_EARLY = 4096
 """Facts from logs that are held until a scrape has shown which engines there are [lines]. Choice: memory; some seconds
 of the busiest log."""
 
+NO_METRICS = "it shows no metrics of vLLM or SGLang: is it one, with its metrics on?"
+"""What is said of a target that answers with something else."""
+
 Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 
 
@@ -132,8 +135,10 @@ class Target:
                 engine = self._engines[sample.key] = EngineEstimator(self._options)
                 engine.configure(self._configured.over(self._discovered))
             engine.observe(scrape.at, sample, per_model[sample.key.model_name])
-        for key in [k for k, e in self._engines.items() if scrape.at - e.last_at > _FORGET_SECONDS]:
-            del self._engines[key]
+        shown = {sample.key for sample in scrape.engines}
+        renamed = {EngineKey(key.model_name, key.engine.partition("@")[0]) for key in shown} - shown
+        for key in [k for k, e in self._engines.items() if k in renamed or scrape.at - e.last_at > _FORGET_SECONDS]:
+            del self._engines[key]  # one that is renamed, for there are several of its number now, is not missing
         while self._early and self._engines:
             self._logged(self._early.popleft())
 
@@ -246,4 +251,4 @@ class Target:
         stalled = [key.engine for key, engine in self._engines.items() if engine.progress.stalled]
         if stalled:
             return f"engine {', '.join(stalled)} has requests inside, but no counter has moved for a minute"
-        return "" if self._last_good.engines else "the server exports no vllm metrics"
+        return self._last_good.refusal or ("" if self._last_good.engines else NO_METRICS)

@@ -12,6 +12,7 @@ import orjson
 from kvwatch.config import TargetConfig, ValidatedConfig
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.target import NO_METRICS
 from kvwatch.daemon.parts import configured_settings, scrape_target
 from kvwatch.export.json_api import fleet_json
 from kvwatch.facts import Scrape
@@ -86,7 +87,7 @@ async def _of_vllm(
     if not isinstance(first, Scrape):
         raise LookError(f"{first.reason}: {first.detail}")
     if not first.engines:
-        raise LookError("it is neither a kvwatch nor a vLLM: there are metrics, and none of vLLM's")
+        raise LookError(first.refusal or f"it is no kvwatch, and {NO_METRICS}")
     intake.observe(target.name, first)
     settings = await discover(client)
     if settings is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
+from kvwatch.core.target import NO_METRICS
 from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings, Stamped, moved
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
@@ -26,7 +27,7 @@ class _Health:
 
     failure: str | None = None
     seen: bool = False
-    without_vllm: bool = False
+    refusal: str = ""
     settings: Settings | None = None
     from_api: Settings = field(default_factory=Settings)
     from_log: Settings = field(default_factory=Settings)
@@ -214,11 +215,8 @@ class Intake:
                 self._metrics.count("kvwatch_exposition_bad_lines_total", target, by=fact.bad_lines)
             if health.failure is not None or not health.seen:
                 event(logging.INFO, "target_up", target=target, engines=len(fact.engines))
-            without_vllm = not fact.engines
-            if without_vllm and not health.without_vllm:
-                advice = "is it vLLM, and without --disable-log-stats?"
-                event(logging.WARNING, "target_without_vllm_metrics", target=target, advice=advice)
-            health.failure, health.seen, health.without_vllm = None, True, without_vllm
+            _note_refusal(target, health, fact)
+            health.failure, health.seen = None, True
         elif isinstance(fact, ScrapeFailed):
             self._metrics.count("kvwatch_scrapes_total", target, fact.reason)
             self._metrics.forget("kvwatch_target_engines", target)
@@ -236,6 +234,15 @@ class Intake:
                 max_model_len=fact.max_model_len,
             )
             health.settings = fact
+
+
+def _note_refusal(target: str, health: _Health, scrape: Scrape) -> None:
+    """Log what a target shows that makes no engine, once for each reason."""
+    refusal = scrape.refusal or ("" if scrape.engines else NO_METRICS)
+    if refusal and refusal != health.refusal:
+        name = "metrics_refused" if scrape.engines else "target_without_engines"
+        event(logging.WARNING, name, target=target, why=refusal)
+    health.refusal = refusal
 
 
 def _merged(health: _Health, found: Settings) -> Settings:

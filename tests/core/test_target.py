@@ -73,7 +73,7 @@ def test_a_server_without_engines_is_up_and_says_what_is_missing() -> None:
     assert target.up
     assert target.engines == ()
     assert target.scrape_duration_seconds == 0.02
-    assert "no vllm metrics" in target.problem
+    assert "no metrics of vLLM" in target.problem
 
 
 def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten() -> None:
@@ -105,6 +105,21 @@ def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten(
     # back after ten minutes: another engine for all we know
     scrape(START + 790, both=True)
     assert rates(START + 790)["1"] == {}
+
+
+def test_an_engine_that_is_named_more_closely_is_not_missed() -> None:
+    """A second pod joins the first behind one address: the first has another name, and nothing is withheld for it."""
+    fleet = Fleet(CoreOptions())
+    fleet.add(TARGET, SEATS_KNOWN)
+    engine = SyntheticEngine(poisson(5, 900))
+    closer = [EngineKey(engine.sample().key.model_name, f"0@{pod}") for pod in ("a", "b")]
+    for second in range(30):
+        engine.advance(START + second)
+        samples = (engine.sample(),) if second < 20 else tuple(engine.sample(key) for key in closer)
+        fleet.observe(TARGET, Scrape(at=START + second, engines=samples))
+    (target,) = fleet.view(START + 29).targets
+    assert [view.engine for view in target.engines] == ["0@a", "0@b"]
+    assert target.withheld == ()
 
 
 def test_an_engine_of_a_server_that_does_not_answer_is_waited_for_for_ten_minutes() -> None:

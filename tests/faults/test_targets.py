@@ -50,7 +50,7 @@ async def test_a_target_without_vllm_s_series_is_up_and_says_that_it_has_no_engi
         await running.until(lambda answer: up(answer) == [True])
         await asyncio.sleep(0.3)
     events = [record.getMessage() for record in caplog.records]
-    assert events.count("target_without_vllm_metrics") == 1
+    assert events.count("target_without_engines") == 1
 
 
 async def test_the_number_of_engines_is_that_of_the_last_good_scrape_and_goes_with_it() -> None:

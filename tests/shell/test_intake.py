@@ -129,10 +129,21 @@ def test_a_server_without_vllm_s_metrics_is_named_once(intake: Intake, caplog: p
     """Up, with a warning that says where to look."""
     for at in (1.0, 2.0):
         intake.observe("good:1", Scrape(at, ()))
-    assert events(caplog) == ["target_up", "target_without_vllm_metrics"]
+    assert events(caplog) == ["target_up", "target_without_engines"]
     good = intake.view(2.0).targets[0]
     assert good.up
-    assert "no vllm metrics" in good.problem
+    assert "no metrics of vLLM" in good.problem
+
+
+def test_what_a_target_shows_in_vain_is_logged_once_for_each_reason(
+    intake: Intake, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A router's page is called one, in the log and as the target's problem; engines beside it go on."""
+    for at, engines, why in ((1.0, (), "a router's"), (2.0, (), "a router's"), (3.0, (ENGINE,), "the label pod")):
+        intake.observe("good:1", Scrape(at, engines, refusal=why))
+    assert events(caplog) == ["target_up", "target_without_engines", "metrics_refused"]
+    (target,) = intake.view(3.0).targets
+    assert (target.up, target.problem) == (True, "the label pod")
 
 
 def test_scrapes_and_bad_lines_are_counted(intake: Intake, metrics: SelfMetrics) -> None:

@@ -1,4 +1,7 @@
-"""Reads the labels of vLLM's cache-config metric. Values are Python's ``str`` of each setting."""
+"""What a server shows of its KV cache.
+
+vLLM shows it in the labels of a metric, whose values are Python's ``str`` of each setting, SGLang in gauges.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,21 @@ def cache_config(labels: Mapping[str, str], engines: int) -> CacheConfig:
         enable_prefix_caching={"True": True, "False": False}.get(prefix_caching or ""),
         hybrid=_has_other_groups(labels)
         or not _sizes_agree(block_size, num_gpu_blocks, size, _ratio(labels.get("kv_cache_max_concurrency")), engines),
+    )
+
+
+def cache_of_gauges(numbers: Mapping[str, float | None]) -> CacheConfig:
+    """The KV cache that gauges describe.
+
+    They are ``block_size_tokens``, ``num_gpu_blocks``, ``kv_cache_size_tokens``, and ``window_tokens`` where layers
+    with a sliding window have a pool of their own.
+    """
+    sizes = {name: int(value) or None for name, value in numbers.items() if value is not None}
+    return CacheConfig(
+        block_size_tokens=sizes.get("block_size_tokens"),
+        num_gpu_blocks=sizes.get("num_gpu_blocks"),
+        kv_cache_size_tokens=sizes.get("kv_cache_size_tokens"),
+        hybrid=sizes.get("window_tokens") is not None,
     )
 
 

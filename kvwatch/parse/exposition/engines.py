@@ -6,19 +6,24 @@ so the order of lines does not matter.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvwatch.facts import CacheConfig, EngineKey, EngineSample
-from kvwatch.parse.exposition import vllm
-from kvwatch.parse.exposition.cache_config import cache_config
+from kvwatch.parse.exposition import refusals
+from kvwatch.parse.exposition.cache_config import cache_config, cache_of_gauges
+from kvwatch.parse.exposition.cache_owners import caches_of
+from kvwatch.parse.exposition.identity import Member, named_by, spelled, tell_apart
+from kvwatch.parse.exposition.names import PROCESS_START, Name, owned
 from kvwatch.parse.exposition.numbers import HIGHEST, LOWEST, Buckets, Number, Slots, added
+from kvwatch.parse.exposition.places import Place, buckets, matching, number
 from kvwatch.parse.exposition.samples import Series
+from kvwatch.parse.exposition.tables import Table
 
-_ByName = dict[str, list[tuple[int, dict[str, str]]]]
+NamedBy = Mapping[str, tuple[str, ...]]
+"""By model the labels that its engines are named by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class _EnginePlan:
     awake: Slots
     created: Slots
     cache: CacheConfig
+    cache_numbers: tuple[Number, ...]
 
     def read(self, values: Sequence[float]) -> EngineSample:
         fields: dict[str, Any] = {}
@@ -39,134 +45,161 @@ class _EnginePlan:
             if lowest <= value <= HIGHEST:
                 fields[field] = value
         idle = fields.get("running") == 0 and fields.get("waiting") == 0
-        for number in self.numbers:
-            fields[number.row.field] = number.read(values, idle)
+        for one in self.numbers:
+            fields[one.row.field] = one.read(values, idle)
         for histogram in self.histograms:
             fields[histogram.field] = histogram.read(values)
         awake = added(values, self.awake)
         created = [values[slot] for slot in self.created if 0 < values[slot] <= HIGHEST]
+        cache = self.cache
+        if self.cache_numbers:
+            cache = cache_of_gauges({one.row.field: one.read(values) for one in self.cache_numbers})
         return EngineSample(
             self.key,
             asleep=None if awake is None else awake == 0,
-            cache=self.cache,
+            cache=cache,
             created_at=min(created, default=None),
             **fields,
         )
 
 
-class Plan:
-    """What to read from which slot, for one set of series."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An engine before its plan is made; ``beside`` counts the engines of its model on its server."""
 
-    def __init__(self, series: Sequence[Series], max_engines: int) -> None:
-        engines: dict[tuple[str, str, str], _ByName] = defaultdict(lambda: defaultdict(list))
-        caches: list[dict[str, str]] = []
+    table: Table
+    key: EngineKey
+    members: Sequence[Member]
+    cache_labels: Mapping[str, str]
+    beside: int
+
+
+class Plan:
+    """What to read from which slot, for one set of series.
+
+    ``before`` are the labels by which the engines of each model were named in the plan before. ``refusal`` says in a
+    sentence what is shown of a server and makes no engine; it is empty where there is nothing of the kind.
+    """
+
+    def __init__(self, series: Sequence[Series], max_engines: int, before: NamedBy | None = None) -> None:
         self._start: Slots = ()
         self.created = False
-        self.ray = False
-        for slot, one in enumerate(series):
-            name = vllm.WANTED[one.name]
-            self.created = self.created or name in vllm.CREATED
-            self.ray = self.ray or one.name.startswith(vllm.RAY_PREFIXES)
-            if name == vllm.PROCESS_START:
-                self._start = (*self._start, slot)
-            elif name == vllm.CACHE_CONFIG:
-                caches.append(one.labels)
-            elif vllm.MODEL_LABEL in one.labels:
-                engines[_identity(one.labels)][name].append((slot, one.labels))
+        self.passed_on = False
+        """Whether somebody else than the server has spelled a name."""
+        self.refusal = ""
+        self.named_by: dict[str, tuple[str, ...]] = {}
         self.dropped_engines = 0
-        self._engines = self._plan_engines(engines, caches, max_engines)
+        found = self._find(series, before or {})
+        found.sort(key=lambda one: _order(one.key))
+        self.dropped_engines = max(0, len(found) - max_engines)
+        self._engines = tuple(_plan_engine(one) for one in found[:max_engines])
 
-    def _plan_engines(
-        self, engines: dict[tuple[str, str, str], _ByName], caches: list[dict[str, str]], max_engines: int
-    ) -> tuple[_EnginePlan, ...]:
-        order = sorted(engines, key=lambda identity: (identity[0], identity[2], len(identity[1]), identity[1]))
-        self.dropped_engines = max(0, len(order) - max_engines)
-        order = order[:max_engines]
-        replicas: dict[tuple[str, str], int] = defaultdict(int)
-        beside: dict[tuple[str, str], int] = defaultdict(int)
-        for model, engine, replica in order:
-            replicas[model, engine] += 1
-            beside[model, replica] += 1
-        plans = []
-        for model, engine, replica in order:
-            by_name = engines[model, engine, replica]
-            spelled = engine if replicas[model, engine] == 1 else f"{engine}@{replica}"
-            cache = cache_config(_cache_labels(caches, engine, replica), beside[model, replica])
-            plans.append(_plan_engine(EngineKey(model, spelled), by_name, cache))
-        return tuple(plans)
+    def _find(self, series: Sequence[Series], before: NamedBy) -> list[_Found]:
+        groups: dict[tuple[Table, str], dict[str, list[Member]]] = {}
+        caches: dict[tuple[Table, str], list[Mapping[str, str]]] = defaultdict(list)
+        nameless = refusals.Nameless()
+        for slot, one in enumerate(series):
+            if one.name == PROCESS_START:
+                self._start = (*self._start, slot)
+                continue
+            name = owned(one.name)
+            if name is None:
+                continue
+            self._note(name)
+            model = next((one.labels[label] for label in name.table.model_labels if one.labels.get(label)), "")
+            if name.bare == name.table.cache_config:
+                caches[name.table, name.prefix].append(one.labels)
+            elif model:
+                models = groups.setdefault((name.table, name.prefix), defaultdict(list))
+                models[model].append(Member(slot, name.bare, one.labels))
+            else:
+                nameless.add(name, one.labels)
+        engines = self._engines_of(groups, caches, before)
+        if not engines and not self.refusal:
+            self.refusal = nameless.sentence()
+        return engines
+
+    def _note(self, name: Name) -> None:
+        self.created = self.created or name.bare in name.table.created
+        self.passed_on = self.passed_on or not name.is_unchanged
+
+    def _engines_of(
+        self,
+        groups: Mapping[tuple[Table, str], Mapping[str, list[Member]]],
+        caches: Mapping[tuple[Table, str], Sequence[Mapping[str, str]]],
+        before: NamedBy,
+    ) -> list[_Found]:
+        """All engines. A model that is shown under several prefixes is shown again, by whoever passes metrics on."""
+        found: list[_Found] = []
+        shown: set[str] = set()
+        for (table, prefix), models in sorted(groups.items(), key=lambda item: (len(item[0][1]), item[0][1])):
+            fresh = {model: members for model, members in models.items() if model not in shown}
+            shown.update(fresh)
+            for model, members in fresh.items():
+                engines = tell_apart(members, table, before.get(model, ()))
+                if engines.refused:
+                    self.refusal = refusals.untellable(model, engines.refused, engines.without, prefix)
+                    continue
+                alive = {
+                    identity: own
+                    for identity, own in engines.members.items()
+                    if any(member.name in table.gauges for member in own)
+                }
+                if not alive:
+                    self.refusal = self.refusal or refusals.without_gauges(model, table, prefix)
+                    continue
+                named = named_by(alive, engines.labels, before.get(model, ()))
+                if named:
+                    self.named_by[model] = named
+                configs = caches_of(caches[table, prefix], model, alive, engines.labels, table)
+                for identity, own in alive.items():
+                    found.append(
+                        _Found(
+                            table,
+                            EngineKey(model, spelled(identity, engines.labels, named)),
+                            own,
+                            configs.get(identity, {}),
+                            sum(values == identity[1] for _, values in alive),
+                        )
+                    )
+        return found
 
     def engines(self, values: Sequence[float]) -> tuple[EngineSample, ...]:
-        """All engines, in order of model, then replica, then engine number."""
+        """All engines, in order of model, then of what tells them apart, then of their number."""
         return tuple(engine.read(values) for engine in self._engines)
 
+    @property
+    def has_process_start(self) -> bool:
+        """Whether any process says when it began."""
+        return bool(self._start)
+
     def process_start(self, values: Sequence[float]) -> float | None:
-        """When the server's process began, unix seconds."""
+        """When the server's process began, unix seconds; None where several are shown."""
         starts = [values[slot] for slot in self._start if 0 < values[slot] <= HIGHEST]
-        return starts[0] if starts else None
+        return starts[0] if len(starts) == 1 else None
 
 
-def _identity(labels: Mapping[str, str]) -> tuple[str, str, str]:
-    replica = next((labels[name] for name in vllm.REPLICA_LABELS if labels.get(name)), "")
-    return labels[vllm.MODEL_LABEL], labels.get(vllm.ENGINE_LABEL, vllm.DEFAULT_ENGINE), replica
+def _order(key: EngineKey) -> tuple[str, str, int, str]:
+    number, _, rest = key.engine.partition("@")
+    return key.model_name, rest, len(number), number
 
 
-def _cache_labels(caches: list[dict[str, str]], engine: str, replica: str) -> dict[str, str]:
-    """The labels of the engine's own cache config, else of one that names no engine."""
-    for labels in reversed(caches):
-        named = {vllm.MODEL_LABEL: "", **labels}
-        if labels.get(vllm.ENGINE_LABEL) == engine and _identity(named)[2] in ("", replica):
-            return labels
-    return next((labels for labels in reversed(caches) if vllm.ENGINE_LABEL not in labels), {})
-
-
-def _plan_engine(key: EngineKey, by_name: _ByName, cache: CacheConfig) -> _EnginePlan:
-    numbers = [number for row in vllm.ROWS if (number := _number(row, by_name)) is not None]
-    plain = [number for number in numbers if len(number.names) == 1 and len(number.names[0]) == 1]
+def _plan_engine(found: _Found) -> _EnginePlan:
+    table = found.table
+    by_name: dict[str, list[Place]] = defaultdict(list)
+    for member in found.members:
+        by_name[member.name].append((member.slot, member.labels))
+    numbers = [one for row in table.rows if (one := number(row, by_name, table)) is not None]
+    plain = [one for one in numbers if len(one.names) == 1 and len(one.names[0]) == 1]
     return _EnginePlan(
-        key=key,
+        key=found.key,
         plain=tuple((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
-        numbers=tuple(number for number in numbers if number not in plain),
+        numbers=tuple(one for one in numbers if one not in plain),
         histograms=tuple(
-            _buckets(field, base, by_name) for field, base in vllm.HISTOGRAMS.items() if base + "_bucket" in by_name
+            buckets(field, base, by_name) for field, base in table.histograms.items() if base + "_bucket" in by_name
         ),
-        awake=_matching(vllm.AWAKE, by_name),
-        created=tuple(slot for name in vllm.CREATED for slot, _ in by_name.get(name, ())),
-        cache=cache,
-    )
-
-
-def _matching(sample: vllm.Sample, by_name: _ByName) -> Slots:
-    return tuple(
-        slot
-        for slot, labels in by_name.get(sample.name, ())
-        if not sample.label or labels.get(sample.label) == sample.value
-    )
-
-
-def _number(row: vllm.Row, by_name: _ByName) -> Number | None:
-    names = tuple(slots for sample in row.samples if (slots := _matching(sample, by_name)))
-    if not names:
-        return None
-    by_process = any(
-        vllm.PROCESS_LABEL in labels for sample in row.samples for _, labels in by_name.get(sample.name, ())
-    )
-    return Number(row, names, by_process)
-
-
-def _buckets(field: str, base: str, by_name: _ByName) -> Buckets:
-    edges: dict[float, list[int]] = defaultdict(list)
-    for slot, labels in by_name[base + "_bucket"]:
-        try:
-            edge = float(labels.get("le", ""))
-        except ValueError:
-            continue
-        if not math.isnan(edge):
-            edges[edge].append(slot)
-    rising = sorted(edges)
-    return Buckets(
-        field,
-        tuple(rising),
-        tuple(tuple(edges[edge]) for edge in rising),
-        _matching(vllm.Sample(base + "_sum"), by_name),
-        _matching(vllm.Sample(base + "_count"), by_name),
+        awake=matching(table.awake, by_name) if table.awake is not None else (),
+        created=tuple(slot for name in table.created for slot, _ in by_name.get(name, ())),
+        cache=cache_config(found.cache_labels, found.beside),
+        cache_numbers=tuple(one for row in table.cache_rows if (one := number(row, by_name, table)) is not None),
     )

@@ -10,7 +10,7 @@ from itertools import pairwise
 from operator import le
 
 from kvwatch.facts import Histogram
-from kvwatch.parse.exposition.vllm import Row
+from kvwatch.parse.exposition.tables import Row
 
 HIGHEST = 1e18
 """Numbers beyond are not believed: sums and squares of those within are far from a float's end.
@@ -42,7 +42,7 @@ class Number:
         return None
 
     def _combine(self, found: list[float], idle: bool) -> float:
-        """One number of several series that an unexpected label tells apart.
+        """One number of several series, which a label splits that tells no engines apart.
 
         Counts add up. With one series for each API server, each server holds what it heard last, and a step
         reports to one of them: they differ by age. While the engine works all are fresh and the middle one is

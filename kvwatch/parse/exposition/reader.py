@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from kvwatch.facts import Scrape
-from kvwatch.parse.exposition import vllm
+from kvwatch.parse.exposition import refusals
 from kvwatch.parse.exposition.engines import Plan
+from kvwatch.parse.exposition.names import MENTION, is_read, owned
 from kvwatch.parse.exposition.samples import MAX_SERIES, SampleReader, Series
 
 MAX_ENGINES = 256
-
-_WANTED = frozenset(name.encode() for name in vllm.WANTED)
 
 
 class ExpositionReader:
@@ -23,7 +22,7 @@ class ExpositionReader:
         self.dropped_engines = 0
         self.dropped_series = 0
         self._max_engines = max_engines
-        self._samples = SampleReader(_WANTED, max_series)
+        self._samples = SampleReader(is_read, max_series, MENTION)
         self._planned: tuple[Series, ...] = ()
         self._plan = Plan((), max_engines)
 
@@ -42,7 +41,7 @@ class ExpositionReader:
         """
         samples = self._samples.finish()
         if samples.series is not self._planned:
-            self._plan = Plan(samples.series, self._max_engines)
+            self._plan = Plan(samples.series, self._max_engines, self._plan.named_by)
             self._planned = samples.series
         plan = self._plan
         self.dropped_engines = plan.dropped_engines
@@ -50,17 +49,24 @@ class ExpositionReader:
         engines = plan.engines(samples.values)
         process_start = plan.process_start(samples.values)
         # neither Ray's agent nor the Rust frontend (OpenMetrics unasked) shows these, with one API server or more
-        hides_both = process_start is None and not plan.created
+        hides_both = not plan.has_process_start and not plan.created
         return Scrape(
             at=at,
             engines=engines,
             process_start=process_start,
             duration_seconds=duration_seconds,
             bad_lines=samples.bad_lines,
-            multiprocess=bool(engines) and hides_both and not plan.ray and not samples.openmetrics,
+            multiprocess=bool(engines) and hides_both and not plan.passed_on and not samples.openmetrics,
+            refusal=plan.refusal or ("" if engines else _unread(samples.mentioned)),
         )
 
     def read(self, body: bytes, at: float, duration_seconds: float | None = None) -> Scrape:
         """The scrape of a whole exposition."""
         self.feed(body)
         return self.finish(at, duration_seconds)
+
+
+def _unread(mentioned: str) -> str:
+    """What is said of a server that is known and shows nothing that is read; nothing of one that is not known."""
+    name = owned(mentioned)
+    return refusals.unread(name.prefix) if name is not None else ""

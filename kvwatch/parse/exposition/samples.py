@@ -1,7 +1,7 @@
 """The Prometheus text format, fed in pieces: raw values of the wanted series, everything else skipped.
 
 Reads the classic format (0.0.4) and OpenMetrics 1.0. ``# TYPE`` lines are not needed: the names of samples are
-the same in both, and what each means is known to :mod:`kvwatch.parse.exposition.vllm` alone.
+the same in both, and what each means is known to the tables of :mod:`kvwatch.parse.exposition.names` alone.
 
 A server repeats the same series in every scrape, so the reader remembers the bytes of each wanted series key
 (``name{labels}``, exactly as written) with the slot that holds its value. A line seen before then costs two
@@ -16,8 +16,9 @@ labels in another order, nobody knows which is right: neither counts (Prometheus
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvwatch.parse.exposition.line import BLANK, NAME, labels_of, number_in
@@ -57,18 +58,27 @@ class Samples:
     bad_lines: int
     dropped_series: int
     openmetrics: bool
+    mentioned: str = ""
+    """The first name that the reader was to look out for, wanted or not."""
 
 
 class SampleReader:
     """Reads one target's expositions, one after another, keeping what it learnt of their series.
 
-    Memory is bounded by the module's limits, whatever the input. Never raises for the input.
+    Memory is bounded by the module's limits, whatever the input. Never raises for the input. ``wanted`` says whether a
+    name is; the first group of ``mention`` is a name at the beginning of a line that is looked out for.
     """
 
-    def __init__(self, wanted: Collection[bytes], max_series: int = MAX_SERIES) -> None:
-        self._wanted = frozenset(wanted)
+    def __init__(
+        self,
+        wanted: Callable[[bytes], bool],
+        max_series: int = MAX_SERIES,
+        mention: re.Pattern[bytes] | None = None,
+    ) -> None:
+        self._wanted = wanted
         self._max_series = max_series
-        self._verdicts: dict[bytes, bool] = dict.fromkeys(self._wanted, True)
+        self._mention = mention
+        self._verdicts: dict[bytes, bool] = {}
         """Names seen before: true for the wanted ones, false for the others."""
         self._slots: dict[bytes, int] = {}
         self._key_bytes = 0
@@ -101,6 +111,7 @@ class SampleReader:
         self._room = MAX_BODY_BYTES
         self._bad_lines = 0
         self._dropped = 0
+        self._mentioned = b""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the exposition, cut anywhere."""
@@ -112,7 +123,10 @@ class SampleReader:
             if not newline:
                 return
             self._cutting = False
-        lines = (self._tail + chunk).split(b"\n")
+        text = self._tail + chunk
+        if self._mention is not None and not self._mentioned and (found := self._mention.search(text)) is not None:
+            self._mentioned = found[1]
+        lines = text.split(b"\n")
         self._tail = lines.pop()
         if lines:
             if self._shape is None or not self._shape.take(lines, self._place, self._raw):
@@ -147,7 +161,8 @@ class SampleReader:
             self._equal = equal_series(self._known)
         values = self._values()
         openmetrics = b"# EOF" in (self._tail.rstrip(BLANK), self._last.rstrip(BLANK))
-        samples = Samples(self._known, values, self._bad_lines, self._dropped, openmetrics)
+        mentioned = self._mentioned.decode("ascii", "replace")
+        samples = Samples(self._known, values, self._bad_lines, self._dropped, openmetrics, mentioned)
         self.reset()
         return samples
 
@@ -203,8 +218,7 @@ class SampleReader:
             self._bad_lines += 1
             return
         name = head[2]
-        if name not in self._wanted:
-            self._remember_unwanted(name)
+        if not self._is_wanted(name):
             return
         if head[3]:
             labels, end = labels_of(line, head.end(3))
@@ -231,12 +245,15 @@ class SampleReader:
             self._contradicted.add(slot)
             self._bad_lines += 1
 
-    def _remember_unwanted(self, name: bytes) -> None:
-        if len(self._verdicts) >= len(self._wanted) + _MAX_NAMES:
-            self._verdicts.clear()
-            self._verdicts.update(dict.fromkeys(self._wanted, True))
-        if len(name) <= _MAX_NAME_BYTES:
-            self._verdicts[name] = False
+    def _is_wanted(self, name: bytes) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = len(name) <= _MAX_NAME_BYTES and self._wanted(name)
+            if len(self._verdicts) >= _MAX_NAMES:
+                self._verdicts.clear()
+            if len(name) <= _MAX_NAME_BYTES:
+                self._verdicts[name] = verdict
+        return verdict
 
     def _new_slot(self, key: bytes, series: Series) -> int | None:
         if len(self._slots) >= self._max_series or self._key_bytes + len(key) > MAX_KEY_BYTES:
@@ -274,7 +291,7 @@ class SampleReader:
         if not line.strip(BLANK) or line.lstrip(BLANK)[:1] == b"#":
             return
         head = NAME.match(line)
-        if head is None or head[2] in self._wanted:
+        if head is None or self._is_wanted(head[2]):
             self._bad_lines += 1
 
     def _values(self) -> list[float]:

@@ -98,7 +98,7 @@ def phase_seconds(target: Target) -> float:
 
 def _not_metrics(scrape: Scrape, answer: Answer) -> str | None:
     """Why an answer that was read is no exposition, or None. An exposition without vLLM's series is one."""
-    if scrape.engines or scrape.process_start is not None:
+    if scrape.engines or scrape.refusal or scrape.process_start is not None:
         return None
     if answer.content_type in ("text/html", "application/json"):
         return f"the answer is {answer.content_type}; is metrics_path right?"

@@ -90,7 +90,7 @@ def test_a_gauge_that_is_no_count_is_unknown(text: bytes) -> None:
 
 def test_a_sum_of_seconds_may_be_negative() -> None:
     """A request that is aborted can add a negative time, so the sum is passed on as it is."""
-    engine = _engine(b'vllm:request_prefill_time_seconds_sum{model_name="m"} -12.5\n')
+    engine = _engine(WAITING + b'vllm:request_prefill_time_seconds_sum{engine="0",model_name="m"} -12.5\n')
     assert engine.prefill_seconds_sum == -12.5
 
 
@@ -138,7 +138,7 @@ def test_a_bucket_whose_edge_is_spelled_in_two_ways_is_one_bucket() -> None:
         name + b'_bucket{engine="0",le="1.0",model_name="m"} 2\n',
         name + b'_bucket{engine="0",le="+Inf",model_name="m"} 5\n',
     ]
-    histogram = _engine(b"".join(lines)).request_prompt_tokens
+    histogram = _engine(WAITING + b"".join(lines)).request_prompt_tokens
     assert histogram is not None
     assert histogram.cumulative == (2.0, 5.0)
 
@@ -173,7 +173,8 @@ def test_a_broken_scrape_can_be_given_up() -> None:
 
 def _buckets(*buckets: tuple[str, float]) -> bytes:
     name = "vllm:request_prompt_tokens_bucket"
-    return "".join(f'{name}{{le="{edge}",model_name="m"}} {count}\n' for edge, count in buckets).encode()
+    lines = (f'{name}{{engine="0",le="{edge}",model_name="m"}} {count}\n' for edge, count in buckets)
+    return WAITING + "".join(lines).encode()
 
 
 def test_buckets_in_any_order() -> None:
@@ -186,7 +187,7 @@ def test_buckets_in_any_order() -> None:
 
 def test_a_torn_histogram_is_tolerated() -> None:
     """A scrape is no atomic snapshot: count may differ from the last bucket."""
-    count = b'vllm:request_prompt_tokens_count{model_name="m"} 10\n'
+    count = b'vllm:request_prompt_tokens_count{engine="0",model_name="m"} 10\n'
     histogram = _engine(_buckets(("5", 1), ("+Inf", 9)) + count).request_prompt_tokens
     assert histogram is not None
     assert (histogram.cumulative[-1], histogram.count) == (9.0, 10.0)
@@ -194,7 +195,7 @@ def test_a_torn_histogram_is_tolerated() -> None:
 
 def test_a_histogram_whose_counts_decrease_is_dropped() -> None:
     """Cumulative counts cannot decrease, so such a histogram is unknown; the engine is still there."""
-    engine = _engine(_buckets(("5", 3), ("10", 2), ("+Inf", 9)) + WAITING)
+    engine = _engine(_buckets(("5", 3), ("10", 2), ("+Inf", 9)))
     assert engine.request_prompt_tokens is None
     assert engine.waiting == 5.0
 
@@ -215,15 +216,13 @@ def test_one_usage_for_several_api_servers(waiting: int, usage: float) -> None:
     assert _engine(body.encode()).kv_usage_ratio == usage
 
 
-def test_series_split_by_an_unknown_label_add_up() -> None:
-    """A label that is not known splits counts into parts; of a ratio the largest part is taken."""
-    body = b""
+def test_counters_split_by_an_unknown_label_add_up() -> None:
+    """A label that gauges lack tells no engines apart: it splits the counts of one into parts."""
+    body = RUNNING + b"2\n" + WAITING
     for part in (b"a", b"b"):
-        body += b'vllm:num_requests_running{model_name="m",new="%s"} 2\n' % part
-        body += b'vllm:prompt_tokens_total{model_name="m",new="%s"} 10\n' % part
-        body += b'vllm:kv_cache_usage_perc{model_name="m",new="%s"} 0.5\n' % part
+        body += b'vllm:prompt_tokens_total{engine="0",model_name="m",new="%s"} 10\n' % part
     engine = _engine(body)
-    assert (engine.running, engine.prompt_tokens, engine.kv_usage_ratio) == (4.0, 20.0, 0.5)
+    assert (engine.running, engine.prompt_tokens) == (2.0, 20.0)
 
 
 def test_the_old_name_counts_where_the_new_one_has_no_number() -> None:
@@ -253,8 +252,8 @@ def test_engines_in_order_of_number() -> None:
 @pytest.mark.parametrize("value", ["1e308", "-1e308", "1e19", "+Inf"])
 def test_numbers_that_no_server_can_have_are_unknown(value: str) -> None:
     """They would overflow where they are added up or squared."""
-    names = ("num_requests_running", "prompt_tokens_total", "kv_cache_usage_perc")
-    lines = [f'vllm:{name}{{model_name="m",new="{part}"}} {value}\n' for name in names for part in "ab"]
+    lines = [f'vllm:{name}{{model_name="m"}} {value}\n' for name in ("num_requests_running", "kv_cache_usage_perc")]
+    lines += [f'vllm:prompt_tokens_total{{model_name="m",new="{part}"}} {value}\n' for part in "ab"]
     lines += [
         f'vllm:request_success_total{{model_name="m",finished_reason="{why}"}} {value}\n' for why in ("stop", "length")
     ]
