@@ -14,7 +14,7 @@ from typing import Any
 from kvwatch.facts import CacheConfig, EngineKey, EngineSample
 from kvwatch.parse.exposition import refusals
 from kvwatch.parse.exposition.cache_config import cache_config, cache_of_gauges
-from kvwatch.parse.exposition.cache_owners import caches_of
+from kvwatch.parse.exposition.cache_owners import cache_of
 from kvwatch.parse.exposition.identity import Member, named_by, spelled, tell_apart
 from kvwatch.parse.exposition.names import PROCESS_START, Name, owned
 from kvwatch.parse.exposition.numbers import HIGHEST, LOWEST, Buckets, Number, Slots, added
@@ -151,14 +151,13 @@ class Plan:
                 named = named_by(alive, engines.labels, before.get(model, ()))
                 if named:
                     self.named_by[model] = named
-                configs = caches_of(caches[table, prefix], model, alive, engines.labels, table)
                 for identity, own in alive.items():
                     found.append(
                         _Found(
                             table,
                             EngineKey(model, spelled(identity, engines.labels, named)),
                             own,
-                            configs.get(identity, {}),
+                            cache_of(identity, model, caches[table, prefix], engines.labels, table),
                             sum(values == identity[1] for _, values in alive),
                         )
                     )

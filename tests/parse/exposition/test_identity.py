@@ -166,9 +166,12 @@ def test_a_cache_that_may_be_of_several_engines_is_nobody_s() -> None:
     page = _pods({"stage": "0"}, {"stage": "1"}, lacking="cache_config")
     first = next(line for line in page.splitlines() if "cache_config" in line)
     page = "\n".join(line for line in page.splitlines() if "cache_config" not in line or line == first) + "\n"
-    engines = _read(page).engines
+    reader = ExpositionReader()
+    engines = reader.read(page.encode(), at=0.0).engines
     assert [engine.cache.num_gpu_blocks for engine in engines] == [None, None]
     assert [engine.running for engine in engines] == [_alone(CALM).running, _alone(BUSY).running]
+    left = "".join(line + "\n" for line in page.splitlines() if 'stage="0"' not in line)
+    assert [engine.cache.num_gpu_blocks for engine in reader.read(left.encode(), at=1.0).engines] == [None]
 
 
 ROUTER = """\
