@@ -142,7 +142,7 @@ def test_what_a_target_shows_in_vain_is_logged_once_for_each_reason(
     for at, engines, why in ((1.0, (), "a router's"), (2.0, (), "a router's"), (3.0, (ENGINE,), "the label pod")):
         intake.observe("good:1", Scrape(at, engines, refusal=why))
     assert events(caplog) == ["target_up", "target_without_engines", "metrics_refused"]
-    (target,) = intake.view(3.0).targets
+    target = intake.view(3.0).targets[0]
     assert (target.up, target.problem) == (True, "the label pod")
 
 
