@@ -42,7 +42,7 @@ lie in it."""
 _PRESCRIBE_SECONDS = 60.0
 """Least time between two searches for a better max_num_seqs [s]. Choice: a search costs a second or more of CPU."""
 
-_P = TypeVar("_P", bound=Part)
+_P = TypeVar("_P", bound=Part[object])
 _LEAST_LAG_SCRAPES = 3
 """The lag of a log in scrapes, where those are rare [scrapes]. Choice: until then the balance knows no better."""
 _LEAST_DEMAND_SCRAPES = 8
@@ -68,7 +68,7 @@ class EngineEstimator:
     def __init__(self, options: CoreOptions) -> None:
         span = options.span_seconds
         demand_seconds = span(options.demand_window_seconds, _LEAST_DEMAND_SCRAPES)
-        self._parts: list[Part] = []
+        self._parts: list[Part[object]] = []
         self._reader = SampleReader()
         self.inputs = self._add(Inputs())
         self.arrivals = self._add(Arrivals(options.windows_seconds, span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES)))
@@ -80,7 +80,7 @@ class EngineEstimator:
         self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, _LEAST_STEP_SCRAPES), options.trim_ratio))
         self.law = self._add(StepLawLearner())
         self.preemptions = self._add(Preemptions(span(EVICTIONS_WINDOW_SECONDS, _LEAST_EVICTION_SCRAPES)))
-        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES), self.preemptions))
+        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES)))
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals)
@@ -134,6 +134,7 @@ class EngineEstimator:
             ended = Ended(record, share, block, chunk)
             for part in self._taking_requests:
                 part.update_request(ended)
+            self.capacity.learned_between()
 
     def observe_start(self, event: RequestStarted | RequestAborted, now: float) -> None:
         """Take a line of the server's log about a request that starts or is given up."""
@@ -142,6 +143,7 @@ class EngineEstimator:
     def observe_iteration(self, step: Iteration) -> None:
         """Take a step of the server's iteration log."""
         self.law.update_iteration(step)
+        self.capacity.learned_between()
 
     def configure(self, settings: Settings) -> None:
         """Take the scheduler's settings as far as they are known."""
@@ -151,7 +153,7 @@ class EngineEstimator:
         self.prescriber.forget()
         if self.last is not None:
             self.last = replace(self.last, settings=settings)
-            self.population.log.resize(self.last.sizes)
+            self.population.configure(self.last)
         self.capacity.configure(self.last)
 
     def due_run(self, now: float) -> ModelRun | None:

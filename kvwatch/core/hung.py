@@ -42,7 +42,6 @@ class Progress:
     def begin_anew(self, cause: Cause) -> None:
         """Counters that start again have moved: nothing to forget."""
 
-    @property
-    def stalled(self) -> bool:
+    def get(self, _now: float) -> bool:
         """Whether nothing has moved for a minute while requests were inside."""
         return self._scrapes >= _STILL_SCRAPES and self._at - self._since >= _LONGEST_STILL_SECONDS

@@ -6,6 +6,8 @@ has shown before, or show what is no number; the windows that it feeds then stan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kvwatch.core.interval import Cause, Interval
 
 ARRIVALS = ("running", "waiting", "finished")
@@ -46,6 +48,11 @@ class Inputs:
         if cause is Cause.RESTART:
             self._shown_at.clear()
 
-    def gone(self, names: tuple[str, ...], now: float, longest_seconds: float) -> bool:
-        """Whether one of these fields was shown before, and not within the last ``longest_seconds``."""
-        return any(now - self._shown_at.get(name, now) > longest_seconds for name in names)
+    def get(self, now: float) -> dict[str, float]:
+        """How long ago each field was shown that ever was [s]."""
+        return {name: now - at for name, at in self._shown_at.items()}
+
+
+def is_gone(ages_seconds: Mapping[str, float], names: tuple[str, ...], longest_seconds: float) -> bool:
+    """Whether one of these fields was shown before, and not within the last ``longest_seconds``."""
+    return any(ages_seconds.get(name, 0.0) > longest_seconds for name in names)

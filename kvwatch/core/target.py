@@ -194,7 +194,7 @@ class Target:
         """Whether it answers, and not only with engines that are hung."""
         last = self._last_good
         fresh = last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds
-        return fresh and not (self._engines and all(e.progress.stalled for e in self._engines.values()))
+        return fresh and not (self._engines and all(e.progress.get(now) for e in self._engines.values()))
 
     def _unviewed(self, now: float) -> tuple[str, ...]:
         viewed = {(view.model_name, view.engine) for view in self._kept}
@@ -231,11 +231,11 @@ class Target:
         return tuple(
             EngineView(self.name, key.model_name, key.engine, engine_state=state)
             for key, engine in self._engines.items()
-            if engine.progress.stalled and now - engine.last_at <= self._options.stale_after_seconds
+            if engine.progress.get(now) and now - engine.last_at <= self._options.stale_after_seconds
         )
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
-        return now - engine.last_at > self._options.stale_after_seconds or engine.progress.stalled
+        return now - engine.last_at > self._options.stale_after_seconds or engine.progress.get(now)
 
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
@@ -248,7 +248,7 @@ class Target:
             return "not scraped yet"
         if now - self._last_good.at > self._options.stale_after_seconds:
             return "stale"
-        stalled = [key.engine for key, engine in self._engines.items() if engine.progress.stalled]
+        stalled = [key.engine for key, engine in self._engines.items() if engine.progress.get(now)]
         if stalled:
             return f"engine {', '.join(stalled)} has requests inside, but no counter has moved for a minute"
         return self._last_good.refusal or ("" if self._last_good.engines else NO_METRICS)

@@ -14,8 +14,8 @@ from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import recommended_max_num_seqs
-from kvwatch.core.eviction.wave import growth_ratio
-from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS
+from kvwatch.core.eviction.wave import congestion, growth_ratio
+from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool.replicas_required import replicas_of_engine
 from kvwatch.core.steps.step_seconds import step_seconds
@@ -38,20 +38,25 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
     if evidence is None or engine.last is None:
         return None
     now, sample = engine.last.end, engine.last.sample
-    gone = partial(engine.inputs.gone, now=now, longest_seconds=options.stale_after_seconds)
+    gone = partial(is_gone, engine.inputs.get(now), longest_seconds=options.stale_after_seconds)
     rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
     if gone(ARRIVALS):
         rates = {w: rate if rate.source == "start_log" else _MISSING_RATE for w, rate in rates.items()}
         trend = None
     window = reference_window(rates)
     mu = ServiceRate(_MISSING) if gone(SERVICE) else service_rate(evidence)
-    largest = engine.largest.get(now, evidence.settings.max_model_len)
-    limit = stable_limit(mu.limit, largest, evidence.kv_capacity)
+    limit = stable_limit(mu.limit, engine.largest.get(now), evidence.settings.max_model_len, evidence.kv_capacity)
     rho = utilization(rates, mu.estimate)
     demand, uses = evidence.demand, engine.population.tenants(now)
     tenants = uses.tenants if uses is not None else ()
     observed = evidence.observed.rate if evidence.observed is not None else None
-    c = engine.wave.get(now, engine.capacity.full_load.mix, evidence.correction, evidence.step_time)
+    c = congestion(
+        engine.wave.get(now),
+        engine.preemptions.get(now),
+        engine.capacity.full_load.mix,
+        evidence.correction,
+        evidence.step_time,
+    )
     p = engine.prescriber.prescription
     margin = None
     if window is not None and window in rho.value and limit.value is not None:
@@ -101,7 +106,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         recomputed_tokens_per_request=c.recomputed_tokens_per_finished,
         recommended_max_num_seqs=recommended_max_num_seqs(p, evidence),
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
-        latency_seconds=engine.latency.get(),
+        latency_seconds=engine.latency.get(now),
         advice=advice(c, p, evidence.settings.max_num_seqs),
         replicas_required=replicas_of_engine(
             rates[window].estimate if window is not None else UNKNOWN, mu.estimate, options.target_utilization

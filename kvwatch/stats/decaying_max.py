@@ -21,13 +21,12 @@ class DecayingMax:
 
     def update(self, at: float, value: float) -> None:
         """Take ``value`` at time ``at`` (unix seconds)."""
-        self._turn(at)
+        self._start, self._current, self._previous = self._turned(at)
         self._current = value if self._current is None else max(self._current, value)
 
     def get(self, now: float) -> float | None:
         """The largest remembered value; ``None`` if there is none."""
-        self._turn(now)
-        known = [v for v in (self._current, self._previous) if v is not None]
+        known = [v for v in self._turned(now)[1:] if v is not None]
         return max(known) if known else None
 
     def dump(self) -> list[float | None]:
@@ -43,12 +42,10 @@ class DecayingMax:
             raise ValueError("largest value without its time")
         self._start, self._current, self._previous = start, current, previous
 
-    def _turn(self, now: float) -> None:
-        if self._start is None:
-            self._start = now
-        elapsed = now - self._start
-        if elapsed >= 2 * self._period:
-            self._start, self._current, self._previous = now, None, None
-        elif elapsed >= self._period:
-            self._start += self._period
-            self._current, self._previous = None, self._current
+    def _turned(self, now: float) -> tuple[float, float | None, float | None]:
+        """Begin of the period that ``now`` is in, its largest value so far, and that of the one before."""
+        if self._start is None or now - self._start >= 2 * self._period:
+            return now, None, None
+        if now - self._start >= self._period:
+            return self._start + self._period, None, self._current
+        return self._start, self._current, self._previous

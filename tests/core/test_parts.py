@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ import kvwatch.core
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import Iteration, RequestStarted, Scrape
+from kvwatch.core.view import engine_view
+from kvwatch.facts import EngineKey, Iteration, RequestRecord, RequestStarted, Scrape
 from tests.core.synthetic import SEATS_KNOWN, START, TARGET, SyntheticEngine, Watch, poisson
 from tests.reflection import Feed, answers, classes_with, cyclic_garbage
 
@@ -23,21 +26,25 @@ LEARNERS = classes_with(kvwatch.core, "update")
 KEPT = [c for c in classes_with(kvwatch.core, "dump") if list(signature(c.restore).parameters)[1:] == ["state"]]
 """All whose state outlives a restart of kvwatch by itself: ``Kept`` in ``core/part.py``."""
 ASKED = [c for c in LEARNERS if hasattr(c, "get")]
+PARTS = [c for c in LEARNERS if hasattr(c, "begin_anew") and hasattr(c, "get")]
+"""All that are asked by time alone: ``Part`` in ``core/part.py``."""
 
 FEEDS: Mapping[str, Feed] = {"now": lambda _, __: START}
 """What questions are asked with, besides what they have a default for."""
 
 
-def watched(seconds: float) -> Watch:
-    """An engine in overload and its logs, from the first sample on."""
+def watched(seconds: float, between: Callable[[Watch], object] = lambda _: None) -> Watch:
+    """An engine in overload and its logs, from the first sample on; ``between`` its facts something may be asked."""
     engine = SyntheticEngine(poisson(12, seconds, seed=5), seats=8)
     watch, told = Watch(engine, log_requests=True), 0
     for at in watch.seconds(seconds):
+        between(watch)
         while told < len(engine.asks) and engine.asks[told].at <= at:
             watch.fleet.observe(TARGET, RequestStarted(engine.asks[told].at))
             told += 1
         # a step a second is told of, as if the log of iterations were sampled
         watch.fleet.observe(TARGET, Iteration(at, int(at - START), 0, 0, 8, 8, 0.02, 0.1))
+        between(watch)
     return watch
 
 
@@ -129,12 +136,83 @@ def test_before_any_data_nothing_is_known(part: type) -> None:
 
 
 def _known(answer: object) -> bool:
-    """Whether an answer has any value in it; one that is only a reason has none."""
+    """Whether an answer has any value in it; one that is only a reason, or a list without entries, has none."""
     if isinstance(answer, Mapping):
         return any(_known(a) for a in answer.values())
     if hasattr(answer, "estimate"):
         return answer.estimate.value is not None
+    if is_dataclass(answer):
+        values = [getattr(answer, field.name) for field in fields(answer)]
+        return (
+            any(values)
+            if not any(isinstance(v, (tuple, Mapping)) for v in values)
+            else any(_known(v) for v in values if isinstance(v, (tuple, Mapping)))
+        )
     return bool(answer)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda c: c.__name__)
+def test_a_part_is_asked_by_time_alone(part: type) -> None:
+    """One way for all: ``get(now)``. What follows from other answers too is a function of those."""
+    asked = list(signature(part.get).parameters.values())[1:]
+    assert [p.name.lstrip("_") for p in asked] == ["now"]
+    assert asked[0].default is Parameter.empty
+
+
+def test_every_part_of_an_engine_is_asked_in_that_way() -> None:
+    """A dozen, and the list of the engine holds no other."""
+    engine = EngineEstimator(CoreOptions())
+    assert {type(part) for part in engine._parts} <= set(PARTS)
+    assert len(engine._parts) > 10
+
+
+def engine_of(watch: Watch) -> EngineEstimator:
+    """The one engine that is watched."""
+    _, found = parts(watch.fleet)[EngineEstimator]
+    assert isinstance(found, EngineEstimator)
+    return found
+
+
+def everything_said(engine: EngineEstimator, now: float) -> dict[str, Any]:
+    """The answers of all that the engine holds, its view, and what it would keep, as text that compares."""
+    feeds: Mapping[str, Feed] = {"now": lambda _, __: now}
+    said: dict[str, Any] = {}
+    for path, member in _reachable(engine, "", set()):
+        if type(member) in (*LEARNERS, *KEPT) and member is not engine:
+            asked = answers(member, {**feeds, "_now": feeds["now"]})
+            asked.pop("due_run", None)  # an errand that is handed out once, and no question
+            said |= {f"{path}.{name}": repr(answer) for name, answer in asked.items()}
+    key = EngineKey("m", "0")
+    return said | {"view": repr(engine_view(TARGET, key, engine, CoreOptions())), "dump": repr(engine.dump())}
+
+
+def test_asking_changes_nothing() -> None:
+    """Of two engines with the same facts one is asked all the time, at any time, and twice: both say and keep the same.
+
+    Views, dumps and every part's answers, before and after each fact, while the queue, the mix and the law are learnt.
+    """
+    source = random.Random(7)
+
+    def ask(watch: Watch) -> None:
+        found = parts(watch.fleet).get(EngineEstimator)
+        if found is not None and source.random() < 0.2:
+            now = watch.at + source.choice((0.0, 0.3, 20.0, 4000.0))
+            assert everything_said(found[1], now) == everything_said(found[1], now)
+
+    asked, left_alone = watched(150, ask), watched(150)
+    first, second = (everything_said(engine_of(watch), watch.at) for watch in (asked, left_alone))
+    assert len(first) > 40
+    assert {name for name in first if first[name] != second[name]} == set()
+
+
+def test_what_a_log_shows_after_a_scrape_counts_whether_or_not_somebody_has_looked() -> None:
+    """Ten requests come between two scrapes: the view says the same where one was made before them."""
+    looked, not_looked = (Watch(SyntheticEngine(poisson(12, 90, seed=5), seats=8), log_requests=True) for _ in range(2))
+    for watch in (looked, not_looked):
+        watch.run(60) if watch is looked else list(watch.seconds(60))
+        for number in range(10):
+            watch.fleet.observe(TARGET, RequestRecord(watch.at - 5, watch.at - number / 9, 1500, 900))
+    assert repr(looked.view()) == repr(not_looked.view())
 
 
 def test_what_a_fleet_keeps_holds_no_cycles() -> None:

@@ -46,7 +46,7 @@ class FullLoad:
         last = self._last
         if last is None or last.kv_tokens is None:
             return None, None
-        mix, law = self._population.mix(last), self._law.get(last.end)
+        mix, law = self._population.mix(last.end), self._law.get(last.end)
         if mix is None or law is None:
             return mix, None
         settings, (block, chunk) = last.settings, last.sizes_in_units
@@ -93,6 +93,10 @@ class CapacityModel:
         """A backlog does not outlast a break; what was learnt does."""
         self._backlog.begin_anew(cause)
 
+    def learned_between(self) -> None:
+        """Logs have shown more since the last interval: what the engine is at full load is worked out again."""
+        self.full_load = FullLoad(self._last, self._population, self._law)
+
     def configure(self, last: Interval | None) -> None:
         """The scheduler's settings are others, also for the interval that was the last."""
         self._refresh.forget()
@@ -115,7 +119,7 @@ class CapacityModel:
             return None
         mean_output = self._population.mean_output_tokens()
         life_seconds = mean_output * step.trimmed_mean
-        return self._backlog.get(life_seconds, mean_output * last.unit_tokens, last.settings, last.chunk_tokens)
+        return self._backlog.rate(life_seconds, mean_output * last.unit_tokens, last.settings, last.chunk_tokens)
 
     @property
     def _is_full(self) -> bool:
@@ -155,7 +159,7 @@ class CapacityModel:
             correction=self._refresh.correction,
             calibration=self._calibration.factor(now),
             observed=self._observed(),
-            demand=self._population.demand(last),
+            demand=self._population.get(now),
             step_time=self._step_times.get(now),
             kv_capacity=last.kv_capacity,
             settings=last.settings,

@@ -122,7 +122,7 @@ class Backlog:
         loaded = bool(steps) and tokens >= FULL_RATIO * budget_tokens * steps
         return seated or loaded or self._kv_usage_ratio >= FULL_RATIO
 
-    def get(
+    def rate(
         self, life_seconds: float, mean_output_tokens: float, settings: Settings, budget_tokens: int
     ) -> ObservedRate | None:
         """Observed μ, from one mean lifetime after the backlog began; ``None`` where it is not believed yet.

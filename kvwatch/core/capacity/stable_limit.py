@@ -60,7 +60,7 @@ class LargestRequest:
     def begin_anew(self, cause: Cause) -> None:
         """What was asked before a break may be asked after it: all stays."""
 
-    def get(self, now: float, max_model_len: int | None) -> Largest | None:
+    def get(self, now: float) -> Largest | None:
         """The largest request; ``None`` if no bound is known."""
         exact = self._seen.get(now)
         if exact is not None:
@@ -68,8 +68,7 @@ class LargestRequest:
         prompt, output = self._prompt_edge.get(now), self._output_edge.get(now)
         if prompt is None or output is None:
             return None
-        bound = min(prompt + output, float(max_model_len) if max_model_len is not None else float("inf"))
-        return Largest(bound, is_bound=True) if isfinite(bound) else None
+        return Largest(prompt + output, is_bound=True)
 
     def dump(self) -> dict[str, object]:
         """What a log has shown, as plain numbers; the histograms show theirs again after a restart."""
@@ -97,15 +96,26 @@ def _highest_filled_edge(before: Histogram | None, after: Histogram | None) -> f
     return None
 
 
-def stable_limit(limit: str | None, largest: Largest | None, capacity: KvCapacity | None) -> Estimate:
+def stable_limit(
+    limit: str | None, largest: Largest | None, max_model_len: int | None, capacity: KvCapacity | None
+) -> Estimate:
     """1 − δ: the utilization up to which the engine is surely stable while ``limit`` binds."""
     if limit is None:
         return Estimate(verdict=Reason.DEPENDS)
     if limit != queueing.KV:
         return Estimate(1.0, verdict=Reason.OK)
-    if largest is None:
+    tokens = _tokens(largest, max_model_len) if largest is not None else None
+    if largest is None or tokens is None:
         return Estimate(verdict=Reason.DELTA_UNKNOWN)
     verdict = Reason.DELTA_IS_BOUND if largest.is_bound else Reason.OK
     if capacity is None:
         return Estimate(verdict=verdict)
-    return Estimate(max(queueing.stable_limit(largest.tokens, capacity.tokens, limit), 0.0), verdict=verdict)
+    return Estimate(max(queueing.stable_limit(tokens, capacity.tokens, limit), 0.0), verdict=verdict)
+
+
+def _tokens(largest: Largest, max_model_len: int | None) -> float | None:
+    """Length of the largest request [tokens], no bound above what the server admits; ``None`` where none is known."""
+    tokens = largest.tokens
+    if largest.is_bound and max_model_len is not None:
+        tokens = min(tokens, float(max_model_len))
+    return tokens if isfinite(tokens) else None

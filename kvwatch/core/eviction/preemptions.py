@@ -6,6 +6,7 @@ No metric of vLLM shows what is computed again: it is the evictions seen times w
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from kvwatch.core.capacity.full_engine import Correction
 from kvwatch.core.interval import Cause, Interval
@@ -18,6 +19,27 @@ mean lifetime where that is longer."""
 _LONGEST_WINDOW_SECONDS = 900.0
 """Longest such window [s]. Choice: an eviction a quarter of an hour ago says nothing about now, however long requests
 live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """Evictions and finished requests of the last minutes, as they are known at ``now`` [unix s].
+
+    ``intervals`` are (time, evictions, finished requests); ``window_seconds`` is over how many they count at least.
+    """
+
+    now: float
+    window_seconds: float
+    intervals: tuple[tuple[float, float, float], ...]
+
+    def per_finished(self, lifetime_seconds: float = 0.0) -> float | None:
+        """Evictions for each finished request over the window, or a mean lifetime where that is longer."""
+        since = self.now - max(self.window_seconds, lifetime_seconds)
+        recent = [e for e in self.intervals if e[0] > since]
+        preempted, finished = (sum(e[i] for e in recent) for i in (1, 2))
+        if not preempted:
+            return 0.0 if recent else None
+        return preempted / finished if finished >= 1 else None  # a counter that is no number of requests shows less
 
 
 class Preemptions:
@@ -43,14 +65,9 @@ class Preemptions:
         if cause is not Cause.UNIT:
             self._intervals.clear()
 
-    def get(self, now: float, lifetime_seconds: float = 0.0) -> float | None:
-        """Evictions for each finished request over the last minute, or a mean lifetime where that is longer."""
-        since = now - max(self._window, lifetime_seconds)
-        recent = [e for e in self._intervals if e[0] > since]
-        preempted, finished = (sum(e[i] for e in recent) for i in (1, 2))
-        if not preempted:
-            return 0.0 if recent else None
-        return preempted / finished if finished >= 1 else None  # a counter that is no number of requests shows less
+    def get(self, now: float) -> Evictions:
+        """Those of the last quarter of an hour, to be counted over as long as requests live."""
+        return Evictions(now, self._window, tuple(self._intervals))
 
 
 def costs(correction: Correction) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from kvwatch.constants import TINY
 from kvwatch.core.capacity.full_engine import Correction, stability_of
 from kvwatch.core.capacity.observed_service_rate import FULL_RATIO
-from kvwatch.core.eviction.preemptions import Preemptions, costs
+from kvwatch.core.eviction.preemptions import Evictions, costs
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
@@ -47,9 +47,6 @@ trough is as deep as its crest is high."""
 _LEAST_SYNCHRONISATION = 0.85
 """Share of the running requests' variance that must be more than chance in a wave [1]. Measured: bench/congestion,
 where all 21 waves have 0.92 and more and everything else 0.81 and less."""
-_STABILITY_SECONDS = 300.0
-"""How long a verdict on the mix's stability stands [s]. Choice: finding it takes tens of milliseconds, and the mix of
-lengths moves over minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +76,22 @@ class Congestion:
 NOTHING_KNOWN = Congestion()
 
 
+@dataclass(frozen=True, slots=True)
+class FullSpell:
+    """Samples of the running requests while memory is full, each at its position in engine steps."""
+
+    positions: tuple[float, ...] = ()
+    running: tuple[float, ...] = ()
+
+
 class CongestionWatch:
     """Follows one engine. Bounded: 1,200 samples."""
 
-    def __init__(self, window_seconds: float, preemptions: Preemptions) -> None:
+    def __init__(self, window_seconds: float) -> None:
         self._window = window_seconds
-        self._preemptions = preemptions
         self._full: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SAMPLES)
         """(time, engine steps so far, running) while memory is full."""
         self._steps = 0.0
-        self._stability: tuple[float, Stability] | None = None
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
@@ -109,52 +112,56 @@ class CongestionWatch:
         if cause is not Cause.UNIT:
             self._full.clear()
 
-    def get(
-        self, now: float, mix: Mix | None, correction: Correction | None, step: StepTime | None = None
-    ) -> Congestion:
-        """What is known at ``now``.
+    def get(self, _now: float) -> FullSpell:
+        """The running requests while memory is full, over the window up to the newest sample."""
+        return FullSpell(tuple(f[1] for f in self._full), tuple(f[2] for f in self._full))
 
-        ``mix`` is the traffic's, ``correction`` the last run of the embedded engine, ``step`` today's step time.
-        """
-        lifetime_steps = (mix.demand.steps if mix is not None else None) or 0.0
-        lifetime_seconds = lifetime_steps * step.trimmed_mean if step is not None else 0.0
-        evicted = self._preemptions.get(now, lifetime_seconds)
-        stable = correction.stability if correction is not None else self._stability_of(now, mix)
-        result = Congestion(stability=stable, preemptions_per_finished=evicted)
-        if evicted == 0:
-            return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
-        if correction is not None and evicted is not None:
-            cost = costs(correction)
-            if cost is not None:
-                tokens, lost = cost
-                result = replace(
-                    result, recomputed_tokens_per_finished=evicted * tokens, loss_ratio=min(evicted * lost, 1.0)
-                )
-        return self._with_wave(result, mix) if mix is not None else result
 
-    def _with_wave(self, result: Congestion, mix: Mix) -> Congestion:
-        positions = [f[1] for f in self._full]
-        lifetime, longest = float(mix.output_tokens.mean()), float(mix.output_tokens.max())
-        if len(positions) > 1 and float(np.median(np.diff(positions))) * _SAMPLES_A_LIFETIME > lifetime:
-            return replace(result, too_coarse=True)
-        swing = oscillation(positions, [f[2] for f in self._full])
-        if swing is None:
-            return result
-        excluded = result.stability is not None and result.stability.growth_upper < STABLE_BELOW
-        possible = not excluded and swing.period <= _LONGEST_PERIOD_LIFETIMES * longest
-        running = sum(f[2] for f in self._full) / len(self._full)
-        by_chance = holding_variation(*mix.grown_lengths()) / max(running, 1.0) ** 0.5
-        synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, TINY)) ** 2, 0.0)
-        found = possible and is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
-        return replace(result, wave=swing if found else None, synchronisation=synchronisation)
+def congestion(
+    spell: FullSpell,
+    evictions: Evictions,
+    mix: Mix | None,
+    correction: Correction | None,
+    step: StepTime | None = None,
+) -> Congestion:
+    """What is known of waves and evictions.
 
-    def _stability_of(self, now: float, mix: Mix | None) -> Stability | None:
-        """The mix's, while no run of the embedded engine brings it; it takes tens of milliseconds."""
-        if mix is None:
-            return None
-        if self._stability is None or now - self._stability[0] >= _STABILITY_SECONDS:
-            self._stability = (now, stability_of(mix))
-        return self._stability[1]
+    ``mix`` is the traffic's, ``correction`` the last run of the embedded engine, ``step`` today's step time.
+    """
+    lifetime_steps = (mix.demand.steps if mix is not None else None) or 0.0
+    lifetime_seconds = lifetime_steps * step.trimmed_mean if step is not None else 0.0
+    evicted = evictions.per_finished(lifetime_seconds)
+    result = Congestion(stability=_stability(mix, correction), preemptions_per_finished=evicted)
+    if evicted == 0:
+        return replace(result, recomputed_tokens_per_finished=0.0, loss_ratio=0.0)
+    cost = costs(correction) if correction is not None else None
+    if cost is not None and evicted is not None:
+        tokens, lost = cost
+        result = replace(result, recomputed_tokens_per_finished=evicted * tokens, loss_ratio=min(evicted * lost, 1.0))
+    return _with_wave(result, spell, mix) if mix is not None else result
+
+
+def _stability(mix: Mix | None, correction: Correction | None) -> Stability | None:
+    """The mix's, as the last run of the embedded engine found it; before the first one it is found here."""
+    if correction is not None:
+        return correction.stability
+    return stability_of(mix) if mix is not None else None
+
+
+def _with_wave(result: Congestion, spell: FullSpell, mix: Mix) -> Congestion:
+    lifetime, longest = float(mix.output_tokens.mean()), float(mix.output_tokens.max())
+    if len(spell.positions) > 1 and float(np.median(np.diff(spell.positions))) * _SAMPLES_A_LIFETIME > lifetime:
+        return replace(result, too_coarse=True)
+    swing = oscillation(spell.positions, spell.running)
+    if swing is None:
+        return result
+    excluded = result.stability is not None and result.stability.growth_upper < STABLE_BELOW
+    possible = not excluded and swing.period <= _LONGEST_PERIOD_LIFETIMES * longest
+    running = sum(spell.running) / len(spell.running)
+    by_chance = holding_variation(*mix.grown_lengths()) / max(running, 1.0) ** 0.5
+    synchronisation = max(1 - (by_chance / max(swing.amplitude_ratio, TINY)) ** 2, 0.0)
+    found = possible and is_wave(swing, synchronisation) and bool(result.preemptions_per_finished)
+    return replace(result, wave=swing if found else None, synchronisation=synchronisation)
 
 
 def is_wave(swing: Oscillation, synchronisation: float) -> bool:

@@ -39,7 +39,7 @@ class Latency:
         if cause in (Cause.FIRST, Cause.RESTART):
             self._kept.clear()
 
-    def get(self) -> dict[str, Keyed]:
+    def get(self, _now: float) -> dict[str, Keyed]:
         """Quantiles [s] by kind, ``ttft`` and ``itl``; what nobody has felt in the window is missing."""
         if not self._kept:
             return {}

@@ -8,48 +8,26 @@ from math import inf
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.traffic.length_shape import LengthShape
 from kvwatch.core.traffic.lengths import LengthWindow
+from kvwatch.core.traffic.matched_lengths import Buckets, matched_lengths, plausible_lengths
 from kvwatch.core.traffic.mix import Mix, held_unshared, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
-from kvwatch.queueing.demand import block_demand, mean_demand, mean_steps
+from kvwatch.queueing.demand import mean_demand, mean_steps
 from kvwatch.queueing.finish_bias import InFlight, arrived_moments, arrived_weights, occupancy_ratio
-from kvwatch.queueing.length_mix import LengthLaws, bucket_variance, synthesize
 from kvwatch.stats.change import ChangeDetector, change_point
-from kvwatch.stats.group_moments import PairMoments
 
-Array = npt.NDArray[np.float64]
-
-_MOVED_RATIO = 0.01
-"""Relative change of a moment from which on the pool of requests is made again [1]. Choice: below the 3% to which the
-moments are known; each making takes some milliseconds."""
 _GROWN_RATIO = 0.005
 """Growth of the requests in flight over those finished that is not worth a correction [1]. Choice: it moves E[g] by
 less than it."""
-_MATCHING_ROUNDS = 4
-"""Rounds of moving the second moments towards the memory held [rounds]. Choice: E[g] is linear in them, but for
-rounding and cut lengths, so each round takes most of what is missing."""
-_CLOSE_RATIO = 0.01
-"""Relative gap of E[g] to the memory held at which that ends [1]. Choice: the same 1% at which the pool is made
-again."""
-_BUCKETS_COARSE = 1.25
-"""Variance allowed over that of lengths spread evenly within their buckets [1]. Choice: buckets are as wide as a factor
-of 2.5, so evenly filled ones may have a fifth less variance than the lengths."""
-_MOST_CORRELATED = 0.9
-"""Largest correlation of prompts and outputs that the memory held may ask for [1]. Choice: beyond it outputs would be a
-function of prompts, which no traffic has; the outputs' variance takes the rest."""
 _REMEMBERED_INTERVALS = 400
 """Intervals with finished requests among which the place of a change is sought [intervals]. Choice: ADWIN sees a change
 of the mean within tens of them."""
 MIX_REQUESTS = 1000
 """Requests after which the mix reaches back no further [requests]. Choice: a mean of g is then known to about 3%; more
 would only make it slower."""
-_LEAST_VARIANCE_RATIO = 0.1
-"""Part of the outputs' variance that is left whatever the memory held asks for [1]. Choice: lengths of one and the same
-value would make waves that the traffic has not."""
 
 
 class LengthMix:
@@ -62,7 +40,6 @@ class LengthMix:
         self._watch = (ChangeDetector(), ChangeDetector())
         self._means: deque[tuple[float, float, float]] = deque(maxlen=_REMEMBERED_INTERVALS)
         self._unit_tokens = 1.0
-        self._made: tuple[tuple[float, ...], Array, Array, Array] | None = None
         self.cut_at = float("-inf")
         """When the mix last changed [unix s]."""
 
@@ -108,7 +85,6 @@ class LengthMix:
         """Forget the lengths, but for what was restored before the first sample."""
         if cause is not Cause.FIRST:
             self._window.begin_anew(cause)
-        self._made = None
         self._shape.begin_anew()
 
     def dump(self) -> dict[str, object] | None:
@@ -129,21 +105,25 @@ class LengthMix:
         """What the metrics alone say of the demand over the stationary window."""
         return estimate(self._window.spans(), block_tokens, chunk_tokens, None)
 
-    def get(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
+    def mix(self, block_tokens: int, chunk_tokens: int, max_tokens: float | None) -> Mix | None:
         """The mix by the metrics alone; ``None`` before second moments are known."""
-        sizes = (block_tokens, chunk_tokens)
-        demand = self._of_arrived(self.demand(*sizes), sizes, max_tokens or inf)
+        sizes, longest = (block_tokens, chunk_tokens), max_tokens or inf
+        demand = self._of_arrived(self.demand(*sizes), sizes, longest)
         if demand.moments is None or demand.steps is None:
             return None
         sharing = sharing_ratio(demand)
         held = held_unshared(demand, sharing)
-        s, o, g = self._lengths(demand.moments, held, (block_tokens, chunk_tokens), max_tokens or inf)
+        s, o, g = matched_lengths(demand.moments, self._buckets, held, sizes, longest)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
         deviation = spread / demand.requests**0.5 * (1 + 2 / demand.moments.groups**0.5)
         prefix = (demand.cached_ratio or 0.0) * demand.moments.mean_s * sharing
         prefix_tokens = round(prefix / block_tokens) * block_tokens
         return Mix(demand, s, o, prefix_tokens, held if held is not None else float(g.mean()), deviation, sharing)
+
+    @property
+    def _buckets(self) -> Buckets:
+        return self._shape.prompt, self._shape.output
 
     def _of_arrived(self, demand: DemandEstimates, sizes: tuple[int, int], max_tokens: float) -> DemandEstimates:
         """The demand of the requests that arrived, from that of those that finished meanwhile."""
@@ -156,9 +136,7 @@ class LengthMix:
         typical = np.array([m.mean_oo / m.mean_o])
         if abs(inside.growth_ratio(typical, np.ones(1))) < _GROWN_RATIO:
             return demand
-        s, o = synthesize(
-            self._unclustered(m, max_tokens), LengthLaws.of(self._shape.prompt, self._shape.output, max_tokens)
-        )
+        s, o = plausible_lengths(m, self._buckets, max_tokens)
         weights, growth = arrived_weights(o, inside)
         moments = arrived_moments(m, s, o, weights)
         by_method = {**demand.by_method, "moments": mean_demand(moments, *sizes)}
@@ -171,61 +149,3 @@ class LengthMix:
             steps=mean_steps(moments, sizes[1]),
             compute_tokens=moments.mean_s * (1 - (demand.cached_ratio or 0.0)) + moments.mean_o - 1,
         )
-
-    def _lengths(
-        self, moments: PairMoments, held: float | None, sizes: tuple[int, int], max_tokens: float
-    ) -> tuple[Array, Array, Array]:
-        """Prompts, outputs and their g, with these moments, made again only when one of them has moved.
-
-        Their second moments are moved so that the requests hold as much memory as the engine showed. Where requests
-        that finish together are alike (bursts of one class), sums over scrape intervals scatter in another way than
-        single requests do, and the second moments that follow are off; occupancy does not depend on that.
-        """
-        spread = (moments.var_s * moments.var_o) ** 0.5
-        # a covariance near 0 moves by many times itself: what matters is the correlation
-        correlation = 2 + moments.cov / spread if spread > 0 else 2.0
-        key = (moments.mean_s, moments.mean_o, moments.var_s, moments.var_o, correlation, held or 0.0, max_tokens)
-        if self._made is not None and all(map(_is_close, key, self._made[0])):
-            return self._made[1:]
-        moments = self._unclustered(moments, max_tokens)
-        laws = LengthLaws.of(self._shape.prompt, self._shape.output, max_tokens)
-        s, o = synthesize(moments, laws)
-        g = block_demand(s, o, *sizes)
-        for _ in range(_MATCHING_ROUNDS):
-            missing = 0.0 if held is None else held - float(g.mean())
-            if moments.var_o <= 0 or abs(missing) < _CLOSE_RATIO * float(g.mean()):
-                break
-            moments = _moved(moments, missing)
-            s, o = synthesize(moments, laws)
-            g = block_demand(s, o, *sizes)
-        self._made = (key, s, o, g)
-        return s, o, g
-
-    def _unclustered(self, moments: PairMoments, max_tokens: float) -> PairMoments:
-        """Variances no larger than the histograms allow, and the covariance in proportion."""
-        scales = []
-        for variance, buckets in ((moments.var_s, self._shape.prompt), (moments.var_o, self._shape.output)):
-            spread = bucket_variance(buckets, max_tokens)
-            small = spread is None or variance <= _BUCKETS_COARSE * spread
-            scales.append(1.0 if small or spread is None else _BUCKETS_COARSE * spread / variance)
-        return replace(
-            moments,
-            var_s=moments.var_s * scales[0],
-            var_o=moments.var_o * scales[1],
-            cov=moments.cov * (scales[0] * scales[1]) ** 0.5,
-        )
-
-
-def _is_close(a: float, b: float) -> bool:
-    return a == b or abs(a - b) <= _MOVED_RATIO * abs(a)
-
-
-def _moved(moments: PairMoments, missing: float) -> PairMoments:
-    """Second moments with which E[g], that holds Cov(s, o) once and Var(o) half, changes by ``missing``.
-
-    The covariance is the least sure and takes what it can; the variance of the outputs takes the rest.
-    """
-    most = _MOST_CORRELATED * (moments.var_s * moments.var_o) ** 0.5
-    cov = min(max(moments.cov + missing, -most), most)
-    rest = missing - (cov - moments.cov)
-    return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, _LEAST_VARIANCE_RATIO * moments.var_o))

@@ -26,10 +26,12 @@ class Population:
         self.log = RequestLog(log_window_seconds, top_tenants)
         self._idle_spells = IdleSpells(window_seconds)
         self.cache_hits = CacheHits()
+        self._last: Interval | None = None
         self._parts = (self._idle_spells, self.lengths, self.length_mix, self.log, self.cache_hits)
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
+        self._last = interval
         for part in self._parts:
             part.update(interval)
         self.log.changed_at = max(self.log.changed_at, self.length_mix.cut_at)
@@ -47,9 +49,16 @@ class Population:
         """Take a request that ended, and counts."""
         self.log.update_request(ended)
 
-    def demand(self, last: Interval) -> DemandEstimates:
-        """E[g] three ways [token·steps], up to the interval that was the last, on its scale."""
-        now = last.end
+    def configure(self, last: Interval) -> None:
+        """The scheduler's settings are others, also for the interval that was the last."""
+        self._last = last
+        self.log.resize(last.sizes)
+
+    def get(self, now: float) -> DemandEstimates:
+        """E[g] three ways [token·steps], on the newest interval's scale."""
+        last = self._last
+        if last is None:
+            return DemandEstimates({}, 0.0)
         empty_at = self._idle_spells.get(now)
         joint = self.log.sample(now, MIN_REQUESTS, empty_at)
         unit, (block, chunk) = last.unit_tokens, last.sizes_in_units
@@ -59,19 +68,22 @@ class Population:
             return found
         return replace(found, by_method={method: g * unit for method, g in found.by_method.items()})
 
-    def mix(self, last: Interval) -> Mix | None:
+    def mix(self, now: float) -> Mix | None:
         """The mix of lengths over as long as it has not changed; ``None`` while too few requests are known.
 
         A log gives lengths in tokens and not how many steps they took, so it is no source under speculation.
         """
-        now, unit, longest, mix = last.end, last.unit_tokens, last.settings.max_model_len, None
+        last, mix = self._last, None
+        if last is None:
+            return None
+        unit, longest = last.unit_tokens, last.settings.max_model_len
         if unit == 1:
             reach = (MIX_REQUESTS, self.log.changed_at)
             joint = self.log.sample(now, MIN_REQUESTS, self._idle_spells.get(now), reach)
             if joint is not None:
                 mix = joint_mix(self.length_mix.demand(*last.sizes), joint, *last.sizes)
         if mix is None:
-            mix = self.length_mix.get(*last.sizes_in_units, longest / unit if longest is not None else None)
+            mix = self.length_mix.mix(*last.sizes_in_units, longest / unit if longest is not None else None)
         return mix if mix is not None and mix.demand.requests >= MIN_REQUESTS else None
 
     def tenants(self, now: float) -> TenantUses | None:

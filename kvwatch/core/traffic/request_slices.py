@@ -22,11 +22,13 @@ class Slice:
     kept: list[Pair] = field(default_factory=list)
 
     def sample(self, size: int) -> list[Pair]:
-        """Those kept, no more than ``size`` of them."""
+        """A sample of no more than ``size`` of those kept."""
+        return sorted(self.kept)[:size] if len(self.kept) > size else self.kept[:]
+
+    def thin(self, size: int) -> None:
+        """Keep no more than such a sample."""
         if len(self.kept) > size:
-            self.kept.sort()
-            del self.kept[size:]
-        return self.kept
+            self.kept = self.sample(size)
 
     def join(self, other: Slice) -> None:
         """Take up another slice."""

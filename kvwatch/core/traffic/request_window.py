@@ -65,19 +65,19 @@ class RequestWindow:
         place.output += output_tokens
         place.kept.append((self._random.random(), prompt_tokens, output_tokens, seconds))
         if len(place.kept) > 2 * size:
-            place.sample(size)
+            place.thin(size)
 
     def _retire(self, newest: float) -> None:
         """Join slices that have left the window to their minutes, and forget what is older than an hour."""
         first = int((newest - self._window) // self._width)
         for index in sorted(i for i in self._recent if i < first):
             old = self._recent.pop(index)
-            old.sample(_KEPT)
+            old.thin(_KEPT)
             self._minutes.setdefault(int((index + 0.5) * self._width // MINUTE_SECONDS), Slice()).join(old)
         for minute in [m for m in self._minutes if (m + 1) * MINUTE_SECONDS <= newest - HOUR_SECONDS]:
             del self._minutes[minute]
         for place in self._minutes.values():
-            place.sample(_KEPT_MINUTE)
+            place.thin(_KEPT_MINUTE)
 
     def clear(self, at: float) -> None:
         """Forget everything that ended by ``at``, also what is reported of it later."""
@@ -135,7 +135,7 @@ class RequestWindow:
         """State as plain numbers."""
 
         def rows(slices: dict[int, Slice], size: int) -> list[list[object]]:
-            return [[i, s.count, s.demand, s.prompt, s.output, s.sample(size)[:]] for i, s in slices.items()]
+            return [[i, s.count, s.demand, s.prompt, s.output, s.sample(size)] for i, s in slices.items()]
 
         return {
             "window": self._window,

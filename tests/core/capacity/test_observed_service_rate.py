@@ -52,7 +52,7 @@ def fed(seconds: int, window: float = 60.0, **changes: object) -> Backlog:
 
 def test_the_rate_is_tokens_over_the_mean_output_of_those_that_finished() -> None:
     """400 tokens a second at 180 a request are 2.2 requests a second, however few happened to finish."""
-    found = fed(30).get(0.0, 1.0, SETTINGS, 2048)
+    found = fed(30).rate(0.0, 1.0, SETTINGS, 2048)
     assert found is not None
     assert found.rate == pytest.approx(400 / 180)
     assert found.requests == pytest.approx(30 * 400 / 180)
@@ -61,26 +61,26 @@ def test_the_rate_is_tokens_over_the_mean_output_of_those_that_finished() -> Non
 def test_until_twenty_have_finished_their_mean_output_is_the_one_that_was_known_before() -> None:
     """Those that finish first are the short ones; and where none was known either, nothing is."""
     few = fed(20, lengths_count=0.9)
-    assert few.get(0.0, 200.0, SETTINGS, 2048).rate == pytest.approx(400 / 200)  # type: ignore[union-attr]
-    assert few.get(0.0, 0.0, SETTINGS, 2048) is None
-    assert fed(23, lengths_count=0.9).get(0.0, 200.0, SETTINGS, 2048).rate == pytest.approx(  # type: ignore[union-attr]
+    assert few.rate(0.0, 200.0, SETTINGS, 2048).rate == pytest.approx(400 / 200)  # type: ignore[union-attr]
+    assert few.rate(0.0, 0.0, SETTINGS, 2048) is None
+    assert fed(23, lengths_count=0.9).rate(0.0, 200.0, SETTINGS, 2048).rate == pytest.approx(  # type: ignore[union-attr]
         400 / (360 / 0.9)
     )
 
 
 def test_it_takes_fifteen_seconds_and_twenty_requests_after_a_lifetime() -> None:
     """Of a batch that is full."""
-    assert fed(14).get(0.0, OUTPUT, SETTINGS, 2048) is None
-    assert fed(15).get(0.0, OUTPUT, SETTINGS, 2048) is not None
-    assert fed(17, generation_tokens=200.0).get(0.0, OUTPUT, SETTINGS, 2048) is None
-    assert fed(18, generation_tokens=200.0).get(0.0, OUTPUT, SETTINGS, 2048) is not None
-    assert fed(30).get(16.0, OUTPUT, SETTINGS, 2048) is None
-    assert fed(30).get(15.0, OUTPUT, SETTINGS, 2048) is not None
+    assert fed(14).rate(0.0, OUTPUT, SETTINGS, 2048) is None
+    assert fed(15).rate(0.0, OUTPUT, SETTINGS, 2048) is not None
+    assert fed(17, generation_tokens=200.0).rate(0.0, OUTPUT, SETTINGS, 2048) is None
+    assert fed(18, generation_tokens=200.0).rate(0.0, OUTPUT, SETTINGS, 2048) is not None
+    assert fed(30).rate(16.0, OUTPUT, SETTINGS, 2048) is None
+    assert fed(30).rate(15.0, OUTPUT, SETTINGS, 2048) is not None
 
 
 def test_only_the_window_counts() -> None:
     """Of a long backlog the last minute."""
-    found = fed(300).get(0.0, OUTPUT, SETTINGS, 2048)
+    found = fed(300).rate(0.0, OUTPUT, SETTINGS, 2048)
     assert found is not None
     assert found.requests == pytest.approx(60 * 400 / 180)
 
@@ -92,7 +92,7 @@ def test_a_moment_without_a_queue_ends_the_backlog(waiting: tuple[float | None, 
     assert backlog.active
     backlog.update(second(30, waiting=waiting))
     assert not backlog.active
-    assert backlog.get(0.0, OUTPUT, SETTINGS, 2048) is None
+    assert backlog.rate(0.0, OUTPUT, SETTINGS, 2048) is None
     backlog = fed(30)
     backlog.update(second(30, generation_tokens=None))
     assert not backlog.active
@@ -122,6 +122,6 @@ def test_beside_room_in_all_limits_a_backlog_is_believed_late_or_not_at_all() ->
     unseated = Settings(None, 2048, 4096, "config")
     for settings, told in ((SETTINGS, 5.0), (unseated, None)):
         backlog = fed(40, seated=1.0, waiting_capacity=told)
-        assert backlog.get(6.0, OUTPUT, settings, 2048) is not None
-        assert backlog.get(6.5, OUTPUT, settings, 2048) is None
-    assert fed(40, seated=1.0).get(0.0, OUTPUT, SETTINGS, 2048) is None
+        assert backlog.rate(6.0, OUTPUT, settings, 2048) is not None
+        assert backlog.rate(6.5, OUTPUT, settings, 2048) is None
+    assert fed(40, seated=1.0).rate(0.0, OUTPUT, SETTINGS, 2048) is None

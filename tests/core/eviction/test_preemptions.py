@@ -31,29 +31,29 @@ def interval(number: int, preemptions: float | None, finished: float | None, cau
 def test_evictions_are_counted_over_the_last_minute() -> None:
     """What ended sixty seconds ago or more does not count."""
     watch = fed(*[(9.0, 1.0)] * 60, *[(1.0, 2.0)] * 60)
-    assert watch.get(START + 119) == pytest.approx(0.5)
-    assert watch.get(START + 118.5) == pytest.approx((60 * 1 + 9) / (60 * 2 + 1))
+    assert watch.get(START + 119).per_finished() == pytest.approx(0.5)
+    assert watch.get(START + 118.5).per_finished() == pytest.approx((60 * 1 + 9) / (60 * 2 + 1))
 
 
 def test_where_requests_live_longer_they_are_counted_over_a_lifetime() -> None:
     """Who lives for two minutes is evicted by what happened in them."""
     watch = fed(*[(3.0, 1.0)] * 60, *[(1.0, 1.0)] * 60)
-    assert watch.get(START + 119, 120.0) == pytest.approx(2.0)
-    assert watch.get(START + 119, 30.0) == pytest.approx(1.0)
+    assert watch.get(START + 119).per_finished(120.0) == pytest.approx(2.0)
+    assert watch.get(START + 119).per_finished(30.0) == pytest.approx(1.0)
 
 
 def test_nothing_is_older_than_a_quarter_of_an_hour() -> None:
     """However long requests live."""
     watch = fed(*[(9.0, 1.0)] * 100, *[(0.0, 1.0)] * 900)
-    assert watch.get(START + 999, 5000.0) == 0.0
+    assert watch.get(START + 999).per_finished(5000.0) == 0.0
 
 
 def test_no_evictions_are_zero_no_intervals_unknown_and_evictions_without_an_end_are_not_told() -> None:
     """A ratio to nothing finished would be no number."""
-    assert fed().get(START) is None
-    assert fed((0.0, 0.0)).get(START) == 0.0
-    assert fed((2.0, 0.0)).get(START) is None
-    assert fed((None, 1.0), (1.0, None)).get(START + 1) is None
+    assert fed().get(START).per_finished() is None
+    assert fed((0.0, 0.0)).get(START).per_finished() == 0.0
+    assert fed((2.0, 0.0)).get(START).per_finished() is None
+    assert fed((None, 1.0), (1.0, None)).get(START + 1).per_finished() is None
 
 
 @pytest.mark.parametrize("cause", list(Cause))
@@ -62,7 +62,7 @@ def test_those_evicted_before_a_break_are_gone(cause: Cause) -> None:
     watch = fed(*[(1.0, 1.0)] * 5)
     watch.begin_anew(cause)
     watch.update(interval(5, 9.0, 1.0, cause))
-    assert watch.get(START + 5) == (pytest.approx(14 / 6) if cause is Cause.UNIT else None)
+    assert watch.get(START + 5).per_finished() == (pytest.approx(14 / 6) if cause is Cause.UNIT else None)
 
 
 def test_an_eviction_costs_what_the_embedded_engine_shows() -> None:

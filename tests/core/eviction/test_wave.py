@@ -11,7 +11,7 @@ import pytest
 from bench.recordings import Recording as LoggedRecording
 from kvwatch.core.capacity.full_engine import Correction
 from kvwatch.core.eviction.preemptions import Preemptions, costs
-from kvwatch.core.eviction.wave import Congestion, CongestionWatch, growth_ratio, holding_variation, is_wave
+from kvwatch.core.eviction.wave import Congestion, CongestionWatch, congestion, growth_ratio, holding_variation, is_wave
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
@@ -32,13 +32,18 @@ class Watched:
 
     def __init__(self) -> None:
         self._preemptions = Preemptions()
-        self._wave = CongestionWatch(300.0, self._preemptions)
-        self.get = self._wave.get
+        self._wave = CongestionWatch(300.0)
 
     def update(self, interval: Interval) -> None:
         """Both take an interval."""
         self._preemptions.update(interval)
         self._wave.update(interval)
+
+    def get(
+        self, now: float, mix: Mix | None, correction: Correction | None, step: StepTime | None = None
+    ) -> Congestion:
+        """What both know, and what the view makes of it."""
+        return congestion(self._wave.get(now), self._preemptions.get(now), mix, correction, step)
 
     def begin_anew(self, cause: Cause) -> None:
         """Both begin again."""
