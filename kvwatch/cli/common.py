@@ -38,6 +38,8 @@ def config_from_flags(args: argparse.Namespace) -> ValidatedConfig:
     server, scrape, log = config.server, config.scrape, config.log
     if getattr(args, "listen", None) is not None:
         server = replace(server, host=args.listen[0], port=args.listen[1])
+    if getattr(args, "web_config_file", None) is not None:
+        server = replace(server, web_config_file=args.web_config_file, tls=None)
     if args.interval is not None:
         scrape = replace(scrape, interval_seconds=args.interval)
     if args.timeout is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvwatch.cli.main import make_parser
-from kvwatch.config.docs import config_page
+from kvwatch.config.docs import config_page, web_page
 from kvwatch.export.docs import metrics_page
 
 _HEAD = """\
@@ -42,7 +42,12 @@ def _block(parser: argparse.ArgumentParser) -> str:
     return "\n" + textwrap.indent(parser.format_help(), "    ")
 
 
-PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page, "config.md": config_page, "cli.md": cli_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "metrics.md": metrics_page,
+    "config.md": config_page,
+    "cli.md": cli_page,
+    "web.md": web_page,
+}
 
 
 def write(folder: Path) -> None:

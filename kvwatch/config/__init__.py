@@ -19,6 +19,7 @@ from kvwatch.config.model import (
 )
 from kvwatch.config.reader import ConfigError, Fault
 from kvwatch.config.urls import TargetUrl, parse_listen, parse_target_url
+from kvwatch.config.web import WebConfig, WebTls, load_web_config
 
 __all__ = [
     "BasicAuth",
@@ -35,7 +36,10 @@ __all__ = [
     "TargetUrl",
     "TracesConfig",
     "ValidatedConfig",
+    "WebConfig",
+    "WebTls",
     "load_config",
+    "load_web_config",
     "merge_targets",
     "parse_listen",
     "parse_target_url",

@@ -21,16 +21,12 @@ from kvwatch.config.model import (
     TracesConfig,
     ValidatedConfig,
 )
-from kvwatch.config.option import Section
-from kvwatch.config.options import ROOT, SECRETS
-from kvwatch.config.reader import ConfigError, Fault, Faults, show, suggest
+from kvwatch.config.options import ROOT
+from kvwatch.config.reader import ConfigError, Fault, Faults, show
+from kvwatch.config.section import Values, read_section
 from kvwatch.config.urls import parse_listen, parse_target_url
 
-MAX_TARGETS = 10_000
 _EVERY_INTERFACE = {"", "::", "0.0.0.0"}  # noqa: S104 - compared, not listened on
-
-Values = dict[str, Any]
-"""Checked values by field name; missing where the file leaves the default."""
 
 
 def load_config(path: Path) -> ValidatedConfig:
@@ -54,13 +50,9 @@ def read_config(content: bytes) -> ValidatedConfig:
         ConfigError: every fault in it.
     """
     faults: Faults = []
-    values = _read_section(load_document(content), ROOT, "", faults)
+    values = read_section(load_document(content), ROOT, "", faults)
     server = values.get("server", {})
-    if "listen" in server:
-        try:
-            server["host"], server["port"] = parse_listen(server.pop("listen"))
-        except ValueError as error:
-            faults.append(Fault("server.listen", str(error)))
+    _check_server(server, faults)
     traces = values.get("traces", {})
     _check_traces(traces, server, faults)
     discovered = discovery(values.get("discovery", {}), faults)
@@ -95,19 +87,36 @@ def merge_targets(config: ValidatedConfig, more: Iterable[TargetConfig]) -> tupl
     return tuple(target for _, target in together)
 
 
-def _check_traces(traces: Values, server: Values, faults: Faults) -> None:
-    """Compare what belongs together, and read the address for gRPC."""
-    if "grpc_listen" in traces:
+def _check_server(server: Values, faults: Faults) -> None:
+    """Read the address, and compare what belongs together."""
+    if "listen" in server:
         try:
-            host, port = traces["grpc"] = parse_listen(traces.pop("grpc_listen"))
+            server["host"], server["port"] = parse_listen(server.pop("listen"))
         except ValueError as error:
-            faults.append(Fault("traces.grpc_listen", str(error)))
-        else:
-            own = ServerConfig(**{key: server[key] for key in ("host", "port") if key in server})
-            if not traces.get("enabled"):
-                faults.append(Fault("traces.grpc_listen", "is of no use without enabled: true; add it or remove this"))
-            elif port == own.port != 0 and (host == own.host or _EVERY_INTERFACE & {host, own.host}):
-                faults.append(Fault("traces.grpc_listen", f"port {port} is server.listen's; give another such as 4317"))
+            faults.append(Fault("server.listen", str(error)))
+    if "tls" in server and "web_config_file" in server:
+        faults.append(Fault("server", "has both tls and web_config_file; keep one of them"))
+
+
+def _check_traces(traces: Values, server: Values, faults: Faults) -> None:
+    """Compare what belongs together, and read the addresses of ports of their own."""
+    own = ServerConfig(**{key: server[key] for key in ("host", "port") if key in server})
+    taken = {"server.listen": (own.host, own.port)}
+    for key, name, usual in (("listen", "http", 4318), ("grpc_listen", "grpc", 4317)):
+        if key not in traces:
+            continue
+        place = f"traces.{key}"
+        try:
+            host, port = traces[name] = parse_listen(traces.pop(key))
+        except ValueError as error:
+            faults.append(Fault(place, str(error)))
+            continue
+        if not traces.get("enabled"):
+            faults.append(Fault(place, "is of no use without enabled: true; add it or remove this"))
+        for other, (its_host, its_port) in taken.items():
+            if port == its_port != 0 and (host == its_host or _EVERY_INTERFACE & {host, its_host}):
+                faults.append(Fault(place, f"port {port} is {other}'s; give another such as {usual}"))
+        taken[place] = host, port
     if traces.get("tenant_hash") and "tenant_attribute" not in traces:
         faults.append(Fault("traces.tenant_hash", "is of no use without tenant_attribute; name the attribute"))
     if "tenant_key_file" in traces and not traces.get("tenant_hash"):
@@ -116,59 +125,6 @@ def _check_traces(traces: Values, server: Values, faults: Faults) -> None:
 
 def _build(kind: type[Any], values: Values | None) -> Any:  # noqa: ANN401 - one of the dataclasses of the model
     return None if values is None else kind(**values)
-
-
-def _read_section(raw: object, section: Section, path: str, faults: Faults) -> Values:
-    """Values of one mapping; faults, in the file's order, for what is wrong in it."""
-    if raw is None:  # a section with its keys commented out
-        raw = {}
-    if not isinstance(raw, dict):
-        faults.append(Fault(path, f"expected keys and values, got {show(raw)}"))
-        return {}
-    values: Values = {}
-    for key, value in raw.items():
-        place = f"{path}.{key}" if path else str(key)
-        entry = section.content.get(key) if isinstance(key, str) else None
-        if entry is None:
-            faults.append(Fault(place, _unknown(str(key), section)))
-        elif isinstance(entry, Section):
-            values[entry.key] = (
-                _read_list(value, entry, place, faults) if entry.is_list else _read_section(value, entry, place, faults)
-            )
-        else:
-            checked = entry.read(value, place, faults)
-            if checked is not None:
-                values[entry.field or entry.key] = checked
-    for entry in section.content.values():
-        if not isinstance(entry, Section) and entry.required and entry.key not in raw:
-            faults.append(Fault(f"{path}.{entry.key}", f'is missing; add "{entry.key}: <{entry.kind}>"'))
-    return values
-
-
-def _read_list(raw: object, section: Section, path: str, faults: Faults) -> list[tuple[str, Values | None]]:
-    """(path, values) of each item; None in place of one that has a fault."""
-    if raw is None:
-        return []
-    if not isinstance(raw, list):
-        faults.append(Fault(path, f'expected a list, each item beginning with "- ", got {show(raw)}'))
-        return []
-    if len(raw) > MAX_TARGETS:
-        faults.append(Fault(path, f"{len(raw)} items are more than {MAX_TARGETS}; split them over several processes"))
-        return []
-    items: list[tuple[str, Values | None]] = []
-    for index, item in enumerate(raw):
-        place = f"{path}[{index}]"
-        before = len(faults)
-        values = _read_section(item, section, place, faults)
-        items.append((place, values if len(faults) == before else None))
-    return items
-
-
-def _unknown(key: str, section: Section) -> str:
-    instead = SECRETS.get(key.lower())
-    if instead is not None and instead in section.content:
-        return f"unknown key; secrets are read from files: use {instead}"
-    return f"unknown key; {suggest(key, section.content)}"
 
 
 def _target(values: Values | None, path: str, faults: Faults) -> tuple[str, TargetConfig | None]:

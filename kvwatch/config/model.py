@@ -21,11 +21,12 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """Where kvwatch listens; an empty ``host`` is every interface."""
+    """Where kvwatch listens, and how it is guarded; an empty ``host`` is every interface."""
 
     host: str = ""
     port: int = 9718
     tls: ServerTls | None = None
+    web_config_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ class EstimatesConfig:
 
 @dataclass(frozen=True, slots=True)
 class TracesConfig:
-    """The receiver of OpenTelemetry traces; ``grpc`` is (host, port), an empty host is every interface."""
+    """The receiver of OpenTelemetry traces.
+
+    ``http`` and ``grpc`` are (host, port) of ports of their own; an empty host is every interface.
+    """
 
     enabled: bool = False
     max_body_bytes: int = 4 * 1024 * 1024
@@ -64,6 +68,7 @@ class TracesConfig:
     tenant_hash: bool = False
     tenant_key_file: Path | None = None
     model_attribute: str | None = None
+    http: tuple[str, int] | None = None
     grpc: tuple[str, int] | None = None
 
 

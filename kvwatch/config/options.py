@@ -8,8 +8,7 @@ from kvwatch.config.options_targets import DISCOVERY, TARGETS
 
 SERVER_TLS = Section(
     "tls",
-    "Serve HTTPS instead of HTTP. The files are read again within a minute of a change; the port of "
-    "`traces.grpc_listen` keeps what it read at the start.",
+    "Serve HTTPS instead of HTTP. The files are read again within seconds of a change.",
     table(
         Option("cert_file", reader.file_path, "path", "PEM file with the certificate chain.", required=True),
         Option("key_file", reader.file_path, "path", "PEM file with the private key.", required=True),
@@ -27,6 +26,14 @@ SERVER = Section(
             "Where to listen. An exporter in a pod must be reachable, so the default is every interface; "
             'write "127.0.0.1:9718" for this machine only.',
             '":9718"',
+        ),
+        Option(
+            "web_config_file",
+            reader.file_path,
+            "path",
+            "TLS with client certificates, users with passwords, and headers, in the format that Prometheus and its "
+            "exporters share; [web.md](web.md) says what it may hold. Read again within seconds of a change. It takes "
+            "the place of `tls`.",
         ),
         SERVER_TLS,
     ),
@@ -135,8 +142,8 @@ ESTIMATES = Section(
 
 TRACES = Section(
     "traces",
-    "The receiver of OpenTelemetry traces, `POST /v1/traces` on kvwatch's own port: each request with its exact "
-    "lengths. [traces.md](traces.md) says how to send them. A change of this section needs a restart.",
+    "The receiver of OpenTelemetry traces, `POST /v1/traces` on kvwatch's own port or on one of its own: each request "
+    "with its exact lengths. [traces.md](traces.md) says how to send them. A change of this section needs a restart.",
     table(
         Option("enabled", reader.boolean, "true or false", "Receive traces.", "false"),
         Option(
@@ -188,6 +195,12 @@ TRACES = Section(
             "Attribute of the span, else of its resource, that holds the model's name as vLLM's metrics spell it.",
         ),
         Option(
+            "listen",
+            reader.text,
+            "address",
+            'Where to take traces over HTTP, such as ":4318", on a port of their own instead of `server.listen`.',
+        ),
+        Option(
             "grpc_listen",
             reader.text,
             "address",
@@ -208,11 +221,3 @@ LOG = Section(
 )
 
 ROOT = Section("", "", table(SERVER, SCRAPE, ESTIMATES, TRACES, LOG, DISCOVERY, TARGETS))
-
-SECRETS = {
-    "bearer_token": "bearer_token_file",
-    "token": "bearer_token_file",
-    "authorization": "bearer_token_file",
-    "password": "password_file",
-}
-"""Keys by which a secret could be given in the file itself, and the key to use instead."""

@@ -8,6 +8,7 @@ from kvwatch.config import ConfigError, Fault, LogSourceConfig, TracesConfig, Va
 from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.parse.tenant import TenantName, tenant_namer
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.otlp import MissingExtraError, TraceReceiver, TraceSettings
@@ -39,13 +40,14 @@ def trace_receiver(  # noqa: PLR0913, PLR0917 - each is one thing that it works 
     clock: Callable[[], float],
     seen: SeenSpans,
     lookups: Lookups,
+    policy: Callable[[], WebPolicy],
 ) -> TraceReceiver | None:
     """The receiver of traces, where it is switched on.
 
     Raises:
-        ConfigError: gRPC is asked for and is not installed, or its certificate or a key cannot be read.
+        ConfigError: gRPC is asked for and is not installed, or a key cannot be read.
     """
-    traces, tls = config.traces, config.server.tls
+    traces = config.traces
     if not traces.enabled:
         return None
     faults: list[Fault] = []
@@ -58,11 +60,10 @@ def trace_receiver(  # noqa: PLR0913, PLR0917 - each is one thing that it works 
         traces.max_spans_per_second,
         traces.bearer_token_file,
         traces.grpc,
-        (tls.key_file, tls.cert_file) if tls else None,
     )
     try:
-        return TraceReceiver(intake, metrics, settings, clock, seen, lookups)
-    except (MissingExtraError, OSError) as error:
+        return TraceReceiver(intake, metrics, settings, clock, seen, lookups, policy)
+    except MissingExtraError as error:
         raise ConfigError([Fault("traces.grpc_listen", str(error))]) from None
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvwatch.config import BasicAuth, ConfigError, Fault, ServerConfig, TargetConfig, TargetTls, ValidatedConfig
+from kvwatch.config import BasicAuth, TargetConfig, TargetTls, ValidatedConfig
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Settings
 from kvwatch.shell.scrape.client import Target
 from kvwatch.shell.scrape.credentials import Credentials
-from kvwatch.shell.web.certificate import OwnCertificate
 
 
 def core_options(config: ValidatedConfig) -> CoreOptions:
@@ -59,17 +58,3 @@ def credentials(token: Path | None, basic: BasicAuth | None, tls: TargetTls | No
         key_file=tls.key_file if tls else None,
         insecure_skip_verify=tls.insecure_skip_verify if tls else False,
     )
-
-
-def server_certificate(server: ServerConfig) -> OwnCertificate | None:
-    """What kvwatch's own port is served with; ``None`` without TLS.
-
-    Raises:
-        ConfigError: the certificate or its key cannot be used.
-    """
-    if server.tls is None:
-        return None
-    try:
-        return OwnCertificate(server.tls.cert_file, server.tls.key_file)
-    except OSError as error:
-        raise ConfigError([Fault("server.tls", f"cannot use the files: {error.strerror or error}")]) from None

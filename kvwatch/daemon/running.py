@@ -16,8 +16,9 @@ from prometheus_client import ProcessCollector
 from kvwatch.config import ConfigError, Fault, ValidatedConfig
 from kvwatch.core.fleet import Fleet
 from kvwatch.daemon.discoverer import Discoverer
+from kvwatch.daemon.guarding import follow_server, policy_files
 from kvwatch.daemon.ingest import log_sources, trace_receiver
-from kvwatch.daemon.parts import core_options, server_certificate
+from kvwatch.daemon.parts import core_options
 from kvwatch.daemon.reload import needs_restart, taken_up
 from kvwatch.daemon.sources import refuse_missing_extra
 from kvwatch.daemon.watches import Shared, Watches
@@ -29,6 +30,7 @@ from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.lookups import Lookups
 from kvwatch.shell.model_refresh import keep_refreshing
+from kvwatch.shell.otlp.http import PATH as EXPORTS
 from kvwatch.shell.otlp.limits import SeenSpans
 from kvwatch.shell.scrape.client import new_session
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -73,9 +75,17 @@ class Daemon:
         file = StateFile(state_file) if state_file is not None else None
         self._state = StateKeeper(self._intake, file, self._metrics, self._positions, spans, self._clock)
         self._sources = log_sources(self.config)
-        self._certificate = server_certificate(self.config.server)
+        self._policy = policy_files(self.config.server)
         refuse_missing_extra(self.config)
-        self._traces = trace_receiver(self.config, self._intake, self._metrics, self._clock.wall, spans, self._lookups)
+        self._traces = trace_receiver(
+            self.config,
+            self._intake,
+            self._metrics,
+            self._clock.wall,
+            spans,
+            self._lookups,
+            lambda: self._policy.current,
+        )
         self._discoverer = Discoverer(self._metrics, self._intake.task_fault)
         self._running: aiohttp.ClientSession | None = None
         """Between the start and the beginning of the shutdown."""
@@ -99,18 +109,19 @@ class Daemon:
             OSError: the address cannot be listened on.
         """
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: self._intake.loop_fault(context))
-        certificate = self._certificate
         live = LivePage(self.view, runbooks())
-        server = self._server(live)
+        server, *others = self._servers(live)
         receiving = self._traces.running() if self._traces else contextlib.nullcontext()
         async with new_session(self._lookups) as session, receiving:
             await server.start()
+            for other in others:
+                await other.start()
             watches = self._watches = self._new_watches(session)
             self._discoverer.follow(self.config.discovery, session)
             await self._follow(watches)
             own = self._own_tasks(watches, live)
             self._running = session
-            tls = certificate is not None
+            tls = self._policy.current.tls is not None
             page = page_address(self.config.server.host, server.port, tls=tls)
             event(logging.INFO, "started", page=page, port=server.port, targets=len(watches), tls=tls)
             on_started(server.port)
@@ -122,18 +133,29 @@ class Daemon:
                 self._running = None
                 await live.close()
                 tasks = [*own, *watches.tasks()]
-                await asyncio.gather(stop_all(tasks, within=_STOP_SECONDS), self._discoverer.stop(), server.stop())
+                ends = [stop_all(tasks, within=_STOP_SECONDS), self._discoverer.stop()]
+                await asyncio.gather(*ends, *(one.stop() for one in (server, *others)))
                 self._state.save()
                 event(logging.INFO, "stopped")
 
-    def _server(self, live: LivePage) -> HttpServer:
-        config = self.config.server
+    def _servers(self, live: LivePage) -> list[HttpServer]:
+        """Kvwatch's own port, and that of the traces where they have one of their own."""
+        config, traces = self.config.server, self.config.traces
         exposition = Exposition(self.view, self._metrics.samples, ProcessCollector(registry=None))
-        pages = Pages(exposition, self.view, lambda: self._running is not None)
-        listen = Listen(config.host, config.port, self._certificate.context if self._certificate else None)
-        dropped = partial(self._metrics.count, "kvwatch_http_connections_dropped_total")
-        more = [*live.routes(), *(self._traces.routes() if self._traces else ())]
-        return HttpServer(pages, listen, more=more, dropped=dropped)
+        pages = [*Pages(exposition, self.view, lambda: self._running is not None).routes(), *live.routes()]
+        exports = self._traces.routes() if self._traces else []
+        more = [] if traces.http is None else [(exports, Listen(*traces.http))]
+        first = (pages if more else [*pages, *exports], Listen(config.host, config.port))
+        return [
+            HttpServer(
+                routes,
+                listen,
+                policy=self._policy.get,
+                open_below=(EXPORTS,) if traces.bearer_token_file is not None else (),
+                dropped=partial(self._metrics.count, "kvwatch_http_connections_dropped_total"),
+            )
+            for routes, listen in (first, *more)
+        ]
 
     def _new_watches(self, session: aiohttp.ClientSession) -> Watches:
         shared = Shared(
@@ -156,9 +178,8 @@ class Daemon:
             "views": lambda: keep_viewing(self._intake, self._clock),
             "page": live.keep,
             "state": self._state.keep_saving,
+            "web files": self._policy.keep_current,
         }
-        if self._certificate is not None:
-            works["certificate"] = self._certificate.keep_current
         if self._traces is not None:
             works["traces"] = self._traces.keep_looking_up
         return [
@@ -192,10 +213,9 @@ class Daemon:
         try:
             config = self._load()
             sources = log_sources(config)
-            if self._certificate is not None and config.server.tls is not None:
-                self._certificate.load(config.server.tls.cert_file, config.server.tls.key_file)
-        except (ConfigError, OSError) as error:
-            self._refuse(error.faults if isinstance(error, ConfigError) else (Fault("server.tls", str(error)),))
+            follow_server(self._policy, config.server)
+        except ConfigError as error:
+            self._refuse(error.faults)
             return
         later = needs_restart(self.config, config)
         if later:

@@ -77,6 +77,7 @@ def test_every_key_reaches_the_validated_config() -> None:
         True,
         Path("/run/secrets/tenant-key"),
         "gen_ai.request.model",
+        None,
         ("::1", 4317),
     )
     assert (config.log.level, config.log.format) == ("debug", "json")

@@ -174,7 +174,7 @@ async def test_a_certificate_that_rotates_is_served_without_a_reload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While only one of its two files is the new one kvwatch serves what it had."""
-    monkeypatch.setattr("kvwatch.shell.web.certificate.CHECK_SECONDS", 0.01)
+    monkeypatch.setattr("kvwatch.shell.access.policy.CHECK_SECONDS", 0.01)
     files = cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     for file, name in zip(files, ("server.crt", "server.key"), strict=True):
         shutil.copy(TLS / name, file)
@@ -187,7 +187,7 @@ async def test_a_certificate_that_rotates_is_served_without_a_reload(
         first = await served()
         shutil.copy(TLS / "client.crt", cert)
         async with asyncio.timeout(30):
-            while "certificate_rejected" not in caplog.messages:  # noqa: ASYNC110 - a log has no event to wait for
+            while "web_files_rejected" not in caplog.messages:  # noqa: ASYNC110 - a log has no event to wait for
                 await asyncio.sleep(0.01)
         assert await served() == first
         shutil.copy(TLS / "client.key", key)

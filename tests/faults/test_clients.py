@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from kvwatch.export.exposition import Exposition
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.web.connections import Limits
 from kvwatch.shell.web.pages import Pages
 from kvwatch.shell.web.server import HttpServer, Listen
@@ -72,9 +73,10 @@ async def serving(
     dropped: Counter[str] = Counter()
     pages = Pages(Exposition(seen), seen, lambda: True)
     server = HttpServer(
-        pages,
-        Listen("127.0.0.1", 0, tls),
+        pages.routes(),
+        Listen("127.0.0.1", 0),
         Limits(**limits),  # type: ignore[arg-type]
+        lambda: WebPolicy(tls),
         dropped=lambda reason: dropped.update([reason]),
     )
     ports.append(Port(server, dropped))

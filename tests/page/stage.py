@@ -203,7 +203,7 @@ async def on_stage(scene: str, port: int = 0, step_seconds: float = 15.0) -> Asy
     at[0] = 0.0
     view = fleet_at(courses, 0.0, broken)
     pages = Pages(Exposition(lambda: view), lambda: view, lambda: True)
-    server = HttpServer(pages, Listen("127.0.0.1", port), more=live.routes())
+    server = HttpServer([*pages.routes(), *live.routes()], Listen("127.0.0.1", port))
     await server.start()
     keeping = asyncio.create_task(live.keep())
     try:

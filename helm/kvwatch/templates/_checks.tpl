@@ -49,6 +49,9 @@
 {{- if and (include "kvwatch.isTls" .) $v.monitor.enabled (not $v.monitor.tlsConfig) -}}
 {{- fail "monitor.tlsConfig is missing, with config.server.tls: how Prometheus checks the certificate, such as {ca: {secret: {name: …, key: ca.crt}}, serverName: …} or {insecureSkipVerify: true}" -}}
 {{- end -}}
+{{- if dig "traces" "listen" "" $v.config -}}
+{{- fail "config.traces.listen cannot work: the chart opens no port for it; leave it out, exports come to the port of config.server.listen" -}}
+{{- end -}}
 {{- $traces := include "kvwatch.tracesListen" . -}}
 {{- if and $traces (not (include "kvwatch.tracesPort" .)) (or (hasSuffix ":0" $traces) (eq $v.mode "fleet")) -}}
 {{- fail (printf "config.traces.grpc_listen %s cannot work: vLLM sends to the pod's address at a known port; listen on every interface, such as \":4317\"" $traces) -}}

@@ -75,10 +75,13 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{/* A probe asks as kvwatch's port speaks, unless it says itself how: (list $ probe). The kubelet checks no certificate. */}}
+{{/* A probe asks as kvwatch's port speaks, unless it says itself how: (list $ probe). The kubelet checks no certificate.
+What a web configuration file asks for the chart cannot know, nor can a kubelet show a certificate: then it connects. */}}
 {{- define "kvwatch.probe" -}}
 {{- $probe := deepCopy (last .) -}}
-{{- if and $probe.httpGet (include "kvwatch.isTls" (first .)) -}}
+{{- if and $probe.httpGet (dig "server" "web_config_file" "" (first .).Values.config) -}}
+{{- $probe = merge (omit $probe "httpGet") (dict "tcpSocket" (dict "port" $probe.httpGet.port)) -}}
+{{- else if and $probe.httpGet (include "kvwatch.isTls" (first .)) -}}
 {{- $probe = merge $probe (dict "httpGet" (dict "scheme" "HTTPS")) -}}
 {{- end -}}
 {{- toYaml $probe -}}

@@ -38,6 +38,13 @@ def add(commands: SubParsers) -> None:
     parser.add_argument(
         "--listen", type=listen_address, metavar="HOST:PORT", help='where to serve (default ":9718", every interface)'
     )
+    parser.add_argument(
+        "--web.config.file",
+        dest="web_config_file",
+        type=Path,
+        metavar="FILE",
+        help="TLS, client certificates, users and headers of kvwatch's own port, as Prometheus' exporters have them",
+    )
     parser.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between scrapes (default "1s")')
     parser.add_argument(
         "--state-file", type=Path, metavar="FILE", help="keep what has been learnt over a restart (default: none)"

@@ -14,6 +14,8 @@ class BearerCheck:
     """Compares what a sender shows with the token in a file, which may rotate; without a file everyone may send."""
 
     def __init__(self, token_file: Path | None) -> None:
+        self.asks = token_file is not None
+        """Whether a token is asked for at all."""
         self._expected = Authenticator(Credentials(bearer_token_file=token_file), https=False)
         self._fault = ""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from kvwatch.parse.otlp.spans import AttributeKeys
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.lookups import Lookups
@@ -21,6 +22,8 @@ from kvwatch.shell.otlp.limits import ByteBudget, SeenSpans
 from kvwatch.shell.selfmetrics import SelfMetrics
 
 _BODIES_AT_A_TIME = 4
+_OPEN = WebPolicy()
+"""Neither TLS nor users."""
 
 
 class MissingExtraError(Exception):
@@ -29,25 +32,22 @@ class MissingExtraError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """What to take and how much of it.
-
-    ``grpc`` is (host, port), ``grpc_tls`` the PEM files of (private key, certificate chain).
-    """
+    """What to take and how much of it; ``grpc`` is (host, port)."""
 
     keys: AttributeKeys = field(default_factory=AttributeKeys)
     max_body_bytes: int = 4 * 1024 * 1024
     max_spans_per_second: float = 10_000.0
     bearer_token_file: Path | None = None
     grpc: tuple[str, int] | None = None
-    grpc_tls: tuple[Path, Path] | None = None
 
 
 class TraceReceiver:
     """Exports over HTTP and, where configured, gRPC; both go to ``sink``, unless ``seen`` has them.
 
+    ``policy`` says how the port for gRPC is guarded at the moment.
+
     Raises:
         MissingExtraError: gRPC is configured and cannot be imported.
-        OSError: a file of ``grpc_tls`` cannot be read.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each is one thing that it works with
@@ -58,6 +58,7 @@ class TraceReceiver:
         clock: Callable[[], float],
         seen: SeenSpans | None = None,
         lookups: Lookups | None = None,
+        policy: Callable[[], WebPolicy] = lambda: _OPEN,
     ) -> None:
         self._intake = TraceIntake(
             sink,
@@ -75,12 +76,11 @@ class TraceReceiver:
         self._grpc = None
         if settings.grpc is not None:
             try:
-                from kvwatch.shell.otlp.grpc import GrpcListen, GrpcServer  # noqa: PLC0415 - an optional extra
+                from kvwatch.shell.otlp.grpc import GrpcGuard, GrpcListen, GrpcServer  # noqa: PLC0415 - an optional extra
             except ImportError:
                 raise MissingExtraError("grpcio is not installed; pip install 'kvwatch[grpc]'") from None
-            files = settings.grpc_tls
-            tls = None if files is None else (files[0].read_bytes(), files[1].read_bytes())
-            self._grpc = GrpcServer(self._intake, auth, budget, GrpcListen(*settings.grpc, tls), max_body_bytes=limit)
+            listen = GrpcListen(*settings.grpc)
+            self._grpc = GrpcServer(self._intake, GrpcGuard(auth, policy), budget, listen, max_body_bytes=limit)
 
     @property
     def grpc_port(self) -> int | None:

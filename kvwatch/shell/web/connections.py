@@ -66,15 +66,18 @@ class Connections:
         """What is being written, the oldest first."""
 
     async def serve(
-        self, accepted: AsyncIterator[socket.socket], server: web.Server, tls: ssl.SSLContext | None
+        self, accepted: AsyncIterator[socket.socket], server: web.Server, tls: Callable[[], ssl.SSLContext | None]
     ) -> None:
-        """Give each accepted connection to ``server``, as long as there is or can be made room for it."""
+        """Give each accepted connection to ``server``, as long as there is or can be made room for it.
+
+        ``tls`` is asked for each.
+        """
         async for connection in accepted:
             if not self._make_room(server.connections):
                 connection.close()
                 continue
             handler = server()
-            self._beginning[handler] = asyncio.create_task(self._begin(handler, connection, tls), name="connection")
+            self._beginning[handler] = asyncio.create_task(self._begin(handler, connection, tls()), name="connection")
 
     async def stop(self) -> None:
         """End those that are not set up yet; the server ends the others."""

@@ -83,20 +83,34 @@ class Pages:
             return web.Response(text="ready\n")
         return web.Response(text="not ready\n", status=503)
 
+    def routes(self) -> list[web.RouteDef]:
+        """All of them."""
+        return [
+            web.get("/metrics", self.metrics),
+            web.get("/api/v1/engines", self.engines),
+            web.get("/-/healthy", self.healthy),
+            web.get("/-/ready", self.is_ready),
+            runbook_route(self.runbooks),
+        ]
 
-def make_app(pages: Pages, outermost: Middleware, more: Iterable[web.RouteDef] = ()) -> web.Application:
-    """The routes, each with the headers that every answer has; ``more`` are served only where configured.
 
-    ``outermost`` sees every request first and every answer last.
+def make_app(
+    routes: Iterable[web.RouteDef],
+    middlewares: Iterable[Middleware],
+    headers: Callable[[], Mapping[str, str]] = dict,
+) -> web.Application:
+    """The routes, each with the headers that every answer has, and with ``headers`` over them.
+
+    The first of ``middlewares`` sees every request first and every answer last.
     """
-    app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[outermost, _plain_errors])
-    app.router.add_get("/metrics", pages.metrics)
-    app.router.add_get("/api/v1/engines", pages.engines)
-    app.router.add_get("/-/healthy", pages.healthy)
-    app.router.add_get("/-/ready", pages.is_ready)
-    app.router.add_routes([runbook_route(pages.runbooks)])
-    app.router.add_routes(more)
-    app.on_response_prepare.append(_add_headers)
+
+    async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS)
+        response.headers.update(headers())
+
+    app = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[*middlewares, _plain_errors])
+    app.router.add_routes(routes)
+    app.on_response_prepare.append(add_headers)
     return app
 
 
@@ -109,7 +123,3 @@ async def _plain_errors(
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return web.Response(text=f"{error.status} {error.reason}\n", status=error.status, headers=allow)
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)

@@ -4,49 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.tasks import stop_all
 from kvwatch.shell.web.connections import Connections, Limits
+from kvwatch.shell.web.guard import Guard
 from kvwatch.shell.web.listening import accepted, listening_sockets
-from kvwatch.shell.web.pages import Pages, make_app
+from kvwatch.shell.web.pages import make_app
 
 _KEEP_ALIVE_SECONDS = 75.0
 """Longest time between two requests of a connection. Choice: longer than the minute at which Prometheus may scrape."""
 _STOP_SECONDS = 0.2
 """Longest wait for answers under way at shutdown. Choice: short beside a pod's grace period of 30 s."""
 
+_OPEN = WebPolicy()
+"""HTTP, for everyone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: an empty host is every interface, port 0 a free one; ``tls`` makes it HTTPS."""
+    """Where to listen: an empty host is every interface, port 0 a free one."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
 
 
 class HttpServer:
     """Listens, serves and stops; ``port`` is the real one after ``start``.
 
-    ``dropped`` gets the reason of each connection that is closed or refused for what it costs.
+    ``policy`` is asked at each connection and request how they are guarded, paths ``open_below`` look after
+    themselves; ``dropped`` gets the reason of each connection that is closed or refused for what it costs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is one thing that it works with
         self,
-        pages: Pages,
+        routes: Iterable[web.RouteDef],
         listen: Listen,
         limits: Limits | None = None,
-        more: Iterable[web.RouteDef] = (),
+        policy: Callable[[], WebPolicy] = lambda: _OPEN,
+        open_below: Collection[str] = (),
         dropped: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._connections = Connections(limits or Limits(), dropped)
+        self._policy = policy
+        guard = Guard(policy, open_below)
         self._runner = web.AppRunner(
-            make_app(pages, self._connections.answer, more),
+            make_app(routes, [self._connections.answer, guard.check], lambda: policy().headers),
             access_log=None,
             shutdown_timeout=_STOP_SECONDS,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
@@ -67,7 +74,7 @@ class HttpServer:
         self.port = sockets[0].getsockname()[1]
         for listening in sockets:
             accepting = accepted(listening, lambda: self._connections.count("no_files"))
-            work = self._connections.serve(accepting, server, self._listen.tls)
+            work = self._connections.serve(accepting, server, lambda: self._policy().tls)
             self._accepting.append(asyncio.create_task(work, name=f"accept {listening.getsockname()[0]}"))
 
     async def stop(self) -> None:

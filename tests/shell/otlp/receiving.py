@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +11,7 @@ import aiohttp
 
 from kvwatch.export.exposition import Exposition
 from kvwatch.facts import RequestRecord
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.otlp.receiver import TraceReceiver, TraceSettings
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.web.pages import Pages
@@ -62,16 +63,25 @@ class Receiving:
 
 
 @asynccontextmanager
-async def receiving(*targets: str, settings: TraceSettings | None = None, **changes: Any) -> AsyncIterator[Receiving]:
+async def receiving(
+    *targets: str,
+    settings: TraceSettings | None = None,
+    policy: Callable[[], WebPolicy] = WebPolicy,
+    **changes: Any,
+) -> AsyncIterator[Receiving]:
     """A receiver for these targets, by default the one ``http://vllm:8000``."""
     taken, metrics = Taken(), SelfMetrics()
     holder: list[Receiving] = []
     receiver = TraceReceiver(
-        taken, metrics, replace(settings or TraceSettings(), **changes), lambda: holder[0].now if holder else NOW
+        taken,
+        metrics,
+        replace(settings or TraceSettings(), **changes),
+        lambda: holder[0].now if holder else NOW,
+        policy=policy,
     )
     receiver.follow({name: name for name in targets} or {"vllm": "vllm"})
     pages = Pages(Exposition(lambda: FleetView(0.0)), lambda: FleetView(0.0), lambda: True)
-    server = HttpServer(pages, Listen("127.0.0.1", 0), more=receiver.routes())
+    server = HttpServer([*pages.routes(), *receiver.routes()], Listen("127.0.0.1", 0))
     async with receiver.running(), aiohttp.ClientSession(auto_decompress=False) as session:
         await server.start()
         holder.append(Receiving(receiver, metrics, session, f"http://127.0.0.1:{server.port}", taken))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
+from typing import Any
 
+import bcrypt
 import grpc
 import grpc.aio
 import pytest
+from aiohttp import encode_basic_auth
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from kvwatch.shell.access.passwords import Passwords
+from kvwatch.shell.access.policy import Pem, WebPolicy
 from tests.parse.otlp.exports import export, span
 from tests.shell.conftest import TLS
 from tests.shell.otlp.receiving import Receiving, receiving
@@ -82,13 +88,49 @@ async def test_a_token_is_asked_for_where_one_is_set(tmp_path: Path) -> None:
         assert it.results() == {"request": 2}
 
 
-async def test_it_speaks_tls_with_the_server_s_certificate() -> None:
-    """The files of server.tls."""
-    async with receiving(grpc=ANYWHERE, grpc_tls=(TLS / "server.key", TLS / "server.crt")) as it:
-        trusting = grpc.ssl_channel_credentials((TLS / "ca.crt").read_bytes())
-        async with grpc.aio.secure_channel(f"localhost:{it.receiver.grpc_port}", trusting) as on:
-            await on.unary_unary(RAW)(GOOD.SerializeToString())
-        assert it.results() == {"request": 2}
+def shown(name: str, *, client_ca: bool = False, **more: Any) -> WebPolicy:
+    """TLS with a certificate of the test data."""
+    ca = (TLS / "ca.crt").read_bytes() if client_ca else None
+    return WebPolicy(pem=Pem((TLS / f"{name}.key").read_bytes(), (TLS / f"{name}.crt").read_bytes(), ca), **more)
+
+
+async def sent_over_tls(it: Receiving, *client: bytes, **metadata: str) -> object:
+    """The result of an export over TLS; None for a good one."""
+    credentials = grpc.ssl_channel_credentials((TLS / "ca.crt").read_bytes(), *client)
+    async with grpc.aio.secure_channel(f"localhost:{it.receiver.grpc_port}", credentials) as on:
+        try:
+            await on.unary_unary(RAW)(GOOD.SerializeToString(), metadata=list(metadata.items()))
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+    return None
+
+
+async def test_it_speaks_tls_and_follows_a_certificate_that_rotates() -> None:
+    """The next handshake shows the newest certificate."""
+    current = shown("server")
+    async with receiving(grpc=ANYWHERE, policy=lambda: current) as it:
+        at = ("localhost", it.receiver.grpc_port or 0)
+        assert await sent_over_tls(it) is None
+        first = await asyncio.to_thread(ssl.get_server_certificate, at)
+        current = shown("client")
+        assert await sent_over_tls(it) is None
+        assert await asyncio.to_thread(ssl.get_server_certificate, at) != first
+
+
+async def test_it_asks_for_certificates_and_passwords_as_the_other_port_does() -> None:
+    """A certificate with a name that is let in, and a user's password where there is no token."""
+    users = Passwords({"me": bcrypt.hashpw(b"right", bcrypt.gensalt(4))})
+    asked = {"client_ca": True, "client_required": True, "passwords": users}
+    client = (TLS / "client.key").read_bytes(), (TLS / "client.crt").read_bytes()
+    right, wrong = (encode_basic_auth("me", word) for word in ("right", "wrong"))
+    names = frozenset({"localhost"})
+    async with receiving(grpc=ANYWHERE, policy=lambda: shown("server", client_names=names, **asked)) as it:
+        assert await sent_over_tls(it, authorization=right) is grpc.StatusCode.UNAVAILABLE
+        assert await sent_over_tls(it, *client, authorization=wrong) is grpc.StatusCode.UNAUTHENTICATED
+        assert await sent_over_tls(it, *client) is grpc.StatusCode.UNAUTHENTICATED
+        assert await sent_over_tls(it, *client, authorization=right) is None
+        names = frozenset({"other"})
+        assert await sent_over_tls(it, *client, authorization=right) is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_taken_port_is_an_error() -> None:

@@ -14,6 +14,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from kvwatch.export.exposition import Exposition
+from kvwatch.shell.access.policy import WebPolicy
 from kvwatch.shell.web import bodies
 from kvwatch.shell.web.connections import Limits
 from kvwatch.shell.web.pages import Pages
@@ -37,7 +38,7 @@ async def serving(
 ) -> AsyncIterator[HttpServer]:
     """A server on a free port of the loopback address."""
     pages = Pages(Exposition(view), view, lambda: ready)
-    server = HttpServer(pages, Listen("127.0.0.1", 0, tls), limits, dropped=dropped)
+    server = HttpServer(pages.routes(), Listen("127.0.0.1", 0), limits, lambda: WebPolicy(tls), dropped=dropped)
     await server.start()
     try:
         yield server
@@ -195,7 +196,7 @@ async def test_https_is_served_with_a_certificate() -> None:
 async def test_a_taken_port_is_an_error() -> None:
     """Two servers on one port are refused by the system, and that is passed on."""
     async with serving() as server:
-        second = HttpServer(Pages(Exposition(fleet), fleet, lambda: True), Listen("127.0.0.1", server.port))
+        second = HttpServer(Pages(Exposition(fleet), fleet, lambda: True).routes(), Listen("127.0.0.1", server.port))
         with pytest.raises(OSError, match="address already in use"):
             await second.start()
         await second.stop()

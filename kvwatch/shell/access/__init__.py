@@ -1,0 +1,1 @@
+"""Who may use kvwatch's own ports, and how they are protected on the way."""

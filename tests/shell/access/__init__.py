@@ -1,0 +1,1 @@
+"""kvwatch's own port."""
