@@ -96,7 +96,7 @@ async def test_several_addresses_are_one_answer(capsys: pytest.CaptureFixture[st
     ("text", "content_type", "why"),
     [
         ("<html></html>", "text/html", "not_metrics"),
-        ("# TYPE up gauge\nup 1\nprocess_start_time_seconds 1\n", "text/plain", "neither a kvwatch nor a vLLM"),
+        ("# TYPE up gauge\nup 1\nprocess_start_time_seconds 1\n", "text/plain", "shows no metrics of vLLM or SGLang"),
         ('{"engines": "none"}', "application/json", "not_metrics"),
     ],
 )
