@@ -130,6 +130,7 @@ class Watches:
         def deliver(settings: Settings | None) -> None:
             shared.intake.discovered(target.name, settings)
 
+        shared.intake.forget_logs(target.name)
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "scrape": scraper.run,
             "discover": lambda: keep_discovering(client, scraper.fresh, target.discovery_interval_seconds, deliver),
@@ -140,6 +141,7 @@ class Watches:
                 logs,
                 shared.positions,
                 deliver=lambda facts, results: shared.intake.logged(target.name, facts, results),
+                judge=lambda path, why: shared.intake.judge_log(target.name, path, why),
                 caught_up=lambda: shared.metrics.release(target.name),
                 clock=shared.wall,
             )

@@ -87,6 +87,15 @@ SELF_METRICS: tuple[Metric, ...] = (
         values=tuple(LINE_RESULTS),
     ),
     Metric(
+        "kvwatch_log_source_recognized",
+        _T,
+        "1",
+        "1 once a line of the log was one of its configured format, 0 once 300 lines were read and none was; absent "
+        "before. `source` is the path as configured.",
+        extra_labels=("source",),
+        since="0.1.0",
+    ),
+    Metric(
         "kvwatch_spans_total",
         _P,
         "spans",

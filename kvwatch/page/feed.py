@@ -78,11 +78,14 @@ class Feed:
                 engines[engine_key(known.document)] = known
         self._engines = engines
         silent = [target_json(target) for target in view.targets if not target.up and not target.shown]
+        noted = [target_json(target) for target in view.targets if target.up and target.problem]
         self._head = {
             "t": view.at,
             "targets": len(view.targets),
             "silent": [_cut(document) for document in silent[:MOST_SILENT]],
             "silent_count": len(silent),
+            "noted": [_cut(document) for document in noted[:MOST_SILENT]],
+            "noted_count": len(noted),
         }
 
     def documents(self) -> Iterator[Json]:

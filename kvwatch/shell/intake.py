@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvwatch.core.fleet import Fleet
@@ -18,7 +18,7 @@ from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, 
 from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
-from kvwatch.views import FleetView
+from kvwatch.views import FleetView, TargetView
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class _Health:
     settings: Settings | None = None
     from_api: Settings = field(default_factory=Settings)
     from_log: Settings = field(default_factory=Settings)
+    unread_logs: dict[str, str] = field(default_factory=dict)
+    """By path what is wrong with a log as a whole."""
 
 
 class Intake:
@@ -96,6 +98,19 @@ class Intake:
             for fact in facts:
                 self.observe(target, fact)
 
+    def judge_log(self, target: str, path: str, why: str) -> None:
+        """Take whether a log is what it is configured as, and why not."""
+        if target in self._health:
+            self._metrics.put("kvwatch_log_source_recognized", target, path, value=float(not why))
+            self._health[target].unread_logs[path] = why
+
+    def forget_logs(self, target: str) -> None:
+        """The target's logs are begun, or it has none any more."""
+        if target in self._health:
+            for path in self._health[target].unread_logs:
+                self._metrics.forget("kvwatch_log_source_recognized", target, path)
+            self._health[target].unread_logs.clear()
+
     def settings_from_log(self, target: str) -> Settings | None:
         """What a server has said of its settings in its log."""
         health = self._health.get(target)
@@ -109,7 +124,13 @@ class Intake:
             self._fault("view", error, "")
             return FleetView(at=now)
         self._known_faults.discard(("view", ""))
-        return view
+        return replace(view, targets=tuple(self._with_logs(target) for target in view.targets))
+
+    def _with_logs(self, target: TargetView) -> TargetView:
+        """The view of a target with what is wrong with its logs among its problems."""
+        health = self._health.get(target.target)
+        wrong = [f"log {path}: {why}" for path, why in health.unread_logs.items() if why] if health is not None else []
+        return replace(target, problem="; ".join(filter(None, [target.problem, *wrong]))) if wrong else target
 
     def keep_views(self, now: float) -> bool:
         """Make the views of one of many targets; false where there was none to make, or the core fails."""

@@ -161,6 +161,7 @@ def own_numbers() -> SelfMetrics:
     metrics.count("kvwatch_discovery_failures_total", 'dns["a\\b\n"]')
     metrics.put("kvwatch_discovered_targets", "dns[0]", value=2.0)
     metrics.put("kvwatch_target_engines", "localhost:8000", value=1.0)
+    metrics.put("kvwatch_log_source_recognized", "localhost:8000", "/var/log/vllm.log", value=0.0)
     metrics.put("kvwatch_state_last_save_timestamp_seconds", value=1.7e9)
     return metrics
 

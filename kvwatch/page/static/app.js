@@ -38,9 +38,11 @@ function take(event) {
 }
 
 function draw() {
-  showVerdict(fleet.engines, fleet.silent);
+  showVerdict(fleet.engines, fleet.silent.count + fleet.noted.count);
   showTable(fleet.engines, looked.key, draw);
-  showSilent();
+  const { silent, noted } = fleet;
+  showTargets("silent", silent, `${plural(silent.count, "server does", "servers do")} not answer`);
+  showTargets("noted", noted, `${plural(noted.count, "server shows or logs", "servers show or log")} what cannot be read`);
   const worst = fleet.engines[0];
   document.title = worst === undefined ? "kvwatch" : `${about.states[worst.state] ?? ""} · kvwatch`;
   const present = fleet.engines.some((engine) => engine.key === looked.key);
@@ -53,16 +55,15 @@ function showLive(is) {
   node.textContent = is ? `live · ${clock(fleet.at)}` : `no connection since ${clock(heard / 1000)}`;
 }
 
-function showSilent() {
-  const { count, targets } = fleet.silent;
-  const node = byId("silent");
+function showTargets(id, { count, targets }, heading) {
+  const node = byId(id);
   node.hidden = count === 0;
   const text = JSON.stringify([count, targets.map(({ target, problem }) => [target, problem])]);
   if (node.dataset.text === text) return;
   node.dataset.text = text;
   const items = targets.map(({ target, problem }) => h("li", {}, h("b", {}, target), ` ${problem ?? "not read yet"}`));
   const more = count > targets.length ? h("li", {}, `and ${count - targets.length} more`) : null;
-  node.replaceChildren(h("h2", {}, `${plural(count, "server does", "servers do")} not answer`), h("ul", {}, ...items, more));
+  node.replaceChildren(h("h2", {}, heading), h("ul", {}, ...items, more));
 }
 
 function showFooter() {

@@ -4,7 +4,7 @@ const engines = new Map(); // by key, in brief
 let source = null;
 let columns = [];
 
-export const fleet = { engines: [], silent: { count: 0, targets: [] }, targets: 0, at: 0 };
+export const fleet = { engines: [], silent: { count: 0, targets: [] }, noted: { count: 0, targets: [] }, targets: 0, at: 0 };
 export const looked = { key: "", times: [], rows: [], now: null, document: null, summary: null, at: 0 };
 export const about = { version: "", tickSeconds: 2, stepSeconds: 5, states: {}, limits: {}, runbooks: [] };
 
@@ -46,6 +46,7 @@ function takeFleet(event) {
   for (const key of event.gone) engines.delete(key);
   fleet.engines = [...engines.values()].sort(closestFirst);
   fleet.silent = { count: event.silent_count, targets: event.silent };
+  fleet.noted = { count: event.noted_count, targets: event.noted };
   fleet.targets = event.targets;
   fleet.at = event.t;
 }

@@ -52,16 +52,16 @@ function trouble(engine) {
 
 let last = "";
 
-export function showVerdict(engines, silent) {
+export function showVerdict(engines, troubled) {
   const node = byId("verdict");
-  const text = JSON.stringify([engines[0]?.key, engines[0]?.sentence, engines[0]?.action, engines.length && headline(engines), silent.count]);
+  const text = JSON.stringify([engines[0]?.key, engines[0]?.sentence, engines[0]?.action, engines.length && headline(engines), troubled]);
   if (text === last) return; // so that a screen reader is told of changes only
   last = text;
   if (!engines.length) {
-    node.dataset.state = silent.count ? "hung" : "warming_up";
+    node.dataset.state = troubled ? "hung" : "warming_up";
     node.replaceChildren(
-      h("h1", {}, silent.count ? "No engine can be seen" : "No engine has been read yet"),
-      h("p", { class: "why" }, silent.count ? "None of the servers below answers as a vLLM does." : "kvwatch reads /metrics of each target once a second; an engine shows as soon as one answers."),
+      h("h1", {}, troubled ? "No engine can be seen" : "No engine has been read yet"),
+      h("p", { class: "why" }, troubled ? "None of the servers below answers as an engine does." : "kvwatch reads /metrics of each target once a second; an engine shows as soon as one answers."),
     );
     return;
   }

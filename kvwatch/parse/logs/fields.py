@@ -23,6 +23,8 @@ QUANTITIES: dict[str, str] = {
     "tenant": "whom the request is charged to",
     "model": "the model's name as vLLM's label `model_name` has it",
     "engine": "vLLM's label `engine`",
+    "response_flags": "Envoy's: with `DC` or `DR` among them the client left before the end",
+    "request_completion": "NGINX's: `OK`, or empty where the client left before the end",
 }
 """What can be read from a line, with its meaning."""
 
@@ -104,6 +106,7 @@ ENVOY = _keys(
         "completion_tokens",
     ),
     status="response_code",
+    response_flags=("response_flags", "response_flags_long"),
 )
 """Envoy's JSON access log as Envoy AI Gateway and Istio configure it: start_time in ISO 8601, duration in ms, the token
 counts from the metadata io.envoy.ai_gateway under the key that the gateway's user has given them
@@ -115,6 +118,7 @@ NGINX = _keys(
     prompt_tokens="prompt_tokens",
     completion_tokens="completion_tokens",
     status="status",
+    request_completion="request_completion",
 )
 """NGINX with ``log_format … escape=json``, keys named as the variables: it writes when the request ended ($msec, or
 $time_iso8601) and $request_time in seconds. Tokens are in none of its variables; they are there where a script or a
@@ -128,6 +132,7 @@ OTEL = _keys(
     prompt_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     completion_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     status=("http.response.status_code", "response_code", "status"),
+    response_flags=("response_flags", "response.flags"),
 )
 """OTLP's JSON (OpenTelemetry Protocol File Exporter): one request a log record, quantities in its attributes, named by
 the semantic conventions for generative AI, present and former. ``timeUnixNano`` is the record's own time."""

@@ -14,7 +14,7 @@ import msgspec
 from kvwatch.parse.logs.decoder import Value
 from kvwatch.parse.logs.fields import QUANTITIES, FieldMap
 from kvwatch.parse.logs.moments import LocalTime
-from kvwatch.parse.logs.requests import RecordMaker
+from kvwatch.parse.logs.requests import RecordMaker, is_json
 from kvwatch.parse.logs.results import NOT_JSON, OTHER, REQUEST, TOO_LONG, WRONG_TYPE, Reading, Sample
 from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES, Unwrapped
 
@@ -88,7 +88,7 @@ class OtelLines:
             try:
                 data = _decode(line)
             except msgspec.ValidationError:
-                reading.reject(WRONG_TYPE, Sample(index, len(line)))
+                reading.reject(WRONG_TYPE if is_json(line) else NOT_JSON, Sample(index, len(line)))
                 continue
             except (msgspec.DecodeError, ValueError, RecursionError):
                 reading.reject(NOT_JSON, Sample(index, len(line)))

@@ -53,6 +53,8 @@ class LogReader:
                 # looked for only now, because to look costs more than to decode
                 reading = Reading()
                 self._read_unwrapped(chunk, local, reading)
+        if self._vllm is None:
+            reading.recognized = reading.results.get(REQUEST, 0)
         reading.unfinished_bytes = self._unwrapper.unfinished_bytes
         return reading
 
@@ -72,6 +74,7 @@ class LogReader:
 
     def _read_vllm(self, vllm: VllmLines, lines: Iterable[Unwrapped], local: LocalTime, reading: Reading) -> None:
         events = others = 0
+        before = vllm.recognized
         for index, line in enumerate(lines):
             if line.text is None:
                 reading.reject(BAD_WRAPPER, Sample(index, MAX_LINE_BYTES))
@@ -87,6 +90,7 @@ class LogReader:
                 events += 1
             else:
                 others += 1
+        reading.recognized = vllm.recognized - before
         for result, number in ((EVENT, events), (OTHER, others)):
             if number:
                 reading.count(result, number)

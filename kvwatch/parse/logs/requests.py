@@ -10,6 +10,7 @@ import msgspec
 from kvwatch.facts import RequestRecord
 from kvwatch.parse.logs.decoder import PathDecoder, Value
 from kvwatch.parse.logs.fields import QUANTITIES, FieldMap, Path, Paths
+from kvwatch.parse.logs.heads import json_part
 from kvwatch.parse.logs.moments import LATEST, LocalTime, moment
 from kvwatch.parse.logs.results import (
     BAD_TIME,
@@ -36,7 +37,11 @@ _NAMES_A_TENANT = frozenset({str, int})
 _MAX_KNOWN_TENANTS = 10_000
 _MAX_LABEL_CHARACTERS = 256
 
-Values = tuple[Value, Value, Value, Value, Value, Value, Value, Value, Value, Value, Value]
+_CLIENT_GONE = frozenset({"DC", "DR", "DownstreamConnectionTermination", "DownstreamRemoteReset"})
+"""Envoy's response flags, short and long, where the client closed or reset its connection (envoyproxy.io, "Access
+logging"): the status is then 0, 499, that of the answer that had begun, or none."""
+
+Values = tuple[Value, Value, Value, Value, Value, Value, Value, Value, Value, Value, Value, Value, Value]
 """A value, or ``None``, for each of QUANTITIES in their order."""
 
 _any_json = msgspec.json.Decoder().decode
@@ -64,11 +69,13 @@ class RecordMaker:
 
     def record(self, values: Values, local: LocalTime, written: float | None) -> RequestRecord | str:
         """The request, or why there is none; ``written`` [unix s] is when the line was, where that is known."""
-        finish, arrival, seconds, milliseconds, prompt, completion, cached, status, tenant, model, engine = values
+        finish, arrival, seconds, milliseconds, prompt, completion, cached, status, tenant, model, engine, *ends = (
+            values
+        )
         times = _times(finish, arrival, _duration(seconds, milliseconds), local, written)
         if isinstance(times, str):
             return times
-        completed = status == 200 or _completed(status)
+        completed = (status == 200 or _completed(status)) and not _client_gone(*ends)
         if type(prompt) is not int or type(completion) is not int or cached is not None:
             prompt, completion, cached = _tokens(prompt), _tokens(completion), _tokens(cached)
         if prompt is None or completion is None:
@@ -142,6 +149,13 @@ def _completed(status: Value) -> bool:
     return status is None or 200 <= status < 300
 
 
+def _client_gone(flags: Value, completion: Value) -> bool:
+    """Whether a gateway says that the client left before the answer had ended."""
+    if completion == "":
+        return True
+    return isinstance(flags, str) and not _CLIENT_GONE.isdisjoint(flag.strip() for flag in flags.split(","))
+
+
 class RequestLines:
     """Reads chunks of JSON lines."""
 
@@ -193,14 +207,14 @@ class RequestLines:
         done = 0
         for index, row in enumerate(rows):
             try:
-                finish, arrival, _, _, prompt, completion, cached, status, tenant, model, engine = get(row)
+                finish, arrival, _, _, prompt, completion, cached, status, tenant, model, engine, flags, sent = get(row)
                 # a comparison with what is no number raises TypeError, one with NaN fails
                 plain = (
                     0 <= arrival <= finish < LATEST
                     and 0 <= prompt <= MAX_TOKENS
                     and 0 <= completion <= MAX_TOKENS
                     and type(prompt) is type(completion) is int
-                    and cached is model is engine is None
+                    and cached is model is engine is flags is sent is None
                 )
             except (AttributeError, TypeError):
                 plain = False
@@ -228,9 +242,11 @@ class RequestLines:
                 reason = TOO_LONG
             else:
                 try:
+                    if line[:1] != b"{" and (part := json_part(line)) is not None:
+                        line, written = part[0], part[1] if written is None else written  # noqa: PLW2901
                     row = self._decoder.decode(line)
                 except msgspec.ValidationError:
-                    reason = WRONG_TYPE
+                    reason = WRONG_TYPE if is_json(line) else NOT_JSON
                 except (msgspec.DecodeError, ValueError, RecursionError):
                     reason = NOT_JSON
                 else:
@@ -268,6 +284,15 @@ class RequestLines:
         if places != self._chosen:
             self._choose(places)
         return tuple(value for value, _ in found)  # type: ignore[return-value]
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is JSON throughout; a decoder that wants an object stops at the number that a text begins with."""
+    try:
+        _any_json(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _sample(index: int, line: bytes, *, known: bool) -> Sample:

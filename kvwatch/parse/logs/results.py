@@ -64,6 +64,7 @@ def field_names(found: object) -> tuple[str, ...]:
 class Reading:
     """What a chunk of lines came to: facts in their order, lines by result, and a sample of each reason for refusal.
 
+    ``recognized`` counts the lines that were known for what the format says: a log without any is another program's.
     ``unfinished_bytes`` is how much of the chunk's end belongs to a line whose other pieces are still to come: to read
     on later, one begins that much before the chunk's end.
     """
@@ -72,6 +73,7 @@ class Reading:
     results: dict[str, int] = field(default_factory=dict)
     samples: dict[str, Sample] = field(default_factory=dict)
     unfinished_bytes: int = 0
+    recognized: int = 0
 
     def count(self, result: str, by: int = 1) -> None:
         """Count lines of one result."""

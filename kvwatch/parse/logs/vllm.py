@@ -1,8 +1,8 @@
 """Reads vLLM's own log: settings at the start, arrivals, aborts and engine steps.
 
-The forms are those of vLLM 0.8 to 0.32: with and without the ``(APIServer pid=…)`` prefix, with and without colours,
-as text or, from 0.31 on, by its JSON formatter. Only the beginning of a message is ever matched, so that nothing that
-a client sends (a request's id, a path) can pass for a line of the engine. What a line says besides is not kept.
+The messages are those of vLLM 0.8 to 0.32, behind whatever head (:mod:`kvwatch.parse.logs.heads`). Only the beginning
+of a message is ever matched, so that nothing that a client sends (a request's id, a path) can pass for a line of the
+engine. What a line says besides is not kept.
 
 A time stamp has neither year nor zone and shows whole seconds; where the container runtime tells the time, that counts.
 """
@@ -11,22 +11,14 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from kvwatch.facts import Iteration, RequestAborted, RequestStarted, Settings
-from kvwatch.parse.logs.moments import LocalTime, from_number, from_text
+from kvwatch.parse.logs.heads import Heads
+from kvwatch.parse.logs.moments import LocalTime
 from kvwatch.parse.logs.results import BAD_EVENT, BAD_TIME, LogFact
 
 LOG_SETTINGS_SOURCE = "server log"
 
-_ANSI = re.compile(rb"\x1b\[[0-9;]*m")
-_PREFIX = re.compile(
-    rb"(?:\(([A-Za-z][\w .-]{0,40}) pid=\d+\) )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) "
-    rb"((\d\d)-(\d\d) (\d\d):(\d\d):(\d\d))(?:\.\d+)? \[[^\]]{1,120}\] ",
-    re.ASCII,
-)
 _ENGINE = re.compile(rb"Engine (\d{1,6}): ", re.ASCII)
-_RANK = re.compile(r"DP(\d{1,6})\Z", re.ASCII)
 _ITERATION = re.compile(
     rb"Iteration\((\d{1,15})\): (\d{1,9}) context requests, (\d{1,12}) context tokens, (\d{1,9}) generation requests, "
     rb"(\d{1,12}) generation tokens, iteration elapsed time: (\d{1,12}(?:\.\d{1,6})?) ms( \(dummy\))?"
@@ -47,58 +39,25 @@ _MAX_ABORTS = 10_000
 _MAX_ELAPSED_MS = 3_600_000.0
 
 
-class _JsonLine(msgspec.Struct):
-    message: str
-    asctime: str | None = None
-    created: float | None = None
-    process_name: str | None = msgspec.field(default=None, name="processName")
-
-
-_json_line = msgspec.json.Decoder(_JsonLine).decode
-
-
 class VllmLines:
     """Reads the lines of one server's log in their order, and keeps the settings that its start-up lines show."""
 
     def __init__(self) -> None:
         self._settings = Settings()
-        self._last_stamp: tuple[bytes, float] | None = None
+        self._heads = Heads()
+        self.recognized = 0
+        """Lines that had a head: whatever they were about, they are vLLM's."""
 
     def read(self, line: bytes, local: LocalTime, at: float | None = None) -> list[LogFact] | str:
         """The facts that a line tells, none where it is about something else, or the reason for which it is refused.
 
         ``at`` [unix s] is the container runtime's time of writing.
         """
-        if line.startswith(b"{"):
-            return self._json(line, local, at)
-        if b"\x1b" in line:
-            line = _ANSI.sub(b"", line)
-        match = _PREFIX.match(line)
-        if match is None:
+        found = self._heads.read(line, local, at)
+        if found is None:
             return []
-        message = line[match.end() :]
-        engine = _engine_of(match[1].decode("ascii")) if match[1] else None
-        return self._facts(message, at if at is not None else self._stamp(match, local), engine)
-
-    def _json(self, line: bytes, local: LocalTime, at: float | None) -> list[LogFact] | str:
-        try:
-            found = _json_line(line)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return []  # uvicorn and libraries write to the same stream
-        if at is None and found.created is not None:
-            at = from_number(found.created)
-        if at is None and found.asctime is not None:
-            at = from_text(found.asctime, local)
-        return self._facts(found.message.encode("utf-8", "replace"), at, _engine_of(found.process_name or ""))
-
-    def _stamp(self, match: re.Match[bytes], local: LocalTime) -> float | None:
-        if self._last_stamp is not None and self._last_stamp[0] == match[2]:
-            return self._last_stamp[1]
-        month, day, hour, minute, second = (int(part) for part in match.groups()[2:7])
-        at = local.stamp(month, day, hour * 3600 + minute * 60 + second)
-        if at is not None:
-            self._last_stamp = (match[2], at)
-        return at
+        self.recognized += 1
+        return self._facts(found.message, found.at, found.engine)
 
     def _facts(self, message: bytes, at: float | None, engine: str | None) -> list[LogFact] | str:
         if (prefix := _ENGINE.match(message)) is not None:
@@ -128,12 +87,6 @@ class VllmLines:
             return []
         self._settings = found.over(before)
         return [self._settings] if self._settings != before else []
-
-
-def _engine_of(process: str) -> str | None:
-    """The data-parallel rank that a process is named after, such as EngineCore_DP1."""
-    rank = _RANK.search(process)
-    return str(int(rank[1])) if rank else None
 
 
 def _iteration(message: bytes, at: float, engine: str | None) -> list[LogFact] | str:

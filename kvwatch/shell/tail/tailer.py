@@ -12,6 +12,7 @@ from kvwatch.parse.logs.results import NO_TOKENS, REJECTIONS, Sample
 from kvwatch.shell.logging import event
 from kvwatch.shell.tail.finder import SourceSettings
 from kvwatch.shell.tail.positions import Positions
+from kvwatch.shell.tail.recognition import Recognition
 from kvwatch.shell.tail.source import Batch, LogSource
 from kvwatch.shell.tail.worker import Worker
 from kvwatch.shell.tasks import sleep
@@ -27,6 +28,8 @@ NO_TOKENS_SECONDS = 86_400.0
 
 Deliver = Callable[[list[LogFact], dict[str, int]], None]
 """Takes the facts and the counts of a chunk."""
+Judge = Callable[[str, str], None]
+"""Takes a source's path and what is wrong with it as a whole, in words; nothing where it is what it should be."""
 
 
 class LogTail:
@@ -39,6 +42,7 @@ class LogTail:
         positions: Positions,
         *,
         deliver: Deliver,
+        judge: Judge = lambda _path, _why: None,
         caught_up: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -46,9 +50,11 @@ class LogTail:
         self._sources = sources
         self._positions = positions
         self._deliver = deliver
+        self._judge = judge
         self._caught_up = caught_up
         self._clock = clock
         self._sampled: dict[tuple[str, str], float] = {}
+        self._recognitions = {settings.key: (settings, Recognition()) for settings in sources}
 
     async def run(self) -> None:
         """Read what is there, then look again every half second."""
@@ -82,8 +88,33 @@ class LogTail:
         """Give a batch to the core and move the positions past it: both or neither is in a checkpoint."""
         self._deliver(batch.reading.facts, batch.reading.results)
         self._positions.update(self._target, key, batch.marks)
+        self._recognize(key, batch)
         for reason, sample in batch.reading.samples.items():
             self._show(key, batch.path, reason, sample)
+
+    def _recognize(self, key: str, batch: Batch) -> None:
+        """Report a source of which no line is ever known, once, and when one is after all."""
+        settings, recognition = self._recognitions.get(key, (None, None))
+        if settings is None or recognition is None:
+            return
+        known = recognition.update(batch.reading)
+        if known is None:
+            return
+        if known:
+            self._judge(settings.path, "")
+            return
+        form = settings.format.name
+        self._judge(settings.path, f"none of its first {recognition.lines} lines is one of format {form}")
+        event(
+            logging.WARNING,
+            "log_not_recognized",
+            target=self._target,
+            path=settings.path,
+            format=form,
+            lines=recognition.lines,
+            results=", ".join(f"{result} {count}" for result, count in recognition.results.most_common()),
+            mend="is this the log of the server, or of the gateway, and is format what writes it?",
+        )
 
     def _show(self, source: str, path: str, reason: str, sample: Sample) -> None:
         """Log where a line was refused, and why: never what it says."""

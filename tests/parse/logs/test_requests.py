@@ -186,6 +186,78 @@ def test_a_line_that_tells_no_request_is_refused_with_its_reason(change: dict[st
     assert "secret" not in repr(reading.samples)
 
 
+ENVOY_TEXT = (
+    '[2026-11-22T02:37:50.250Z] "POST /v1/chat/completions HTTP/1.1" 200 - via_upstream - "-" 312 1342 1250 '
+    '"-" "curl/8.9.1" "10.0.0.5:8000"'
+)
+APISIX_TEXT = (
+    '127.0.0.1 - - [12/Mar/2025:16:24:57 +0530] gw:9080 "POST /v1/chat/completions HTTP/1.1" 200 349 1.088 '
+    '"-" "curl/8.9.1" - - - ai_token_usage={\\x22prompt_tokens\\x22:12}'
+)
+TEXTS = [
+    ENVOY_TEXT,
+    APISIX_TEXT,
+    "200 OK",
+    "null and void",
+    "true story",
+    '"quoted" and more',
+    "- - -",
+    "-1 x",
+    "[1, 2] x",
+]
+
+
+@pytest.mark.parametrize("line", TEXTS)
+@pytest.mark.parametrize("name", ["litellm", "envoy", "nginx", "otel", "json"])
+def test_a_line_of_text_is_no_json(name: str, line: str) -> None:
+    """Also one that begins as a number, a list or a literal does; what is JSON throughout has a wrong type."""
+    assert read(name, line).results == {"not_json": 1}
+    assert read(name, "127.0").results == {"wrong_type": 1}
+
+
+FRONTS = [
+    "envoy-1  | ",
+    "2026-11-22T02:37:51.5Z ",
+    "[pod/gateway-0/envoy] ",
+    "Nov 22 02:37:51 host envoy[123]: ",
+    "2026-11-22T02:37:51+0000 host envoy[123]: ",
+]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_what_stands_in_front_of_an_object_is_passed_over(front: str) -> None:
+    """By compose, kubectl and journald; the request is the same, alone and among others."""
+    reading = read("envoy", front + json.dumps(ENVOY), front + json.dumps(ENVOY))
+    assert reading.facts == [RECORD, RECORD]
+
+
+NO_TOKENS = {name: value for name, value in ENVOY.items() if not name.startswith("genai")}
+
+
+@pytest.mark.parametrize("status", [200, 0, 499, 503, "-", "", None])
+@pytest.mark.parametrize("flags", ["DC", "DR", "UR,DC", "DC, UPE", "DownstreamConnectionTermination"])
+def test_a_client_that_left_a_gateway_arrived_all_the_same(status: object, flags: str) -> None:
+    """Whatever status the answer had begun with; its tokens count where the gateway knows them."""
+    gone = {**NO_TOKENS, "response_code": status, "response_flags": flags}
+    assert read("envoy", gone).facts == [RequestRecord(ARRIVAL, FINISH, 0, 0, completed=False, source="log")]
+    counted = {**ENVOY, "response_code": status, "response_flags": flags}
+    assert read("envoy", counted).facts == [RequestRecord(ARRIVAL, FINISH, 601, 24, completed=False, source="log")]
+
+
+@pytest.mark.parametrize("flags", ["-", "", None, "UT", "UC"])
+def test_other_flags_of_a_gateway_leave_the_status_its_say(flags: str | None) -> None:
+    """A health check without tokens is refused as before, and one that served is served."""
+    assert read("envoy", {**NO_TOKENS, "response_flags": flags}).results == {"no_tokens": 1}
+    assert read("envoy", {**ENVOY, "response_flags": flags}).facts == [RECORD]
+
+
+@pytest.mark.parametrize(("sent", "completed"), [("OK", True), ("", False)])
+def test_nginx_says_whether_the_answer_was_sent_to_its_end(sent: str, *, completed: bool) -> None:
+    """Of a stream that the client broke off, the status is that of its beginning."""
+    line = {"msec": "1795315071.500", **NGINX, "request_completion": sent}
+    assert read("nginx", line).facts == [RequestRecord(ARRIVAL, FINISH, 601, 24, completed=completed, source="log")]
+
+
 @pytest.mark.parametrize("line", ["{", "nonsense", '{"a": "\udcff"}', "[" * 10_000, '{"a":' * 10_000, "NaN", "{}{}"])
 @pytest.mark.parametrize("name", ["litellm", "envoy", "otel"])
 def test_what_is_no_json_is_refused(name: str, line: str) -> None:

@@ -71,6 +71,75 @@ def test_a_step_is_read_from_every_version_s_line(line: str, fact: tuple[str | N
     assert read(line) == ([expected], {"event": 1})
 
 
+FRONTS = {
+    "VLLM_LOGGING_PREFIX": "[vLLM]",
+    "a prefix with words": "serving-pool-a | gpu:3 | ",
+    "docker compose": "vllm-1  | ",
+    "docker compose with time": "vllm-1  | 2026-11-22T02:38:10.000000000Z ",
+    "kubectl logs --timestamps": "2026-11-22T02:38:10.000000000Z ",
+    "kubectl logs --prefix": "[pod/llm-7f9c/vllm] ",
+    "stern": "llm-7f9c vllm ",
+    "journald": "Nov 22 02:38:10 host vllm[123]: ",
+    "journald, short-iso": "2026-11-22T02:38:10+0000 host vllm[123]: ",
+    "Ray Serve": "(ServeReplica:default:LLMDeployment pid=4242, ip=10.0.0.7) ",
+    "Ray's worker": "(RayWorkerWrapper pid=1, ip=10.0.0.7) [repeated 3x across cluster] ",
+    "colours": "\x1b[36mvllm-1  |\x1b[0m ",
+    "a bar of progress": "Loading: 100%|####| 2/2 [00:01<00:00]\r",
+}
+WRITTEN = {
+    "text": "INFO 11-22 02:38:10 [core.py:360] ",
+    "a process": "(EngineCore_DP3 pid=7) INFO 11-22 02:38:10 [core.py:360] ",
+}
+
+
+@pytest.mark.parametrize("head", WRITTEN.values(), ids=WRITTEN.keys())
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS.keys())
+def test_whatever_stands_in_front_of_a_line_is_passed_over(front: str, head: str) -> None:
+    """The step, its time and its engine are the same, before the process or between it and the level."""
+    engine = "3" if "DP3" in head else None
+    process, _, level = head.rpartition("INFO")
+    for line in (front + head + STEP_TEXT, f"{process}{front}INFO{level}{STEP_TEXT}"):
+        facts, results = read(line)
+        assert results == {"event": 1}
+        assert facts == [Iteration(AT, 4914, 1, 177, 1, 1, pytest.approx(0.01218), None, engine)]
+
+
+def test_a_stamp_with_a_zone_in_front_counts_for_the_time() -> None:
+    """It has a zone and a fraction of a second, which vLLM's has not."""
+    line = f"2026-11-22T04:38:09.750+02:00 {API}Added request a."
+    assert read(line)[0] == [RequestStarted(AT - 0.25)]
+
+
+OBJECTS = {
+    "timestamp": {"timestamp": "2026-11-22T02:38:10Z", "level": "INFO", "message": STEP_TEXT},
+    "@timestamp": {"@timestamp": "2026-11-22T02:38:10.000Z", "log.level": "info", "message": STEP_TEXT},
+    "ts as a number": {"ts": AT, "severity": "INFO", "msg": STEP_TEXT},
+    "time": {"time": "2026-11-22 02:38:10,000", "level": "INFO", "message": STEP_TEXT},
+    "a whole line within": {"timestamp": "2026-11-22T02:38:10Z", "message": f"{API}{STEP_TEXT}"},
+    "a whole line without a time beside it": {"message": f"{API}{STEP_TEXT}"},
+    "fluent-bit": {"log": f"{API}{STEP_TEXT}\n", "kubernetes": {"pod_name": "llm-0"}},
+    "journald's export": {"MESSAGE": f"{API}{STEP_TEXT}", "__REALTIME_TIMESTAMP": str(int(AT * 1e6))},
+    "with other types beside it": {"timestamp": "2026-11-22T02:38:10Z", "message": STEP_TEXT, "time": {"a": 1}},
+}
+
+
+@pytest.mark.parametrize("front", ["", "vllm-1  | ", "2026-11-22T02:38:10Z "])
+@pytest.mark.parametrize("found", OBJECTS.values(), ids=OBJECTS.keys())
+def test_json_is_read_whoever_writes_it(found: dict[str, object], front: str) -> None:
+    """Under each name that loggers give the message and the time, with something in front or without."""
+    facts, results = read(front + json.dumps(found))
+    assert results == {"event": 1}
+    assert facts == [Iteration(AT, 4914, 1, 177, 1, 1, pytest.approx(0.01218), None, None)]
+
+
+def test_lines_of_the_server_are_recognized_whatever_they_are_about() -> None:
+    """Those of others are not: the web server's, a library's, a traceback's."""
+    own = [f"{API}Starting vLLM server", "vllm-1 | INFO 11-22 02:38:10 [a.py:1] x", json.dumps({"message": "x"})]
+    others = ['INFO:     127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK', "Traceback (most recent call last):", "{}", "0"]
+    reading = LogReader(LogFormat("vllm")).read("\n".join([*own, *others]).encode(), LOCAL)
+    assert (reading.recognized, reading.results) == (3, {"other": 7})
+
+
 def test_a_dummy_step_serves_nobody() -> None:
     """Data-parallel engines run them to stay in step."""
     assert read(f"{API}Engine 001: {STEP_TEXT} (dummy), GPU KV cache usage: 0.0%") == ([], {"other": 1})
@@ -102,6 +171,9 @@ def test_arrivals_and_aborts_count_once(message: str, facts: list[LogFact]) -> N
 @pytest.mark.parametrize(
     "line",
     [
+        f"it's INFO 11-22 02:38:10 [a.py:1] {STEP_TEXT}",
+        "x" * 301 + f"INFO 11-22 02:38:10 [a.py:1] {STEP_TEXT}",
+        json.dumps({"path": f"{API}{STEP_TEXT}", "message": "GET"}),
         f'INFO:     127.0.0.1:44896 - "GET /INFO 11-22 02:38:10 [a.py:1] {STEP_TEXT} HTTP/1.1" 200 OK',
         f"{API}Added {STEP_TEXT}",
         f"{API}Received request x: prompt: 'Engine 000: {STEP_TEXT}', params: SamplingParams(n=1)",
