@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from alerts.load import PAGING_REASONS
 from alerts.numbers import BUSY_UTILIZATION, EVICTION_LOSS_RATIO, HOT_RATIO, MODEL_GAP_RATIO, QUEUE_REQUESTS
-from alerts.promql import MODEL, long
-from alerts.rollout import UNLESS_EXCUSED
+from alerts.promql import MODEL, UNLESS_EXCUSED, long
 from alerts.rule import CRITICAL, ENGINE_DASHBOARD, WARNING, Alert
 from alerts.words import text
 from kvwatch.estimate import Reason
@@ -30,11 +29,13 @@ QUEUE_GROWING = Alert(
     CRITICAL,
     hold="5m",
     keep_firing="5m",
-    summary=text("<engine>: the queue grows although the model is not overloaded"),
+    summary=text("<the engine>: its users wait longer every minute, though <model> as a whole is not overloaded"),
     description=text(
         """
-        <engine>: <whole value> requests wait, <engine queue slope> every second,
-        while ρ is <engine ρ> (λ <engine λ> requests/s, μ <engine μ> requests/s).
+        Users whose requests land on <engine> wait longer every minute; those of other engines do not.
+        To do: send it less, and restart it if its queue grows on.
+        At <at>: <whole value> requests wait<engine a minute>. Over the last minute <engine λ> requests/s
+        arrive and <engine μ> can be served, a load of <engine load>.
         Either this engine gets more than its share, or the estimate is wrong,
         or something else than capacity holds the requests up.
         """
@@ -47,13 +48,15 @@ CONGESTION = Alert(
     WARNING,
     hold="5m",
     keep_firing="15m",
-    summary=text("<engine>: throughput is lost to evictions"),
+    summary=text("<the engine> throws away <loss> of its work: <set seats>"),
     description=text(
         """
-        <engine> loses <loss> of its throughput to requests that are evicted and computed again
-        (a wave grows by a factor of <wave growth> in a mean lifetime).
-        <recommendation>
-        ρ is <engine ρ>, λ <engine λ> requests/s, μ <engine μ> requests/s.
+        Users of <engine> see long pauses between tokens, and wait longer than they need to:
+        <loss> of its work is thrown away when memory runs out, and done again.
+        To do: <recommendation>
+        At <at>, over the last minute: <engine λ> requests/s arrive and <engine μ> can be served,
+        a load of <engine load>; <engine queue> wait.
+        A wave of evictions grows by a factor of <wave growth> in a mean lifetime.
         """
     ),
     dashboard=ENGINE_DASHBOARD,
@@ -64,12 +67,13 @@ MODEL_GAP = Alert(
     WARNING,
     hold="10m",
     keep_firing="15m",
-    summary=text("<engine>: the service rate is not what kvwatch predicts"),
+    summary=text("<the engine>: what it serves is not what kvwatch predicts"),
     description=text(
         """
-        <engine> has a backlog and serves <engine serves> requests/s; the model alone is off by <gap>.
-        kvwatch corrects itself while the backlog lasts (μ <engine μ> requests/s now),
-        but its earlier warnings for this engine were off by as much.
+        Users notice nothing of this; nothing is to be done tonight.
+        The early warnings for <engine> came too late or for nothing:
+        at <at> it has a backlog and serves <engine serves> requests/s, while the model alone is off by <gap>.
+        kvwatch corrects itself while the backlog lasts (<engine μ> requests/s now).
         """
     ),
     dashboard=ENGINE_DASHBOARD,
@@ -86,11 +90,12 @@ INVALID = Alert(
     WARNING,
     hold="30m",
     keep_firing="5m",
-    summary=text("<engine>: the utilization cannot be relied on"),
+    summary=text("<the engine>: an overload may come without a page, for its load is not known"),
     description=text(
         """
-        <engine> has had no sure utilization for 30 minutes; alerts about its load may stay silent.
-        Reason: <reason>(docs/metrics.md says what each means).
+        Users of <engine> may come to wait without a page: its load has not been known for 30 minutes.
+        To do: what the runbook says for the reason, which is: <reason>.
+        At <at>, over the last minute: <engine λ> requests/s arrive, <engine queue> wait.
         """
     ),
     dashboard=ENGINE_DASHBOARD,
@@ -112,12 +117,13 @@ HOT = Alert(
     WARNING,
     hold="10m",
     keep_firing="10m",
-    summary=text("<engine> carries far more than the others"),
+    summary=text("<the engine> carries far more than the others: see to the balancer"),
     description=text(
         """
-        <engine> is at ρ <value> while the model as a whole is at <ρ 5m> over <engines> engines:
-        the load balancer does not spread the load.
-        λ here <engine λ> requests/s, μ <engine μ> requests/s.
+        Users whose requests land on <engine> will wait while others do not: it carries far more than its share.
+        To do: see why the load balancer sends it more, or send it less.
+        At <at>, over five minutes: a load of <percent value> here and <load 5m> of the model as a whole,
+        which has <engines> engines.
         """
     ),
     dashboard=ENGINE_DASHBOARD,

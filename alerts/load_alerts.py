@@ -1,94 +1,79 @@
-"""Pages about a model's load: it will be saturated, it is, it gets more than it can serve."""
+"""Pages about a model's load: it will be full, it is, it gets more than it can serve.
+
+Each begins with what its users notice and what to do, and gives the numbers of the last minute, with their time.
+"""
 
 from __future__ import annotations
 
-from alerts.close import LOWER_1M, LOWER_5M, LOWER_15M
-from alerts.numbers import PAGING_SHARE
-from alerts.promql import LIMIT, RHO_1M, RHO_5M
-from alerts.rollout import UNLESS_EXCUSED
 from alerts.rule import CRITICAL, FLEET_OF_MODEL, Alert
+from alerts.stages import AFTER, APPROACHING, OVERLOADED, SATURATED
 from alerts.words import text
 
-BEYOND = 1.05
-"""From here on over its limit, ρ's lower bound over five minutes is enough [1]. Choice: λ of 3/s is known to 3%."""
-SURE = f"model:kvwatch_estimate_valid:avg >= {PAGING_SHARE}"
-REST = """μ <μ> requests/s, bound by<binding>.
-    Time to saturation: <time to saturation>.
-    Replicas: <replicas>, to add: <replicas to add> (for the load by the time they serve)."""
+EVIDENCE = """<known?> At <at>, over the last minute: <λ> requests/s arrive and <μ> can be served, a load of <load>
+    with the limit at <limit>; what binds: <binding>. <queue> requests wait<a minute>.
+    Replicas that serve: <replicas>.<end>"""
 """What all three end with."""
+AFTERWARDS = f"""<or eased?>Users are served better again: the load is back below the limit.<drained>
+    Nothing is to be done; this page ends by itself {AFTER} after the last of it.
+    <or known?>Users may still wait: it has eased a little, but <model> is at its limit or close to it.
+    To do: <do>. <do more>
+    <or>Users of <model> may still wait: its load is not known any more (<last load> when last known).
+    To do: see if its engines answer.<end>"""
+"""What they begin with once it is not so any more: kvwatch keeps a page up for a while, with the numbers of now."""
 
-APPROACHING = Alert(
-    "KvwatchSaturationApproaching",
-    f"""
-    {RHO_1M}
-    and (model:kvwatch_time_to_saturation_seconds:early or model:kvwatch_utilization_lower:close)
-    and {SURE}
-    {UNLESS_EXCUSED}
-    """,
-    CRITICAL,
-    keep_firing="10m",
-    summary=text(
-        "<model><role> <at the limit?>has reached the limit of what it can sustain, and its load rises"
-        "<or soon?>saturates sooner than a replica can be added"
-        "<or close>is close to the limit of what it can sustain<end>"
+ALERTS = (
+    Alert(
+        "KvwatchSaturationApproaching",
+        APPROACHING.page,
+        CRITICAL,
+        summary=text(
+            """
+            <model><role> <approaching?>is <full?>full, and its load still rises: <do><or soon?>full in about
+            <minutes left>, before a new replica would serve: <do><or>nearly full, and stays so: <do><end>
+            <or>was close to its limit minutes ago<end>
+            """
+        ),
+        description=text(
+            f"""
+            <approaching?><full?>Users begin to wait: <model> is full, and its load still rises.
+            <or soon?>Users notice nothing yet, and will wait in about <minutes left>, when <model> is full.
+            <or>Users may begin to wait any time: <model> is nearly full, and has been for minutes.<end>
+            To do: <do>. <do more> {AFTERWARDS}{EVIDENCE}
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
     ),
-    description=text(
-        f"""
-    <at the limit?><model> has reached what it can sustain, and its load rises.
-    <or soon?>At its present trend <model> reaches what it can sustain before a new replica serves.
-    <or close><model> is surely close to what it can sustain, or beyond it, and has been for <since>.<end>
-    ρ is <ρ over both>, against a limit of <limit>: λ <λ> requests/s,
-    {REST}
-    """
+    Alert(
+        "KvwatchSaturated",
+        SATURATED.page,
+        CRITICAL,
+        summary=text(
+            "<model><role> <saturated?>is full, and its users begin to wait: <do><or>was full minutes ago<end>"
+        ),
+        description=text(
+            f"""
+            <saturated?>Users of <model> begin to wait, and wait longer the longer this lasts: it is full.
+            To do: <do>. <do more> {AFTERWARDS}{EVIDENCE}
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
     ),
-    dashboard=FLEET_OF_MODEL,
+    Alert(
+        "KvwatchOverloaded",
+        OVERLOADED.page,
+        CRITICAL,
+        summary=text(
+            """
+            <model><role> <overloaded?>gets more than it can serve, and its users wait longer every minute: <do>
+            <or>got more than it could serve minutes ago<end>
+            """
+        ),
+        description=text(
+            f"""
+            <overloaded?>Users of <model> wait longer every minute: more arrives than it can serve.
+            To do: <do>. <do more> {AFTERWARDS}{EVIDENCE}
+            """
+        ),
+        dashboard=FLEET_OF_MODEL,
+    ),
 )
-SATURATED = Alert(
-    "KvwatchSaturated",
-    f"""
-    {RHO_5M}
-    and {RHO_5M} >= {LIMIT}
-    and {RHO_1M} >= {LIMIT}
-    and ({LOWER_5M} >= {BEYOND} * {LIMIT} or {LOWER_15M} >= {LIMIT})
-    and {SURE}
-    """,
-    CRITICAL,
-    hold="1m",
-    keep_firing="10m",
-    summary=text("<model><role> is at the limit of what it can sustain"),
-    description=text(
-        f"""
-    As much arrives at <model> as it can sustain, or more: waiting times grow.
-    ρ over 5 minutes is <ρ 5m> against a limit of <limit>: λ <λ 5m> requests/s,
-    {REST}
-    """
-    ),
-    dashboard=FLEET_OF_MODEL,
-)
-OVERLOADED = Alert(
-    "KvwatchOverloaded",
-    f"""
-    (
-      {RHO_5M} > 1
-      or (
-        {LOWER_1M} > 1
-        and model:kvwatch_queue_length:sum > model:kvwatch_queue_length:sum offset 1m
-        and model:kvwatch_engines:young
-      )
-    )
-    and model:kvwatch_queue_slope_lower:sum > 0
-    """,
-    CRITICAL,
-    hold="1m",
-    keep_firing="5m",
-    summary=text("<model><role> gets more than it can serve, and its queue grows"),
-    description=text(
-        f"""
-    More arrives at <model> than it can serve. <queue> requests wait, <queue slope> every second.
-    ρ is <ρ over both>, against a limit of <limit>: λ <λ> requests/s,
-    {REST}
-    """
-    ),
-    dashboard=FLEET_OF_MODEL,
-)
-ALERTS = (APPROACHING, SATURATED, OVERLOADED)

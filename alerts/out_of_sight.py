@@ -121,12 +121,16 @@ ALERTS = (
         CRITICAL,
         hold="2m",
         keep_firing="2m",
-        summary=text("<whole value> of <all engines> engines of <model><role> went out of sight in an incident"),
+        summary=text(
+            "<whole value> of <all engines> engines of <model><role> went out of sight in an incident: "
+            "see if they answer"
+        ),
         description=text(
             """
-            <whole value> of <all engines> engines of <model> went out of sight while a page about it was out
-            or just over: nothing says that the incident is over for them.<waited>
-            <ρ in sight> <last queue> requests waiting.
+            Users of <model> may get no answer: <whole value> of its <all engines> engines went out of sight
+            while a page about it was out or just over, and nothing says that the incident is over for them.
+            To do: send a request by hand to those below, and restart what does not answer.<waited>
+            At <at>: <load in sight>, <last queue> requests waiting.
             Out of sight:<five of them><and more>.
             """
         ),

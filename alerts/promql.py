@@ -11,6 +11,10 @@ WATCHER = "(cluster, namespace, job, instance)"
 TARGET = "(cluster, namespace, job, instance, target)"
 """A server as one kvwatch sees it: sidecars all call theirs localhost, so the watcher is a part of it."""
 
+UNLESS_EXCUSED = f"unless on {MODEL} model:kvwatch_engines:excused"
+"""Ends an alert that a rollout would set off. Alertmanager cannot: an alert that ends while it is inhibited is never
+said to have ended."""
+
 LIMIT = "model:kvwatch_stable_limit:avg"
 """What ρ of a model must stay below."""
 RHO_1M = "model:kvwatch_utilization:ratio1m"

@@ -9,9 +9,6 @@ from alerts.words import text
 
 LASTS_SHARE = 0.9
 """Share of half an hour from which a rollout is a crash loop [1]. Choice: a pause between two crashes."""
-UNLESS_EXCUSED = f"unless on {MODEL} model:kvwatch_engines:excused"
-"""Ends an alert that a rollout would set off. Alertmanager cannot: an alert that ends while it is inhibited is never
-said to have ended."""
 
 RECORDINGS = (
     Recording("model:kvwatch_engines:count", by_model("count", "kvwatch_queue_length")),
@@ -69,8 +66,8 @@ ALERTS = (
         summary=text("Engines of <model><role> are starting or leaving"),
         description=text(
             """
-            A fifth of the engines of <model> or more started in the last 5 minutes
-            or left in the last 10. It notifies nobody: alerts that a rollout would set off wait for its end.
+            Nothing is to be done, and nobody is notified: alerts that a rollout would set off wait for its end.
+            A fifth of the engines of <model> or more started in the last 5 minutes or left in the last 10.
             """
         ),
         dashboard=FLEET_OF_MODEL,
@@ -83,8 +80,10 @@ ALERTS = (
         summary=text("Engines of <model><role> have been starting or leaving for half an hour"),
         description=text(
             """
-            A fifth of the engines of <model> or more have been starting or leaving for half an hour:
-            one of them may crash again and again. While that lasts, the early page may come late or for nothing.
+            Users of <model> have fewer engines than it should have: a fifth or more have been starting or leaving for
+            half an hour, and one of them may crash again and again.
+            To do: look for restarts and read the log of whatever restarts.
+            While that lasts, the early page may come late or for nothing.
             """
         ),
         dashboard=FLEET_OF_MODEL,

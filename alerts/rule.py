@@ -51,7 +51,8 @@ class Alert:
         name: CamelCase, ``Kvwatch`` first.
         expr: PromQL, in any layout.
         severity: One of those above.
-        keep_firing: How long it goes on after its condition has gone, such as ``10m``.
+        keep_firing: How long it goes on after its condition has gone, such as ``10m``, with the words of the
+            condition's last moment; empty where the expression itself goes on.
         summary: One line, a template of Prometheus.
         description: Lines that are joined by spaces, a template of Prometheus.
         dashboard: Path and query of the dashboard that shows most.
@@ -62,18 +63,19 @@ class Alert:
     name: str
     expr: str
     severity: str
-    keep_firing: str
     summary: tuple[str, ...]
     description: tuple[str, ...]
     dashboard: str
     hold: str = ""
+    keep_firing: str = ""
     why: str = ""
 
     @property
     def fields(self) -> dict[str, str]:
         """The rule's plain fields in the file, without its labels and words."""
         held = {"for": self.hold} if self.hold else {}
-        return {"alert": self.name} | held | {"keep_firing_for": self.keep_firing}
+        kept = {"keep_firing_for": self.keep_firing} if self.keep_firing else {}
+        return {"alert": self.name} | held | kept
 
     @property
     def annotations(self) -> dict[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerts import (
+    advice,
     close,
     engine_alerts,
     fleet,
@@ -12,6 +13,7 @@ from alerts import (
     out_of_sight,
     replicas,
     rollout,
+    stages,
     trends,
     watcher_alerts,
 )
@@ -25,6 +27,8 @@ GROUPS = (
     Group(
         "kvwatch.alerts",
         (
+            *advice.RECORDINGS,
+            *stages.RECORDINGS,
             *load_alerts.ALERTS,
             engine_alerts.QUEUE_GROWING,
             *out_of_sight.ALERTS,

@@ -13,11 +13,13 @@ TARGET_DOWN = Alert(
     WARNING,
     hold="3m",
     keep_firing="1m",
-    summary=text("kvwatch at <kvwatch> cannot read <target>"),
+    summary=text("kvwatch at <kvwatch> cannot read <target>: see if it serves"),
     description=text(
         """
-        kvwatch at <kvwatch> has had no good answer from <target> for 5 minutes or longer.
-        Nothing is known of its load.
+        Users may get no answer from <target>, or an overload of it may come without a page:
+        nothing is known of its load.
+        To do: send it a request by hand, then read its /metrics from where kvwatch runs.
+        kvwatch at <kvwatch> has had no good answer from it for 5 minutes or longer.
         """
     ),
     dashboard=FLEET,
@@ -31,8 +33,9 @@ STALE = Alert(
     summary=text("kvwatch at <kvwatch> has stopped reading <target>"),
     description=text(
         """
-        kvwatch at <kvwatch> runs but has not tried to read <target> for 5 minutes.
-        Its estimates are withheld.
+        Users notice nothing of this, but an overload of <target> would come without a page.
+        To do: restart kvwatch at <kvwatch>, and keep its log.
+        It runs but has not tried to read the server for 5 minutes, and shows no estimates of it.
         """
     ),
     dashboard=FLEET,
@@ -58,10 +61,9 @@ DOWN = Alert(
     summary=text("kvwatch{{ with $labels.instance }} at {{ . }}{{ end }}<pod> is down<in cluster>{{ end }}"),
     description=text(
         """
-        {{ with $labels.instance }}kvwatch at {{ . }}<pod> does not answer Prometheus.
-        No alert about the load of what it watches can fire.
-        {{- else }}No kvwatch is scraped<in cluster>{{ else }} at all{{ end }}.
-        No alert about load can fire.{{ end }}
+        Users notice nothing of this, but an overload would come without a page.
+        {{ with $labels.instance }}To do: see why kvwatch at {{ . }}<pod> does not answer Prometheus, and start it.
+        {{- else }}To do: see why Prometheus scrapes no kvwatch<in cluster>{{ else }} at all{{ end }}.{{ end }}
         """
     ),
     dashboard=FLEET,

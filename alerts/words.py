@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from textwrap import dedent
 
-from alerts.word_slots import DEFINITIONS, SLOTS
+from alerts.load_slots import LOAD_DEFINITIONS
+from alerts.templates import FORM_DEFINITIONS
+from alerts.word_slots import SLOTS
 
+_DEFINITIONS = (*FORM_DEFINITIONS.items(), *LOAD_DEFINITIONS.items())
 _SLOT = re.compile(r"<([^<>\n]+)>")
 
 
@@ -36,6 +39,9 @@ def text(block: str) -> tuple[str, ...]:
     filled = block
     while _SLOT.search(filled):
         filled = _SLOT.sub(lambda slot: SLOTS[slot[1]], filled)
-    needed = [line for name, line in DEFINITIONS.items() if f'template "{name}"' in filled]
+    needed: list[str] = []
+    for name, line in reversed(_DEFINITIONS):  # one that is needed may need those before it
+        if f'template "{name}"' in "".join((filled, *needed)):
+            needed.insert(0, line)
     needed += [line for variable, line in _SET.items() if variable in filled]
-    return (*needed, *dedent(filled).strip().splitlines())
+    return (*needed, *(line.strip() for line in dedent(filled).strip().splitlines()))

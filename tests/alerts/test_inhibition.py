@@ -77,7 +77,8 @@ class Alertmanager:
     def __init__(self, folder: Path) -> None:
         self.hooks = {"page": Webhook(), "ticket": Webhook(), "nobody": Webhook()}
         config = yaml.safe_load((COMPOSE / "alertmanager" / "alertmanager.yml").read_text())
-        config["route"] |= {"group_wait": "1s", "group_interval": "1s"}
+        for route in (config["route"], *config["route"]["routes"]):
+            route |= {"group_wait": "1s", "group_interval": "1s"}
         for receiver in config["receivers"]:
             receiver["webhook_configs"] = [{"url": self.hooks[receiver["name"]].url}]
         (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
@@ -193,7 +194,8 @@ def test_the_example_of_pagerduty_has_words_and_a_link_for_several_alerts(tmp_pa
     text = (COMPOSE / "alertmanager" / "alertmanager.yml").read_text()
     hook = Webhook()
     config = yaml.safe_load(text)
-    config["route"] |= {"group_wait": "1s"}
+    for route in (config["route"], *config["route"]["routes"]):
+        route["group_wait"] = "1s"
     config["receivers"][0] = pagerduty(text, hook.url)
     (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
     manager = Alertmanager.of(tmp_path)

@@ -206,9 +206,9 @@ class Stack:
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         routes = yaml.safe_load((ROOT / "compose" / "alertmanager" / "alertmanager.yml").read_text())
-        for key in ("group_wait", "group_interval"):
-            routes["route"][key] = duration(routes["route"][key], speed)
-        for route in routes["route"]["routes"]:
+        for route in (routes["route"], *routes["route"]["routes"]):
+            for key in {"group_wait", "group_interval"} & route.keys():
+                route[key] = duration(route[key], speed)
             route.pop("mute_time_intervals", None)
         hooks = {"page": self.webhook, "ticket": self.tickets}
         for receiver in routes["receivers"]:
