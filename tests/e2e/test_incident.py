@@ -28,12 +28,12 @@ def test_a_ramp_pages_and_recovery_resolves(ramp: Stack) -> None:
     assert page["labels"]["severity"] == "critical"
     assert page["labels"]["model_name"] == "llama"
     words = page["annotations"]["description"]
+    assert re.match(r"Users notice nothing yet, and will wait in about \d+ min, when llama is full\. To do: \w", words)
     assert re.search(
-        r"ρ is [\d.]+ over 5 minutes and [\d.]+ over the last one, against a limit of [\d.]+: λ [\d.]+ requests/s, "
-        r"μ [\d.]+ requests/s, bound by (kv|seqs|tokens)",
+        r"At \d\d:\d\d UTC, over the last minute: [\d.]+ requests/s arrive and [\d.]+ can be served, a load of \d+% with "
+        r"the limit at \d+%; what binds: (KV memory|seats|token budget)\. \d+ requests wait.*\. Replicas that serve: 1\.",
         words,
     )
-    assert re.search(r"Time to saturation: [\dhms ]+\. Replicas: 1, to add: [1-9]", words)
     assert page["annotations"]["runbook_url"].endswith("/KvwatchSaturationApproaching.md")
     assert page["annotations"]["dashboard_url"] == "/d/kvwatch-fleet?var-model_name=llama"
     until(lambda: ramp.webhook.notifications[-1]["status"] == "resolved", "the page to be resolved", 150)

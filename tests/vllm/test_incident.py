@@ -99,12 +99,13 @@ def test_the_page_is_about_the_model_and_its_load(story: Story) -> None:
 
 
 def test_the_page_says_the_numbers(story: Story) -> None:
-    """ρ, its limit, λ, μ, what binds, and how many replicas to add."""
+    """What arrives and can be served, the load and its limit, what binds, and how many replicas to add."""
     words = story.page["annotations"]["description"]
     assert re.search(
-        r"ρ .*[\d.]+ .*against a limit of [\d.]+: λ [\d.]+ requests/s, μ [\d.]+ requests/s, bound by seqs\.", words
+        r"[\d.]+ requests/s arrive and [\d.]+ can be served, a load of \d+% with the limit at \d+%; what binds: seats\.",
+        words,
     )
-    assert re.search(r"Replicas: 1, to add: [1-9]", words)
+    assert re.search(r"To do: add [1-9]\d* replicas?\. .*Replicas that serve: 1\.", words)
 
 
 def test_the_runbook_that_the_page_names_is_served(story: Story) -> None:
