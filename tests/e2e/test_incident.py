@@ -30,8 +30,9 @@ def test_a_ramp_pages_and_recovery_resolves(ramp: Stack) -> None:
     words = page["annotations"]["description"]
     assert re.match(r"Users notice nothing yet, and will wait in about \d+ min, when llama is full\. To do: \w", words)
     assert re.search(
-        r"At \d\d:\d\d UTC, over the last minute: [\d.]+ requests/s arrive and [\d.]+ can be served, a load of \d+% with "
-        r"the limit at \d+%; what binds: (KV memory|seats|token budget)\. \d+ requests wait.*\. Replicas that serve: 1\.",
+        r"At \d\d:\d\d UTC, over the last minute: [\d.]+ requests/s arrive and [\d.]+ can be served, "
+        r"a load of \d+% with the limit at \d+%; what binds: (KV memory|seats|token budget)\. "
+        r"\d+ requests wait.*\. Replicas that serve: 1\.",
         words,
     )
     assert page["annotations"]["runbook_url"].endswith("/KvwatchSaturationApproaching.md")

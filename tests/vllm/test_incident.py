@@ -102,7 +102,8 @@ def test_the_page_says_the_numbers(story: Story) -> None:
     """What arrives and can be served, the load and its limit, what binds, and how many replicas to add."""
     words = story.page["annotations"]["description"]
     assert re.search(
-        r"[\d.]+ requests/s arrive and [\d.]+ can be served, a load of \d+% with the limit at \d+%; what binds: seats\.",
+        r"[\d.]+ requests/s arrive and [\d.]+ can be served, "
+        r"a load of \d+% with the limit at \d+%; what binds: seats\.",
         words,
     )
     assert re.search(r"To do: add [1-9]\d* replicas?\. .*Replicas that serve: 1\.", words)
