@@ -127,6 +127,6 @@ HOT = Alert(
         """
     ),
     dashboard=ENGINE_DASHBOARD,
-    why="What ends while Alertmanager inhibits it is never told to have ended, so the rule itself asks for the pages "
+    why="What ends while Alertmanager inhibits it is never reported as ended, so the rule itself asks for the pages "
     "that say it all.",
 )

@@ -43,7 +43,7 @@ RECORDINGS = (
         unless model:kvwatch_engines:rollout30m > {LASTS_SHARE}
         """,
         "There while alerts that a rollout would set off hold back. They ask for it themselves: Alertmanager never "
-        "tells of the end of an alert that ends while it is inhibited.",
+        "reports the end of an alert that ends while it is inhibited.",
     ),
     Recording(
         "model:kvwatch_target_up:count",
@@ -53,7 +53,7 @@ RECORDINGS = (
         )
         """,
         "Servers of those engines: a server with data-parallel engines has several. Sidecars all call theirs "
-        "localhost, so it is told by who watches it as well.",
+        "localhost, so the kvwatch that watches it is named as well.",
     ),
 )
 

@@ -151,7 +151,7 @@ class Reason(StrEnum):
     MODEL_UNKNOWN = (
         "model_unknown",
         Weight.SIZES,
-        "the model's name does not tell whether it is a mixture of experts, nor does its step time yet: set experts",
+        "the model's name does not say whether it is a mixture of experts, nor does its step time yet: set experts",
     )
     GAIN_UNSURE = (
         "gain_unsure",
@@ -161,7 +161,7 @@ class Reason(StrEnum):
     SCRAPES_TOO_RARE = (
         "scrapes_too_rare",
         Weight.ASIDE,
-        "the engine makes so many steps between two scrapes that a wave would not be seen",
+        "the engine makes too many steps between two scrapes for a wave to be seen: scrape more often",
     )
     DEPENDS = "depends", Weight.ABSENT, "an estimate that this one needs is missing"
 

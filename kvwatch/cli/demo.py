@@ -137,8 +137,8 @@ async def _tell(
 
 def _late(seconds: float) -> str:
     return (
-        f"this machine cannot keep time: the engines were {seconds:.0f} s behind the clock, and rates are told as they"
-        " then were; a smaller --speed needs less of the machine"
+        f"this machine cannot keep time: the engines were {seconds:.0f} s behind the clock, and rates are shown as"
+        " they were then; a smaller --speed needs less of the machine"
     )
 
 

@@ -159,6 +159,6 @@ def _refuse_duplicates(targets: Iterable[tuple[str, TargetConfig]], faults: Faul
     for path, target in targets:
         if target.name in first:
             where = first[target.name]
-            faults.append(Fault(path, f'"{target.name}" is already {where}; remove one, or tell them apart by name'))
+            faults.append(Fault(path, f'"{target.name}" is already {where}; remove one, or give them different names'))
         else:
             first[target.name] = path

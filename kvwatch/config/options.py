@@ -134,7 +134,7 @@ ESTIMATES = Section(
             "path",
             "Where to keep what has been learnt, above all the step law, over a restart; saved every minute, and where "
             "logs are followed every five seconds, less often with hundreds of targets. Its folder must be writable. "
-            "Without it, a restarted kvwatch begins to learn anew. What targets that are gone had is kept for a week, "
+            "Without it, a restarted kvwatch learns from the start. What targets that are gone had is kept for a week, "
             "for a thousand of them at most, and for an hour of as many as were watched at once.",
         ),
     ),

@@ -61,7 +61,7 @@ TARGET_LOGS = Section(
             "only",
             log_sources.only,
             "mapping",
-            "Values that a path must have, one or a list, for the line to count: a gateway's log tells of all servers.",
+            "Values that a path must have, one or a list, for the line to count: a gateway's log is about all servers.",
             "all lines",
         ),
         Option("tenant_field", reader.text, "path", "Short for `fields: {tenant: …}`: whom requests are charged to."),
@@ -101,7 +101,7 @@ EXPERTS = Option(
     "experts",
     reader.experts,
     "dense or [E, k]",
-    "What the model is, where the name that vLLM serves it under does not tell: `dense`, or the numbers of routed "
+    "What the model is, where the name that vLLM serves it under does not say: `dense`, or the numbers of routed "
     "experts and of those that a token uses, such as `[128, 8]`. A mixture's step time bends with its load.",
     "known by the model's name, else weighed by what is seen",
 )
@@ -110,9 +110,7 @@ FOUND_TARGET = Section(
     "target",
     "What holds of every target that the source finds.",
     table(
-        Option(
-            "scheme", reader.choice("http", "https"), "word", "Used where the source does not tell another.", "http"
-        ),
+        Option("scheme", reader.choice("http", "https"), "word", "Used where the source names no other.", "http"),
         Option("metrics_path", reader.text, "path", "Likewise.", "/metrics"),
         ROLE,
         Option("max_num_seqs", _TOKENS, "requests", "vLLM's `--max-num-seqs`.", "discovered, else unknown"),

@@ -179,7 +179,7 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_demand_share",
         _E,
         "ratio",
-        "Share of the memory-work of the requests that ended of late, by tenant; the heaviest ones, and other for the "
+        "Share of the memory-work of the requests that ended recently, by tenant; the heaviest ones, and other for the "
         "rest, sum to 1. Only where a log or a trace names tenants.",
         extra_labels=_TENANT,
     ),
@@ -279,7 +279,7 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_engine_age_seconds",
         _E,
         "s",
-        "Time from the engine's first sample, or from the first after its counters began anew, to its newest.",
+        "Time from the engine's first sample, or from the first after its counters were reset, to its newest.",
         since="0.2.0",
     ),
 )

@@ -20,7 +20,7 @@ Everything that kvwatch exports on `/metrics`. Labels: `model_name` and `engine`
 it is never 0 and never a placeholder. Intervals (`_lower`, `_upper`) are 90% intervals. An engine whose last good
 scrape is older than three scrape intervals has no estimates at all, rather than old ones.
 
-A metric's column *valid* names the entry of `kvwatch_estimate_valid{estimate="…"}` that tells whether to believe it.
+A metric's column *valid* names the entry of `kvwatch_estimate_valid{estimate="…"}` that says whether to believe it.
 In `/api/v1/engines` and in `kvwatch replay --format json` the same numbers stand under their names without `kvwatch_`.
 
 Beside these, the process's own `process_*` metrics are exported as by any Prometheus client.

@@ -118,7 +118,7 @@ class Narrator:
         self.highest_utilization = max(load.value, self.highest_utilization or 0.0)
         for level, latch in self._levels.items():
             if latch.update(at, load.lower > level, load.upper < level):
-                yield "level", f"ρ is above {level:g} for sure: {load}, {rate(load.arrival_rate)}/s arrive"
+                yield "level", f"utilization ρ is above {level:g} for sure: {load}, {rate(load.arrival_rate)}/s arrive"
         if limit is None:
             return
         seconds = view.time_to_saturation_seconds
@@ -173,7 +173,7 @@ class Narrator:
         if self._turns_on("draining", at, below and bool(view.queue_length), not below):
             yield (
                 "draining",
-                f"ρ is below the limit again: {load}; the {view.queue_length:.0f} that wait are served"
+                f"utilization ρ is below the limit again: {load}; the {view.queue_length:.0f} that wait are served"
                 f" at about μ−λ = {rate(mu - load.arrival_rate)}/s",
             )
         if self._turns_on("recovered", at, below and not view.queue_length, not below):

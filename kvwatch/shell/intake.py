@@ -203,7 +203,12 @@ class Intake:
         try:
             self._fleet.restore_models(dumped)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            event(logging.WARNING, "models_rejected", why=repr(error), effect="replicas required begin anew")
+            event(
+                logging.WARNING,
+                "models_rejected",
+                why=repr(error),
+                effect="replicas required start again without history",
+            )
 
     def model_fault(self, target: str, error: Exception) -> None:
         """A run of the embedded engine has failed."""

@@ -253,7 +253,7 @@ def test_the_real_demo_serves_and_tells(tmp_path: Path) -> None:
         answer = json.loads(_get(f"{base}/api/v1/engines"))
         assert [engine["model_name"] for engine in answer["engines"]] == ["steady", "ramp"]
         assert all(target["up"] for target in answer["targets"])
-        running.until(r"\d:\d\d  ramp: ρ is above 0\.5 for sure")
+        running.until(r"\d:\d\d  ramp: utilization ρ is above 0\.5 for sure")
         assert running.end(signal.SIGINT) == 0
         running.until("What happened in .* as measured:")
         running.until(r"first estimate, \d:\d\d at \d+% load: ")

@@ -24,13 +24,13 @@
 {{- end -}}
 {{- if include "kvwatch.isSharded" . -}}
 {{- if semverCompare "<1.28-0" .Capabilities.KubeVersion.Version -}}
-{{- fail (printf "fleet.shards needs Kubernetes 1.28 or later, which tells a pod its index; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "fleet.shards needs Kubernetes 1.28 or later, which gives a pod its index; this is %s" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- if gt (len (include "kvwatch.fullname" .)) 52 -}}
 {{- fail (printf "%s is too long for the name of a StatefulSet; set fullnameOverride to 52 characters or less" (include "kvwatch.fullname" .)) -}}
 {{- end -}}
 {{- with include "kvwatch.ownShard" . -}}
-{{- fail (printf "fleet.shards tells each process its part; leave the shard out of %s" .) -}}
+{{- fail (printf "fleet.shards gives each process its part; leave the shard out of %s" .) -}}
 {{- end -}}
 {{- if and $v.persistence.enabled $v.persistence.existingClaim -}}
 {{- fail "persistence.existingClaim is one volume and fleet.shards are several processes; leave it empty, and each gets a claim of its own" -}}
@@ -113,7 +113,7 @@
 {{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.trigger prometheus: without engines kvwatch has no number, and to KEDA a trigger without one has failed" -}}
 {{- end -}}
 {{- if not $a.keda.kubeStateMetrics -}}
-{{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.kubeStateMetrics, by which a model that is scaled to 0 is told from one whose metrics are missing; else keep 1" -}}
+{{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.kubeStateMetrics, by which a model that is scaled to 0 is distinguished from one whose metrics are missing; else keep 1" -}}
 {{- end -}}
 {{- if not $a.keda.extraTriggers -}}
 {{- fail "autoscaling.minReplicas 0 needs autoscaling.keda.extraTriggers, such as the queue of your gateway: without engines kvwatch sees no traffic, so nothing would wake the model" -}}

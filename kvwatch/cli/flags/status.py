@@ -30,7 +30,7 @@ def add(commands: SubParsers) -> None:
         "status",
         help=_HELP,
         description="One line for each engine, the one that needs somebody first. Asked of a running kvwatch the answer"
-        "\nis there at once and is the page's; a vLLM is watched for some seconds, which tell less.",
+        "\nis there at once and is the page's; a vLLM is watched for some seconds, which show less.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -42,8 +42,8 @@ class Nameless:
 def untellable(model: str, label: str, without: Sequence[str], prefix: str) -> str:
     """A label tells the engines of a model apart in some families and is missing from others."""
     return (
-        f"of model {_cut(model)} the label {_cut(label)} tells several engines apart, and "
-        f"{_list([prefix + name for name in without])} lack it, so that nobody knows whose they are: keep the label "
+        f"of model {_cut(model)} the label {_cut(label)} distinguishes several engines, and "
+        f"{_list([prefix + name for name in without])} lack it, so that it is not known whose they are: keep the label "
         "on all metrics, or give the address of each engine as a target"
     )
 

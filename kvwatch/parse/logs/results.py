@@ -23,12 +23,12 @@ BAD_WRAPPER = "bad_wrapper"
 
 LINE_RESULTS: dict[str, str] = {
     REQUEST: "a request was read from it",
-    EVENT: "it told of an arrival, an abort, an engine step or a setting",
+    EVENT: "it reports an arrival, an abort, an engine step or a setting",
     OTHER: "it is about something else, or `only` leaves it out",
     TOO_LONG: "it is longer than a mebibyte",
     NOT_JSON: "it is not valid JSON, or not valid UTF-8",
     WRONG_TYPE: "it is JSON but no object, or one of the fields, `tenant` excepted, is neither a number nor text",
-    NO_TIME: "no field, and no container runtime, tells when the request ended",
+    NO_TIME: "no field, and no container runtime, says when the request ended",
     NO_TOKENS: "a request that succeeded, without its numbers of tokens",
     BAD_TIME: "a time cannot be read, or the request ends before it begins",
     BAD_TOKENS: "a number of tokens is negative, not whole or beyond all sense",

@@ -120,7 +120,7 @@ class Recording:
             for reason in reading.samples:
                 refused[reason] += 1
                 if refused[reason] == 1:
-                    self.report(f"{log.path.name}:{number}: {reason}; skipped, and not told again for this reason")
+                    self.report(f"{log.path.name}:{number}: {reason}; skipped; no more of these are reported")
             for fact in reading.facts:
                 yield _known_from(fact), fact
 

@@ -156,7 +156,7 @@ def test_a_label_that_families_lack_is_refused_by_name(lacking: str) -> None:
     page = _pods({"tier": "a"}, {"tier": "b"}, lacking=lacking)
     scrape = _read("\n".join(dict.fromkeys(page.splitlines())) + "\n")
     assert scrape.engines == ()
-    assert "the label tier tells several engines apart" in scrape.refusal
+    assert "the label tier distinguishes several engines" in scrape.refusal
     assert lacking in scrape.refusal
     assert "give the address of each engine as a target" in scrape.refusal
 
