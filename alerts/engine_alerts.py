@@ -18,6 +18,7 @@ QUEUE_GROWING = Alert(
     kvwatch_queue_length > {QUEUE_REQUESTS}
     and kvwatch_queue_slope_lower > 0
     unless kvwatch_queue_length <= kvwatch_queue_length offset 5m
+    unless kvwatch_queue_standing_seconds
     unless ignoring (window) (
       {long("kvwatch_utilization")} >= 0.9
       and on {MODEL} (
@@ -38,6 +39,41 @@ QUEUE_GROWING = Alert(
         arrive and <engine μ> can be served, a load of <engine load>.
         Either this engine gets more than its share, or the estimate is wrong,
         or something else than capacity holds the requests up.
+        """
+    ),
+    dashboard=ENGINE_DASHBOARD,
+)
+QUEUE_STANDS = Alert(
+    "KvwatchQueueStands",
+    "kvwatch_queue_standing_seconds > 60",
+    CRITICAL,
+    hold="2m",
+    keep_firing="5m",
+    summary=text("<the engine>: its users wait and are not served, though its load is not the reason"),
+    description=text(
+        """
+        Users whose requests wait at <engine> get no answer, and more replicas do not help them.
+        To do: look at its log and its device, and restart it if nothing moves.
+        At <at>: <engine queue> requests wait. For <duration> the engine has served less than half of what it should, or
+        none of those that are deferred: one endless request in the last of the memory, a device that throttles,
+        or a KV transfer that never comes.
+        """
+    ),
+    dashboard=ENGINE_DASHBOARD,
+    why="Arrivals alone call such an engine idle: nobody who waits is counted twice.",
+)
+HUNG = Alert(
+    "KvwatchEngineHung",
+    'kvwatch_engine_state{state="hung"} == 1',
+    CRITICAL,
+    hold="1m",
+    keep_firing="2m",
+    summary=text("<the engine> hangs: its users get no answer"),
+    description=text(
+        """
+        Users of <engine> get no answer: it shows requests inside and has not moved a counter for 2 minutes.
+        To do: restart it. On vLLM 0.11 and 0.12 send it one request first: it may be idle, and still show requests
+        that were all cancelled at once. The alert ends as soon as a counter moves.
         """
     ),
     dashboard=ENGINE_DASHBOARD,

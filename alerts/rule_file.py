@@ -31,6 +31,8 @@ GROUPS = (
             *stages.RECORDINGS,
             *load_alerts.ALERTS,
             engine_alerts.QUEUE_GROWING,
+            engine_alerts.QUEUE_STANDS,
+            engine_alerts.HUNG,
             *out_of_sight.ALERTS,
             engine_alerts.CONGESTION,
             engine_alerts.MODEL_GAP,

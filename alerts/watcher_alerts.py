@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.promql import TARGET
 from alerts.rule import FLEET, WARNING, Alert
 from alerts.words import text
 
@@ -9,7 +10,10 @@ _DOWN = 'up{job=~".*kvwatch.*"} == 0'
 
 TARGET_DOWN = Alert(
     "KvwatchTargetDown",
-    "max_over_time(kvwatch_target_up[2m]) == 0",
+    f"""
+    max_over_time(kvwatch_target_up[2m]) == 0
+    unless on {TARGET} max_over_time(kvwatch_engine_state{{state="hung"}}[2m]) == 1
+    """,
     WARNING,
     hold="3m",
     keep_firing="1m",

@@ -18,6 +18,7 @@ NAMES = {
     "engine": "engine {{ $labels.engine }} of <model> on <target> (watched by <kvwatch>)",
     "the engine": "Engine {{ $labels.engine }} of <model> on <target> (watched by <kvwatch>)",
     "percent value": "{{ $value | humanizePercentage }}",
+    "duration": "{{ $value | humanizeDuration }}",
     "whole value": '{{ $value | printf "%.0f" }}',
 }
 """Who it is about. Every sidecar calls its server localhost: only who watches it tells two of them apart."""

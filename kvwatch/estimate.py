@@ -81,8 +81,8 @@ class Reason(StrEnum):
     QUEUE_STANDS = (
         "queue_stands",
         Weight.ABSENT,
-        "requests wait for capacity, and the engine serves less than half of the rate at which it should: "
-        "something else than load holds it up",
+        "requests wait for capacity, and the engine serves none of them for minutes, or less than half of what it "
+        "should: something else than load holds it up, or its settings are others than kvwatch knows",
     )
     CAPACITY_UNKNOWN = (
         "capacity_unknown",

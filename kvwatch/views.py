@@ -59,6 +59,7 @@ class EngineView:
     running_requests: float | None = None
     queue_length: float | None = None
     queue_slope: Estimate = UNKNOWN
+    queue_standing_seconds: float | None = None
     time_to_saturation_seconds: float | None = None
     backlog_drain_seconds: float | None = None
     observed_service_rate: float | None = None

@@ -25,6 +25,7 @@ from kvwatch.core.traffic.arrival_rate import Arrivals
 from kvwatch.core.traffic.latency import Latency
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
+from kvwatch.core.traffic.standing_queue import StandingQueue
 from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
@@ -77,6 +78,7 @@ class EngineEstimator:
         self.population = self._add(Population(demand_seconds, options.demand_window_seconds, options.top_tenants))
         self.latency = self._add(Latency(span(_LATENCY_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES)))
         self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES)))
+        self.standing = self._add(StandingQueue())
         self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, _LEAST_STEP_SCRAPES), options.trim_ratio))
         self.law = self._add(StepLawLearner())
         self.preemptions = self._add(Preemptions(span(EVICTIONS_WINDOW_SECONDS, _LEAST_EVICTION_SCRAPES)))

@@ -45,6 +45,7 @@ def signs_of(view: EngineView) -> Signs:
         service_rate=view.service_rate.value,
         arrival_rate=view.arrival_rate.value.get(shortest) if shortest is not None else None,
         queue_slope_lower=view.queue_slope.lower,
+        stands=view.queue_standing_seconds is not None,
         loss_ratio=view.congestion_loss_ratio,
         seconds_to_limit=view.time_to_saturation_seconds if _rises(view.arrival_rate_slope) else None,
         scale_up_seconds=view.scale_up_seconds or 0.0,

@@ -55,6 +55,9 @@ of 0.9 make a queue of a second or two again and again."""
 TREND_DEVIATIONS = 4.0
 """Standard errors by which a slope is above 0 where its trend is no accident [1]. Choice: the trend is looked at all
 day long, and with two an engine would have one by chance some times a day; the alerts ask for as much."""
+_STILL_RATIO = 0.5
+"""Share of μ − λ, at which a queue should fall, below which it stands [1]. Choice: as far as μ may be off while
+requests wait; the queue's trend is known to some per cent over two minutes."""
 HALF_LOAD_RATIO = 0.5
 """Share of the limit below which a trend warns of nothing, and memory is not full [1]. Choice: at half a load the
 distance to the limit is as long as the way so far, longer than a trend can be carried."""
@@ -82,6 +85,7 @@ class Signs:
         service_rate: μ [requests/s].
         arrival_rate: λ over the shortest window [requests/s].
         queue_slope_lower: Lower end of the 90% interval of the queue's trend [requests/s].
+        stands: Whether requests wait that the engine should have served, or that nobody works on.
         loss_ratio: Share of the throughput that is lost to eviction now [ratio].
         seconds_to_limit: Until λ meets the limit on a trend that is no accident [s].
         scale_up_seconds: How long a new replica takes to serve [s].
@@ -98,6 +102,7 @@ class Signs:
     service_rate: float | None = None
     arrival_rate: float | None = None
     queue_slope_lower: float | None = None
+    stands: bool = False
     loss_ratio: float | None = None
     seconds_to_limit: float | None = None
     scale_up_seconds: float = 0.0
@@ -133,7 +138,8 @@ def engine_state(signs: Signs) -> EngineState:
     waits = (signs.queue_seconds or 0.0) >= WAITING_SECONDS
     tests = (
         (_is_overloaded(signs, load), EngineState.OVERLOADED),
-        (waits and load.upper < 1.0, EngineState.DRAINING),
+        (signs.stands, EngineState.STANDING),
+        (waits and load.upper < 1.0 and not _is_still(signs), EngineState.DRAINING),
         (_is_evicting(signs, load), EngineState.EVICTING),
         (_is_saturated(signs, load), EngineState.SATURATED),
         (waits, EngineState.STANDING),
@@ -148,6 +154,8 @@ def backlog_drain_seconds(signs: Signs) -> float | None:
     load, waiting = signs.load, signs.waiting
     if load is None or not waiting or signs.service_rate is None or signs.arrival_rate is None or load.upper >= 1.0:
         return None
+    if signs.stands or _is_still(signs):
+        return None
     return waiting / (signs.service_rate - signs.arrival_rate)
 
 
@@ -155,6 +163,8 @@ def _without_load(signs: Signs) -> EngineState:
     """The state while ρ is unknown: what the queue shows, and whether it is only a matter of time."""
     if signs.waiting and (signs.queue_slope_lower or 0.0) > 0:
         return EngineState.OVERLOADED
+    if signs.stands:
+        return EngineState.STANDING
     return EngineState.WARMING_UP if signs.learning else EngineState.UNKNOWN
 
 
@@ -169,6 +179,18 @@ def _is_overloaded(signs: Signs, load: Load) -> bool:
     grows = bool(signs.waiting) and (signs.queue_slope_lower or 0.0) > 0
     fell = load.upper < 1.0 and (signs.sustained is None or signs.sustained.upper >= 1.0)
     return grows and (signs.queue_seconds or 0.0) >= WAITING_SECONDS and not fell
+
+
+def _is_still(signs: Signs) -> bool:
+    """Whether the queue surely falls at less than half the rate that the rates promise, and has had the time to fall.
+
+    Its trend looks back over minutes: while it begins to drain, the trend is still that of before.
+    """
+    if signs.queue_slope_lower is None or signs.service_rate is None or signs.arrival_rate is None:
+        return False
+    promised = signs.service_rate - signs.arrival_rate
+    long_ago = signs.sustained is not None and signs.sustained.upper < 1.0
+    return long_ago and signs.queue_slope_lower > -_STILL_RATIO * promised
 
 
 def _is_evicting(signs: Signs, load: Load) -> bool:

@@ -1,8 +1,13 @@
-"""Does an engine with requests inside still get on? A hung one answers its metrics for ever, with no arrivals."""
+"""Does an engine with requests inside still get on? A hung one answers its metrics for ever, with no arrivals.
+
+vLLM 0.11 and 0.12 may leave their gauges as they were when all requests are cancelled at once: such an engine, which is
+idle, shows the same numbers as a hung one, and is reported with both causes until the next request moves its counters.
+"""
 
 from __future__ import annotations
 
 from kvwatch.core.interval import Cause, Interval
+from kvwatch.facts import EngineSample
 
 _LONGEST_STILL_SECONDS = 60.0
 """How long an engine with requests inside may show no progress before it counts as hung [s]. Choice: no step takes a
@@ -32,8 +37,8 @@ class Progress:
             sample.preemptions,
             sample.inter_token_count,
         )
-        inside = (sample.running or 0.0) + (interval.waiting[1] or 0.0)
         self._at = at
+        inside = _inside(sample)
         if not inside or counters != self._last or all(c is None for c in counters):
             self._last, self._since, self._scrapes = counters, at, 0
         else:
@@ -45,3 +50,9 @@ class Progress:
     def get(self, _now: float) -> bool:
         """Whether nothing has moved for a minute while requests were inside."""
         return self._scrapes >= _STILL_SCRAPES and self._at - self._since >= _LONGEST_STILL_SECONDS
+
+
+def _inside(sample: EngineSample) -> float:
+    """Requests that run or wait, for whatever reason: those that wait for a KV transfer hang when it never comes."""
+    by_reason = (sample.waiting_capacity or 0.0) + (sample.waiting_deferred or 0.0)
+    return (sample.running or 0.0) + max(sample.waiting or 0.0, by_reason)

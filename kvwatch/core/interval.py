@@ -24,6 +24,11 @@ class Cause(StrEnum):
     UNIT = "unit"
     """Requests make another number of tokens in a step: lengths are counted in another unit from here on."""
 
+    @property
+    def changes_requests(self) -> bool:
+        """Whether those inside are others than before, or may be; else only the scale has changed."""
+        return self is not Cause.UNIT
+
 
 @dataclass(frozen=True, slots=True)
 class KvCapacity:

@@ -250,5 +250,8 @@ class Target:
             return "stale"
         stalled = [key.engine for key, engine in self._engines.items() if engine.progress.get(now)]
         if stalled:
-            return f"engine {', '.join(stalled)} has requests inside, but no counter has moved for a minute"
+            return (
+                f"engine {', '.join(stalled)} shows requests inside, but no counter has moved for a minute: it hangs, "
+                "or (vLLM 0.11 and 0.12) its gauges were not cleared when all requests were cancelled"
+            )
         return self._last_good.refusal or ("" if self._last_good.engines else NO_METRICS)

@@ -30,6 +30,8 @@ from kvwatch.views import EngineView
 _MISSING = Estimate(verdict=Reason.METRIC_MISSING)
 """An estimate whose inputs have stopped coming."""
 _MISSING_RATE = ArrivalRate(_MISSING)
+_HELD_UP = ServiceRate(Estimate(verdict=Reason.QUEUE_STANDS))
+"""μ of an engine whose queue stands although it should serve it."""
 
 
 def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: CoreOptions) -> EngineView | None:
@@ -45,6 +47,10 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         trend = None
     window = reference_window(rates)
     mu = ServiceRate(_MISSING) if gone(SERVICE) else service_rate(evidence)
+    standing = engine.standing.get(now)
+    stands = standing.seconds(mu.estimate.value)
+    if standing.is_held_up(mu.estimate.value):
+        mu = _HELD_UP
     limit = stable_limit(mu.limit, engine.largest.get(now), evidence.settings.max_model_len, evidence.kv_capacity)
     rho = utilization(rates, mu.estimate)
     demand, uses = evidence.demand, engine.population.tenants(now)
@@ -90,6 +96,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         kv_usage_ratio=sample.kv_usage_ratio,
         running_requests=sample.running,
         queue_length=sample.waiting,
+        queue_standing_seconds=stands,
         queue_slope=_MISSING if gone(QUEUE) else engine.queue.get(now),
         time_to_saturation_seconds=time_to_saturation(
             rates, trend, min(options.windows_seconds.values()), mu.estimate, limit

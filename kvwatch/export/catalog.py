@@ -225,6 +225,13 @@ ENGINE_METRICS: tuple[Metric, ...] = (
             estimate="queue_slope",
             interval=Interval("the queue's trend", lower_above_0="the queue surely grows"),
         ),
+        Metric(
+            "kvwatch_queue_standing_seconds",
+            _E,
+            "s",
+            "How long requests have waited while the engine served none, or less than half of what it should, or the "
+            "same number of deferred requests has waited; absent where the queue is served.",
+        ),
     ),
     Metric(
         "kvwatch_time_to_saturation_seconds",

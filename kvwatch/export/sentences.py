@@ -20,6 +20,8 @@ def action(summary: Summary) -> str | None:
     """
     if summary.state is EngineState.HUNG:
         return "Restart this engine."
+    if summary.state is EngineState.STANDING and summary.standing_seconds is not None:
+        return "Look at the log and the device of this engine: more replicas do not help those that wait."
     if summary.state is EngineState.DRAINING:
         return "Nothing: it recovers by itself."
     more = _replicas(summary) if summary.state in FULL_STATES else None
@@ -91,6 +93,8 @@ def _draining(summary: Summary) -> str:
 
 def _standing(summary: Summary) -> str:
     waiting = f"{summary.waiting:,.0f} wait" if summary.waiting is not None else "Requests wait"
+    if summary.standing_seconds is not None:
+        return f"{waiting} for {_about(summary.standing_seconds)}, and the engine does not serve them as it should."
     return f"{waiting}; the queue neither grows nor empties."
 
 

@@ -35,8 +35,9 @@ STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
         EngineState.EVICTING: "Memory runs out: requests are thrown out half done and begin again.",
         EngineState.DRAINING: "Less arrives than it serves: the queue empties.",
         EngineState.STANDING: "Requests wait, and the queue neither grows nor empties.",
-        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute.",
-        EngineState.UNKNOWN: "A metric that the estimates need is missing.",
+        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute: it hangs, or vLLM 0.11 or 0.12 "
+        "still shows requests that were cancelled.",
+        EngineState.UNKNOWN: "How much it can serve is not known, and more traffic will not tell.",
     }
 )
 """What each state means, in a sentence."""

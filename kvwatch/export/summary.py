@@ -43,6 +43,7 @@ class Summary:
         arrival_rate_slope: λ's trend where it rises and is no accident [requests/s²].
         seconds_to_limit: Until λ meets the limit on that trend.
         drain_seconds: Until the queue is empty.
+        standing_seconds: How long requests have waited that the engine should have served.
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
     """
@@ -70,6 +71,7 @@ class Summary:
     seconds_to_rate: float | None = None
     seconds_to_limit: float | None = None
     drain_seconds: float | None = None
+    standing_seconds: float | None = None
     loss: float | None = None
     ttft_seconds: float | None = None
     itl_seconds: float | None = None
@@ -130,6 +132,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         seconds_to_rate=_seconds_to_rate(engine, verdicts) if window is None else None,
         seconds_to_limit=engine.get("time_to_saturation_seconds") if slope is not None else None,
         drain_seconds=engine.get("backlog_drain_seconds"),
+        standing_seconds=engine.get("queue_standing_seconds"),
         loss=engine.get("congestion_loss_ratio"),
         ttft_seconds=latency.get("ttft", {}).get(_SLOW_QUANTILE),
         itl_seconds=latency.get("itl", {}).get(_SLOW_QUANTILE),

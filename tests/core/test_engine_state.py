@@ -56,7 +56,10 @@ def at_load(rho: float, waiting: float = 0.0, half_width: float = 0.05) -> Signs
         (at_load(1.0), EngineState.SATURATED),
         (at_load(1.2), EngineState.OVERLOADED),
         (replace(FINE, loss_ratio=0.2), EngineState.EVICTING),
-        (at_load(0.3, waiting=200.0), EngineState.DRAINING),
+        (replace(at_load(0.3, waiting=200.0), queue_slope_lower=-8.0), EngineState.DRAINING),
+        (replace(at_load(0.3, waiting=200.0), queue_slope_lower=-1.0), EngineState.STANDING),
+        (replace(FINE, stands=True), EngineState.STANDING),
+        (Signs(running=1.0, waiting=14.0, stands=True), EngineState.STANDING),
         (at_load(0.92, waiting=200.0, half_width=0.1), EngineState.STANDING),
         (replace(FINE, hung=True), EngineState.HUNG),
         (Signs(running=3.0, waiting=0.0, learning=True), EngineState.WARMING_UP),
@@ -110,7 +113,8 @@ def test_a_request_that_waits_for_a_moment_changes_nothing() -> None:
     """A queue of less than ten seconds' work is what Poisson arrivals do to a healthy engine."""
     short = at_load(0.5, waiting=0.9 * WAITING_SECONDS * MU)
     assert engine_state(short) is EngineState.FINE
-    assert engine_state(replace(short, waiting=1.1 * WAITING_SECONDS * MU)) is EngineState.DRAINING
+    longer = replace(short, waiting=1.1 * WAITING_SECONDS * MU, queue_slope_lower=-6.0)
+    assert engine_state(longer) is EngineState.DRAINING
 
 
 def test_a_wide_interval_across_a_level_passes_none() -> None:

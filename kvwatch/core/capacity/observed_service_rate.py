@@ -98,7 +98,7 @@ class Backlog:
 
     def begin_anew(self, cause: Cause) -> None:
         """Who waits after a restart or a mass abort has not waited since before."""
-        if cause is not Cause.UNIT:
+        if cause.changes_requests:
             self._end()
 
     def _end(self) -> None:

@@ -15,7 +15,7 @@ def utilization(rates: Mapping[str, ArrivalRate], service_rate: Estimate) -> Key
     if window is None:
         verdict = next(iter(rates.values())).estimate.verdict
     else:
-        verdict = Reason.OK if rates[window].estimate.value == 0 else service_rate.verdict
+        verdict = Reason.OK if _is_idle(rates[window].estimate, service_rate) else service_rate.verdict
     return KeyedEstimate.of({name: _ratio(rate.estimate, service_rate) for name, rate in rates.items()}, verdict)
 
 
@@ -23,13 +23,18 @@ def _ratio(arrival_rate: Estimate, service_rate: Estimate) -> Estimate:
     """λ/μ; 0 when nothing arrives, even while μ is unknown, so that an idle server can be scaled down."""
     if arrival_rate.value is None:
         return UNKNOWN
-    if arrival_rate.value == 0:
+    if _is_idle(arrival_rate, service_rate):
         value = 0.0
     elif service_rate.value:
         value = arrival_rate.value / service_rate.value
     else:
         return UNKNOWN
     return Estimate(value, _end(value, arrival_rate, service_rate, -1), _end(value, arrival_rate, service_rate, 1))
+
+
+def _is_idle(arrival_rate: Estimate, service_rate: Estimate) -> bool:
+    """Whether there is no load because nothing arrives; not where those that have arrived are not served."""
+    return arrival_rate.value == 0 and service_rate.verdict is not Reason.QUEUE_STANDS
 
 
 def _end(value: float, arrival_rate: Estimate, service_rate: Estimate, side: int) -> float | None:

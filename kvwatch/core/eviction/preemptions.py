@@ -62,7 +62,7 @@ class Preemptions:
 
     def begin_anew(self, cause: Cause) -> None:
         """Those evicted before a restart or a mass abort are gone."""
-        if cause is not Cause.UNIT:
+        if cause.changes_requests:
             self._intervals.clear()
 
     def get(self, now: float) -> Evictions:

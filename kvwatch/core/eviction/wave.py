@@ -109,7 +109,7 @@ class CongestionWatch:
 
     def begin_anew(self, cause: Cause) -> None:
         """A swing of the batch before a restart or a mass abort is no part of one after it."""
-        if cause is not Cause.UNIT:
+        if cause.changes_requests:
             self._full.clear()
 
     def get(self, _now: float) -> FullSpell:

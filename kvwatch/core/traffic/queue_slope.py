@@ -33,7 +33,7 @@ class QueueTrend:
 
     def begin_anew(self, cause: Cause) -> None:
         """A queue that a restart or a mass abort has emptied did not fall by itself."""
-        if cause is not Cause.UNIT:
+        if cause.changes_requests:
             self._points.clear()
 
     def get(self, _now: float) -> Estimate:

@@ -36,7 +36,7 @@ traffic that never settles must be known too."""
 _KNOWN_REQUESTS = 60.0
 """Finished requests, surely representative, below which nothing is passed over [requests]. Choice: as many as the
 window of E[g] wants."""
-_NEWS = 0.02
+NEWS = 0.02
 """Weight of a finished request in the mean output [1]. Choice: the mean is that of the last fifty."""
 
 
@@ -75,7 +75,7 @@ class Turnover:
         if settled and interval.lengths_count:
             mean = interval.lengths_output_tokens / interval.lengths_count
             before = mean if self._mean_output is None else self._mean_output
-            weight = 1 - (1 - _NEWS) ** interval.lengths_count
+            weight = 1 - (1 - NEWS) ** interval.lengths_count
             self._mean_output = before + weight * (mean - before)
             if self._followed and at >= self._unsettled_until:
                 self._known += interval.lengths_count
