@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.recordings import Phase, Recording, sample
+from bench.step_law_fit import fit_step_law
 from kvwatch.embedded.engine import Engine
 from kvwatch.embedded.step_clock import StepClock
-from kvwatch.embedded.step_law_fit import fit_step_law
 
 if TYPE_CHECKING:
     from kvwatch.embedded.step_law import StepLaw

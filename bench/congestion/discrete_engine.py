@@ -165,3 +165,8 @@ class DiscreteEngine:
             self._owed[kind] -= 1
             room -= float(self._s[kind])
             entries.append((kind, 0, 1.0))
+
+
+def equilibrium_admissions(coefficients: Array, kv_tokens: float) -> float:
+    """Requests admitted, and finished, each step while nothing is evicted and memory is full: M/Σ c_j."""
+    return kv_tokens / float(coefficients.sum())

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.collector import FleetCollector
 from bench.lead_time.trace import Labels, Trace, labels_of
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.export.collector import FleetCollector
 from kvwatch.facts import EngineSample, Scrape
 from kvwatch.shell.recordings.replay import Recording
 

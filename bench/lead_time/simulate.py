@@ -17,6 +17,7 @@ from bench.accuracy.engines import TrueEngine
 from bench.accuracy.saturated import keep_full
 from bench.accuracy.true_clock import TrueClock
 from bench.accuracy.workloads import Drawn
+from bench.collector import FleetCollector
 from bench.lead_time import truth
 from bench.lead_time.engines import engine as engine_of
 from bench.lead_time.engines import with_pool
@@ -27,7 +28,6 @@ from kvwatch.core.options import CoreOptions
 from kvwatch.embedded.engine import Engine
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Arrival, Segment, arrivals
-from kvwatch.export.collector import FleetCollector
 from kvwatch.facts import Scrape
 
 SCRAPE_SECONDS = 10.0

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from kvwatch.embedded.counters import Counters
 from kvwatch.embedded.request import ABORTED, FINISHED, Request
 from kvwatch.embedded.scheduler import Scheduler
-from kvwatch.facts import RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -240,15 +239,3 @@ class Engine:
             self.ended.append(request)
         self._time = end
         self._step_end = None
-
-
-def to_record(request: Request) -> RequestRecord:
-    """An ended request as a request log has it; the tokens of one that was dropped are those it asked for."""
-    return RequestRecord(
-        arrival=request.arrival,
-        finish=request.arrival if request.ended is None else request.ended,
-        prompt_tokens=request.prompt_tokens,
-        completion_tokens=request.output_tokens,
-        completed=request.state == FINISHED,
-        cached_tokens=request.first_cached_tokens or 0,
-    )

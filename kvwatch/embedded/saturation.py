@@ -58,7 +58,6 @@ class Saturation:
         finished: Requests that finished after the warm-up.
         steps: Steps after the warm-up.
         seconds: Virtual time those steps took.
-        warmup_steps: Steps before.
     """
 
     throughput_rps: float
@@ -76,7 +75,6 @@ class Saturation:
     finished: int
     steps: int
     seconds: float
-    warmup_steps: int
 
 
 def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
@@ -139,7 +137,6 @@ def saturate(  # noqa: PLR0913 (an experiment has that many conditions)
         finished=round(plain.finished * len(rows)),
         steps=len(rows),
         seconds=len(rows) * _mean_seconds(law, plain),
-        warmup_steps=warmed,
     )
 
 

@@ -12,10 +12,6 @@ from dataclasses import dataclass
 
 from kvwatch.embedded.step_law import StepLaw
 
-GRAPH_SIZES = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
-"""Decode batch sizes for which graphs are captured [requests]. Data sheet: vLLM 0.32, config/vllm.py, not on
-Blackwell."""
-
 
 @dataclass(frozen=True, slots=True)
 class StepTexture:

@@ -30,18 +30,6 @@ def number(metric: Metric, view: EngineView | ModelView) -> float | dict[str, fl
     return {key: value for key, value in answer.items() if math.isfinite(value) and (value or not chosen_only)}
 
 
-def engine_series(metric: Metric, engine: EngineView) -> Iterable[Series]:
-    """The series of one engine."""
-    return _series(metric, (engine.target, engine.model_name, engine.engine), engine)
-
-
-def validity_series(engine: EngineView) -> Iterator[Series]:
-    """Which estimates of one engine may be believed."""
-    for estimate, validity in engine.estimate_valid.items():
-        labels = (engine.target, engine.model_name, engine.engine, estimate, validity.reason)
-        yield labels, float(validity.valid)
-
-
 def model_series(metric: Metric, models: Iterable[ModelView]) -> Iterator[Series]:
     """The series of all models."""
     for model in models:

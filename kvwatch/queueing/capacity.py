@@ -7,7 +7,7 @@ N* = min(M·E[T]/E[g], S, C·E[T]/E[w]) and step time b, μ = N*/(b·E[T]) [requ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -59,11 +59,6 @@ def full_load_concurrency(demand: Demand, limits: Limits) -> dict[str, float]:
 def binding(by_limit: Mapping[str, float]) -> str | None:
     """The limit with the smallest value, of concurrency or rate."""
     return min(by_limit, key=lambda limit: by_limit[limit]) if by_limit else None
-
-
-def mixture_rate(shares: Iterable[float], rates: Iterable[float]) -> float:
-    """μ_mix = (Σ q_l/μ_l)⁻¹ for traffic classes with shares q [requests/s], arXiv 2605.04595."""
-    return 1 / sum(q / mu for q, mu in zip(shares, rates, strict=True))
 
 
 def stable_limit(largest_request_tokens: float, kv_tokens: float, limit: str) -> float:

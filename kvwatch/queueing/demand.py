@@ -8,7 +8,7 @@ first token and the last token's KV never being written. With B = 32 it is 3–9
 
 from __future__ import annotations
 
-from math import ceil, log, sqrt
+from math import log, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,6 @@ def closed_form(prompt_tokens: float, output_tokens: float, chunk_tokens: float)
     """The paper's g = ((1 + s/ŝ)·s + 2·o·s + (1 + o)·o) / 2, exact where ŝ divides s [token·steps]."""
     s, o = prompt_tokens, output_tokens
     return ((1 + s / chunk_tokens) * s + 2 * o * s + (1 + o) * o) / 2
-
-
-def steps_alive(prompt_tokens: float, output_tokens: float, chunk_tokens: float) -> float:
-    """T = chunks + o − 1: steps from the first chunk of the prompt to the last token."""
-    return ceil(prompt_tokens / chunk_tokens) + output_tokens - 1
 
 
 def block_demand(

@@ -47,14 +47,12 @@ class Oscillation:
         crest: Autocorrelation a period apart: 1 for a perfect oscillation, about 0 for noise.
         trough: Autocorrelation half a period apart: towards −1.
         amplitude_ratio: Standard deviation of the series over its mean.
-        periods: How many periods the series spans.
     """
 
     period: float
     crest: float
     trough: float
     amplitude_ratio: float
-    periods: float
 
 
 def oscillation(positions: Sequence[float], values: Sequence[float]) -> Oscillation | None:
@@ -90,7 +88,6 @@ def oscillation(positions: Sequence[float], values: Sequence[float]) -> Oscillat
         crest=float(correlation[crest]),
         trough=float(correlation[:crest].min()),
         amplitude_ratio=float(swings.std()) / mean,
-        periods=points / crest,
     )
 
 

@@ -21,7 +21,7 @@ import orjson
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kvwatch.export.collector import FleetCollector
+from bench.collector import FleetCollector
 from tests.export.full_view import fleet, full_engine
 
 PATIENCE_SECONDS = 150.0

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
+from bench.step_law_fit import fit_step_law
 from kvwatch.embedded.engine import Engine
 from kvwatch.embedded.saturation import saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_clock import StepClock
 from kvwatch.embedded.step_law import StepLaw
-from kvwatch.embedded.step_law_fit import fit_step_law
 from kvwatch.embedded.workload import Arrival, Pool
 
 LAW = StepLaw(0.015, 0.0008, 0.00006, 1e-7)

@@ -17,7 +17,6 @@ from kvwatch.queueing.capacity import (
     Limits,
     binding,
     full_load_concurrency,
-    mixture_rate,
     paper_service_rate,
     replicas_required,
     stable_limit,
@@ -62,22 +61,6 @@ def test_eight_replicas_sustain_eight_times_one(
     assert eight == pytest.approx(8 * float(printed), abs=8 * 0.0005)
     assert replicas_required(8 * one, one, 1.0) == 8
     assert replicas_required(8.01 * one, one, 1.0) == 9
-
-
-@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(1e3, 1e7)), min_size=1, max_size=6))
-def test_the_mixture_rule_is_the_rate_of_the_mixed_demand(classes: list[tuple[float, float]]) -> None:
-    """(Σ q/μ)⁻¹ over classes is M/(b̄·E[g]) with E[g] mixed by the same shares."""
-    weights, demands = zip(*classes, strict=True)
-    shares = [w / sum(weights) for w in weights]
-    rates = [paper_service_rate(KV_TOKENS, 0.04, g) for g in demands]
-    mixed = sum(q * g for q, g in zip(shares, demands, strict=True))
-    assert mixture_rate(shares, rates) == pytest.approx(paper_service_rate(KV_TOKENS, 0.04, mixed))
-
-
-def test_a_mixture_needs_a_rate_for_every_share() -> None:
-    """Lists of unequal length are a mistake, not a smaller mixture."""
-    with pytest.raises(ValueError, match="zip"):
-        mixture_rate([0.5, 0.5], [3.0])
 
 
 def rates_of(demand: Demand, limits: Limits) -> dict[str, float]:

@@ -14,7 +14,6 @@ from kvwatch.queueing.demand import (
     mean_steps,
     prompt_quantiles,
     request_demand,
-    steps_alive,
 )
 from kvwatch.stats.group_moments import PairMoments, pair_moments
 from tests.queueing.steps import held_step_by_step
@@ -31,7 +30,6 @@ def test_block_demand_is_the_sum_over_the_steps_that_a_request_lives(
     chunk = block * blocks_per_chunk
     held = held_step_by_step(prompt, output, block, chunk)
     assert float(block_demand(prompt, output, block, chunk)) == sum(held)
-    assert steps_alive(prompt, output, chunk) == len(held)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), blocks, st.integers(1, 9000))
@@ -47,7 +45,6 @@ def test_chunks_that_end_inside_a_block_are_off_by_half_a_block_a_chunk_at_most(
     """The rounding of unfinished prompts is a mean; everything else is exact."""
     held = held_step_by_step(prompt, output, block, chunk)
     chunks = -(-prompt // chunk)
-    assert steps_alive(prompt, output, chunk) == len(held)
     assert abs(float(block_demand(prompt, output, block, chunk)) - sum(held)) <= (block - 1) / 2 * (chunks - 1) + 1e-6
 
 
@@ -117,7 +114,7 @@ def test_demand_from_moments_is_the_mean_of_the_demands(law: object, block: int,
     s, o = law(np.random.default_rng(1))  # type: ignore[operator]
     exact = block_demand(s, o, block, chunk).mean()
     assert mean_demand(moments_of(s, o), block, chunk) == pytest.approx(exact, rel=0.01)
-    steps = np.mean([steps_alive(a, b, chunk) for a, b in zip(s, o, strict=True)])
+    steps = np.mean([len(held_step_by_step(int(a), int(b), block, chunk)) for a, b in zip(s, o, strict=True)])
     assert mean_steps(moments_of(s, o), chunk) == pytest.approx(steps, rel=0.01)
 
 

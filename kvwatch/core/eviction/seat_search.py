@@ -61,7 +61,6 @@ class Prescription:
 
     ``gain_ratio`` is the throughput gained, ``gain_lower`` the lower end of its 90% interval; ``watermark_gain_ratio``
     what an admission watermark of 1% alone would bring. ``unsure`` says that a cap may well help, but not surely.
-    ``present`` and ``capped`` are the runs behind it.
     """
 
     max_num_seqs: int | None = None
@@ -69,8 +68,6 @@ class Prescription:
     gain_lower: float | None = None
     watermark_gain_ratio: float = 0.0
     unsure: bool = False
-    present: Saturation | None = None
-    capped: Saturation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +121,6 @@ def prescribe(
         lower if helps else None,
         fmean(b.throughput_rps / a.throughput_rps for a, b in zip(now, kept_free, strict=True)) - 1,
         promises and not helps,
-        present,
-        capped,
     )
 
 

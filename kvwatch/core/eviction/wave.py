@@ -73,9 +73,6 @@ class Congestion:
     loss_ratio: float | None = None
 
 
-NOTHING_KNOWN = Congestion()
-
-
 @dataclass(frozen=True, slots=True)
 class FullSpell:
     """Samples of the running requests while memory is full, each at its position in engine steps."""

@@ -47,16 +47,6 @@ def spelled(path: str) -> Paths:
     return (nested,) if len(nested) == 1 else (nested, (path,))
 
 
-def _preset(**paths: str | tuple[str, ...]) -> FieldMap:
-    """Each quantity's paths, spelled as a user would."""
-    return FieldMap(
-        {
-            quantity: tuple(path for one in ((text,) if isinstance(text, str) else text) for path in spelled(one))
-            for quantity, text in paths.items()
-        }
-    )
-
-
 def _keys(**keys: str | tuple[str, ...]) -> FieldMap:
     """Each quantity's keys, with any dots a part of them."""
     return FieldMap({q: tuple((key,) for key in ((k,) if isinstance(k, str) else k)) for q, k in keys.items()})

@@ -44,7 +44,6 @@ class Stability:
         radius: Modulus of the dominant root: a wave's factor per step.
         error: Bound on the error of ``radius`` that comes from the numerics.
         period_steps: Steps from crest to crest of the dominant wave; ``None`` where it does not oscillate.
-        lifetime_steps: Mean output length, E[T] without the prefill.
         growth: Factor per mean lifetime, radius^lifetime.
         growth_lower: Lower end of its 90% interval, given the number of requests seen.
         growth_upper: Upper end.
@@ -53,7 +52,6 @@ class Stability:
     radius: float
     error: float
     period_steps: float | None
-    lifetime_steps: float
     growth: float
     growth_lower: float
     growth_upper: float
@@ -96,7 +94,7 @@ def stability(
     root, error = smallest_root(coefficients, lifetime, least_period_steps)
     deviation = _deviation(s, o, q, root, coefficients) / sqrt(len(s) if requests is None else max(requests, 1.0))
     if not np.isfinite(root):
-        return Stability(0.0, 0.0, None, lifetime, 0.0, 0.0, 0.0)
+        return Stability(0.0, 0.0, None, 0.0, 0.0, 0.0)
     radius = float(1 / abs(root))
     logarithm, half = min(lifetime * log(radius), _MOST_LOGARITHM), min(Z90 * lifetime * deviation, _MOST_LOGARITHM)
     angle = abs(float(np.angle(root)))
@@ -104,7 +102,6 @@ def stability(
         radius=radius,
         error=float(error) * radius**2,
         period_steps=2 * pi / angle if angle > TINY else None,
-        lifetime_steps=lifetime,
         growth=exp(logarithm),
         growth_lower=exp(logarithm - half),
         growth_upper=exp(logarithm + half),

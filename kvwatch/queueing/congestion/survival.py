@@ -76,8 +76,3 @@ def coarse_grained(coefficients: Array, most: int) -> tuple[Array, int]:
     padded = np.zeros(-(-len(coefficients) // width) * width)
     padded[: len(coefficients)] = coefficients
     return np.asarray(padded.reshape(-1, width).sum(axis=1), dtype=float), width
-
-
-def equilibrium_admissions(coefficients: Array, kv_tokens: float) -> float:
-    """Requests admitted, and finished, each step while nothing is evicted and memory is full: M/Σ c_j."""
-    return kv_tokens / float(coefficients.sum())

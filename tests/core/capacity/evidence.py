@@ -68,7 +68,7 @@ def inputs(law: FlatLaw | None = None, *, deviation: float = 0.0, seats: int | N
 
 def correction(factor: float, limit: str = "seqs", step_seconds: float = 0.05) -> Correction:
     """What a run of the embedded engine said."""
-    run = Saturation(1.0, 80, 79, 160, 0.8, 8e3, step_seconds, 0.0, 0.0, 240, 80, 50, 400, 2000, 100.0, 500)
+    run = Saturation(1.0, 80, 79, 160, 0.8, 8e3, step_seconds, 0.0, 0.0, 240, 80, 50, 400, 2000, 100.0)
     return Correction(factor, run, limit)
 
 

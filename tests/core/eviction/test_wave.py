@@ -112,7 +112,7 @@ def test_chance_makes_the_batch_vary_as_the_formula_says() -> None:
 
 def test_a_wave_needs_regularity_and_more_than_chance() -> None:
     """Overload without swing, a swing by chance, and one crest without a trough are none."""
-    wave = Oscillation(period=190, crest=0.6, trough=-0.5, amplitude_ratio=0.2, periods=5)
+    wave = Oscillation(period=190, crest=0.6, trough=-0.5, amplitude_ratio=0.2)
     assert is_wave(wave, 0.95)
     assert not is_wave(wave, 0.5)
     assert not is_wave(replace(wave, crest=0.2), 0.95)
@@ -249,7 +249,7 @@ def test_a_loss_that_is_missing_means_none_only_where_nothing_is_evicted(
     preemptions: float, loss: float | None, law_known: bool, too_coarse: bool, reason: Reason
 ) -> None:
     """Evictions whose cost is not known, or that come between two scrapes, are said to be in doubt; no others are."""
-    stable = Stability(0.99, 1e-6, 100.0, 200.0, 0.5, 0.4, 0.7)
+    stable = Stability(0.99, 1e-6, 100.0, 0.5, 0.4, 0.7)
     found = Congestion(stability=stable, preemptions_per_finished=preemptions, loss_ratio=loss, too_coarse=too_coarse)
     answer = growth_ratio(found, law_known=law_known)
     assert answer.verdict is reason

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kvwatch.core.traffic.tenants import Tenants, label_of
 from kvwatch.export.exposition import Exposition
 from kvwatch.facts import RequestRecord
-from kvwatch.queueing.capacity import KV, SEQS, TOKENS, mixture_rate
+from kvwatch.queueing.capacity import KV, SEQS, TOKENS
 from kvwatch.queueing.demand import request_demand
 from kvwatch.views import EngineView, FleetView, TargetView
 from tests.core.synthetic import START, TARGET, SyntheticEngine, Watch, poisson
@@ -81,7 +81,7 @@ def test_the_mixture_of_the_tenants_rates_gives_back_the_service_rate(limit: str
     assert [u.label for u in uses.tenants][-1] == "other"
     rates = uses.service_rates(4.2, limit)
     assert len(set(rates.values())) > 2
-    assert mixture_rate([u.ratio for u in uses.tenants], [rates[u.label] for u in uses.tenants]) == pytest.approx(4.2)
+    assert 1 / sum(u.ratio / rates[u.label] for u in uses.tenants) == pytest.approx(4.2)
 
 
 def test_a_tenant_with_longer_requests_has_a_lower_rate_of_its_own() -> None:

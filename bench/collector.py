@@ -19,8 +19,8 @@ from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.metric import Kind, Metric
-from kvwatch.export.series import Samples, Series, engine_series, model_series, target_series, validity_series
-from kvwatch.views import FleetView
+from kvwatch.export.series import Samples, Series, model_series, number, target_series
+from kvwatch.views import EngineView, FleetView
 
 
 class FleetCollector(Collector):
@@ -44,11 +44,11 @@ class FleetCollector(Collector):
         engines = [engine for target in view.targets for engine in target.shown]
         roles = {target.target: target.role for target in view.targets if target.role}
         for metric in ENGINE_METRICS:
-            series = chain.from_iterable(engine_series(metric, engine) for engine in engines)
+            series = chain.from_iterable(_engine_series(metric, engine) for engine in engines)
             yield from _with_roles(_family(metric, series), roles)
         for metric in MODEL_METRICS:
             yield from _family(metric, model_series(metric, view.models))
-        yield from _with_roles(_family(VALIDITY, chain.from_iterable(map(validity_series, engines))), roles)
+        yield from _with_roles(_family(VALIDITY, chain.from_iterable(map(_validity_series, engines))), roles)
         for metric, found in zip(TARGET_METRICS, target_series(view), strict=True):
             yield from _family(metric, found)
         own = self._self_samples()
@@ -85,3 +85,18 @@ def _family(metric: Metric, series: Iterable[Series]) -> Iterator[Family]:
     for labels, value in known:
         family.add_metric(labels, value)
     yield family
+
+
+def _engine_series(metric: Metric, engine: EngineView) -> Iterable[Series]:
+    """The series of one engine."""
+    labels, value = (engine.target, engine.model_name, engine.engine), number(metric, engine)
+    if isinstance(value, dict):
+        return [((*labels, key), one) for key, one in value.items()]
+    return ((labels, value),)
+
+
+def _validity_series(engine: EngineView) -> Iterator[Series]:
+    """Which estimates of one engine may be believed."""
+    for estimate, validity in engine.estimate_valid.items():
+        labels = (engine.target, engine.model_name, engine.engine, estimate, validity.reason)
+        yield labels, float(validity.valid)
