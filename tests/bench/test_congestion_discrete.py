@@ -7,10 +7,10 @@ from math import log
 import numpy as np
 import pytest
 
-from bench.congestion.discrete_engine import DiscreteEngine
+from bench.congestion.discrete_engine import DiscreteEngine, equilibrium_admissions
 from bench.congestion.limit_cycle import worst_cycle
 from kvwatch.queueing.congestion.stability import stability
-from kvwatch.queueing.congestion.survival import equilibrium_admissions, survival_coefficients
+from kvwatch.queueing.congestion.survival import survival_coefficients
 
 M = 16_384.0
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.congestion.discrete_engine import equilibrium_admissions
 from kvwatch.queueing.congestion.roots import _bracketed, smallest_root
 from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.congestion.survival import (
     coarse_grained,
-    equilibrium_admissions,
     survival_coefficients,
 )
 from kvwatch.queueing.congestion.winding import hidden_roots
