@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.metric import Kind, Metric
-from kvwatch.export.series import Samples, Series, model_series, number, target_series
+from kvwatch.export.series import Samples, Series, model_series, number, setting_series, target_series
 from kvwatch.views import EngineView, FleetView
 
 
@@ -49,6 +50,9 @@ class FleetCollector(Collector):
         for metric in MODEL_METRICS:
             yield from _family(metric, model_series(metric, view.models))
         yield from _with_roles(_family(VALIDITY, chain.from_iterable(map(_validity_series, engines))), roles)
+        for metric in SETTING_METRICS:
+            shown = chain.from_iterable(setting_series(metric, engine) for engine in engines)
+            yield from _with_roles(_family(metric, shown), roles)
         for metric, found in zip(TARGET_METRICS, target_series(view), strict=True):
             yield from _family(metric, found)
         own = self._self_samples()

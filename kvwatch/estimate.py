@@ -114,12 +114,14 @@ class Reason(StrEnum):
     SEATS_UNKNOWN = (
         "seats_unknown",
         Weight.DOUBTED,
-        "max_num_seqs is not known, so the rate is an upper bound: set max_num_seqs for this target",
+        "nothing shows max_num_seqs and it may decide the rate: vLLM's default is assumed; set max_num_seqs for this"
+        " target",
     )
     BUDGET_UNKNOWN = (
         "budget_unknown",
         Weight.DOUBTED,
-        "max_num_batched_tokens is not known, so its limit is not checked: set it for this target",
+        "nothing shows max_num_batched_tokens and it may decide the rate: vLLM's default is assumed; set it for this"
+        " target",
     )
     DELTA_IS_BOUND = (
         "delta_is_bound",

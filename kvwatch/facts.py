@@ -7,7 +7,8 @@ is ``None``; it is never 0 and never −1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 
 import msgspec
 
@@ -65,6 +66,10 @@ class EngineSample:
     waiting_deferred: float | None = None
     kv_usage_ratio: float | None = None
     asleep: bool | None = None
+    max_num_seqs: float | None = None
+    """Shown by Dynamo, beside vLLM's own metrics."""
+    max_num_batched_tokens: float | None = None
+    """Likewise."""
     # counters
     finished: float | None = None
     prompt_tokens: float | None = None
@@ -120,30 +125,77 @@ class ScrapeFailed:
     detail: str = ""
 
 
+class SettingSource(StrEnum):
+    """Where a setting is from, as labels, JSON and logs spell it."""
+
+    SERVER_INFO = "server_info"
+    """``GET /server_info``, which vLLM answers in its development mode."""
+    LOG = "log"
+    """The server's own log."""
+    PROCESS = "process"
+    """The command line of the server's process, on this host."""
+    EXPOSITION = "exposition"
+    """Gauges beside vLLM's own, as Dynamo has them."""
+    CONFIG = "config"
+    """kvwatch's configuration: a file, a flag, or a label of a source of targets."""
+    RECORDING = "recording"
+    """``settings.json`` of a recording."""
+    POD = "pod"
+    """The containers of a Kubernetes pod."""
+    MODELS = "models"
+    """``GET /v1/models``."""
+    MEASURED = "measured"
+    """Inferred from the metrics."""
+    DEFAULT = "default"
+    """What vLLM takes where it is given nothing."""
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Scheduler settings that no vLLM metric shows; ``source`` says where they were found.
+    """Scheduler settings that vLLM's metrics do not show, as one ``source`` has them; ``None`` where it does not say.
 
-    ``expert_ratio`` is k/E of the model's experts where a user gave it: 0 for a dense model.
+    Attributes:
+        max_num_seqs: Seats: requests that may run at once.
+        max_num_batched_tokens: Token budget of one step; with speculative decoding what vLLM makes of it,
+            ``max_num_scheduled_tokens``.
+        max_model_len: Longest request [tokens].
+        expert_ratio: k/E of the model's experts where a user gave it: 0 for a dense model.
+        complete: Whether the source shows all that the server was given, so that what is not there has its default.
+        device: ``cpu``, ``gpu``, or what :mod:`kvwatch.parse.settings.defaults` calls a class of GPUs.
+        world_size: Workers of one engine: tensor times pipeline parallelism.
+        version: The server's version, such as "0.32.0".
+        own_budget_tokens: The budget that the server chose by itself, from which its other defaults follow.
+        prefill_schedule_interval: A step in so many may hold prefill (vLLM 0.33).
+        watermark_ratio: Share of the KV cache that an admission leaves free (vLLM 0.26).
+        async_scheduling: Whether a step is scheduled while the one before it runs.
+        enable_prefix_caching: Whether prompts are looked up in the cache.
     """
 
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     max_model_len: int | None = None
-    source: str = "unknown"
+    source: SettingSource = SettingSource.UNKNOWN
     expert_ratio: float | None = None
+    complete: bool = False
+    device: str | None = None
+    world_size: int | None = None
+    version: str | None = None
+    own_budget_tokens: int | None = None
+    prefill_schedule_interval: int | None = None
+    watermark_ratio: float | None = None
+    async_scheduling: bool | None = None
+    enable_prefix_caching: bool | None = None
 
     def over(self, other: Settings) -> Settings:
-        """These settings where known, else the other's."""
-        return Settings(
-            max_num_seqs=self.max_num_seqs if self.max_num_seqs is not None else other.max_num_seqs,
-            max_num_batched_tokens=self.max_num_batched_tokens
-            if self.max_num_batched_tokens is not None
-            else other.max_num_batched_tokens,
-            max_model_len=self.max_model_len if self.max_model_len is not None else other.max_model_len,
-            source=self.source if self.source != "unknown" else other.source,
-            expert_ratio=self.expert_ratio if self.expert_ratio is not None else other.expert_ratio,
-        )
+        """These settings where known, else the other's; of these the source, unless they have none."""
+        known = {
+            f.name: value
+            for f in fields(self)
+            if f.name not in ("source", "complete") and (value := getattr(self, f.name)) is not None
+        }
+        source = self.source if self.source is not SettingSource.UNKNOWN else other.source
+        return replace(other, **known, source=source, complete=self.complete or other.complete)
 
 
 class RequestRecord(msgspec.Struct, frozen=True, gc=False):

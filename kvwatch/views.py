@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kvwatch.estimate import UNKNOWN, UNKNOWN_BY_KEY, Estimate, Keyed, KeyedEstimate, Validity, validities
+from kvwatch.facts import SettingSource
 
 JUDGED: Mapping[str, str] = {
     "arrival_rate": "arrival_rate",
@@ -25,6 +26,23 @@ JUDGED: Mapping[str, str] = {
     "queue_slope": "queue_slope",
 }
 """The values of the label ``estimate`` of ``kvwatch_estimate_valid``, each with the field whose verdict it tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingView:
+    """A setting of vLLM as the estimates use it.
+
+    Attributes:
+        value: ``None`` where nothing is known of it but that what is said is wrong.
+        source: Where it is from.
+        refuted: Other values, each with its source, that are contradicted.
+        between: Of a default the lowest and the highest that it may be, by the device.
+    """
+
+    value: float | bool | None
+    source: SettingSource
+    refuted: tuple[tuple[int, SettingSource], ...] = ()
+    between: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,8 @@ class EngineView:
     histograms have them; only in JSON and on the page, for Prometheus has the histograms themselves."""
     advice: tuple[str, ...] = ()
     """What evictions cost and what to set, in sentences; only in JSON and on the page."""
+    settings: Mapping[str, SettingView] = field(default_factory=dict)
+    """vLLM's settings by their names, as far as anything is known of them; metrics of their own show them."""
     replicas_required: float | None = None
     scale_up_seconds: float | None = None
     target_utilization: float | None = None

@@ -20,7 +20,7 @@ from kvwatch.cli.common import EXIT_OK, CommandError, target_from_flags
 from kvwatch.cli.flags.status import DEFAULT_URL
 from kvwatch.config import ScrapeConfig, TargetConfig, ValidatedConfig, parse_target_url
 from kvwatch.core.engine_state import EngineState
-from kvwatch.daemon.look import INTERVAL_SECONDS, LookError, looks
+from kvwatch.daemon.look import INTERVAL_SECONDS, LookError, documents
 from kvwatch.export.state_words import STATE_NAMES
 from kvwatch.export.status_line import status_line
 from kvwatch.export.summary import Summary, summarize
@@ -104,7 +104,7 @@ async def _say(args: argparse.Namespace, targets: list[TargetConfig]) -> int:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
     live = Live(console=console, auto_refresh=False) if args.watch and not args.json and console.is_terminal else None
     code = EXIT_OK
-    sources = [looks(target, config, args.duration) for target in targets]
+    sources = [documents(target, config, args.duration) for target in targets]
     try:
         with live or nullcontext():
             while True:

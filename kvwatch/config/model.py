@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kvwatch.facts import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
@@ -37,6 +39,8 @@ class ScrapeConfig:
     timeout_seconds: float = 5.0
     max_body_bytes: int = 16 * 1024 * 1024
     discovery_interval_seconds: float = 300.0
+    process_settings: bool = True
+    pod_settings: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,8 @@ class TargetConfig:
     tls: TargetTls | None = None
     role: str = ""
     logs: tuple[LogSourceConfig, ...] = ()
+    shown: Settings | None = None
+    """What the source that has found the target shows of the server's own settings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,25 @@ SCRAPE = Section(
             "discovery_interval",
             reader.duration(10.0, 86400.0),
             "duration",
-            "Time between two looks at a target's API for settings that no metric shows.",
+            "Time between two looks for the settings that no metric shows: at a target's API, its process, its pod.",
             "5m",
             "discovery_interval_seconds",
+        ),
+        Option(
+            "process_settings",
+            reader.boolean,
+            "true or false",
+            "Read vLLM's settings from the command line of its process, where a target is on this host and the process "
+            "is visible. Nothing else of a process is read.",
+            "true",
+        ),
+        Option(
+            "pod_settings",
+            reader.boolean,
+            "true or false",
+            "Read them from the containers of the pod: of each pod that Kubernetes discovery finds, and of kvwatch's "
+            "own beside its target, if its service account may get that pod.",
+            "true",
         ),
     ),
 )

@@ -19,6 +19,7 @@ from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.part import Kept, Part, TakesRequests
 from kvwatch.core.reader import SampleReader
+from kvwatch.core.settings.watch import SettingsWatch
 from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.arrival_rate import Arrivals
@@ -28,7 +29,15 @@ from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.core.traffic.standing_queue import StandingQueue
 from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
-from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestRecord, RequestStarted, Settings
+from kvwatch.facts import (
+    EngineSample,
+    Iteration,
+    RequestAborted,
+    RequestRecord,
+    RequestStarted,
+    Settings,
+    SettingSource,
+)
 
 _STEP_WINDOW_SECONDS = 60.0
 """Window of the mean step time [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
@@ -72,6 +81,7 @@ class EngineEstimator:
         self._parts: list[Part[object]] = []
         self._reader = SampleReader()
         self.inputs = self._add(Inputs())
+        self.settings = self._add(SettingsWatch())
         self.arrivals = self._add(Arrivals(options.windows_seconds, span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES)))
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
@@ -90,6 +100,7 @@ class EngineEstimator:
             "law": self.law,
             "calibration": self.capacity,
             "mix": self.population.length_mix,
+            "settings": self.settings,
         }
         self._kept_of_logs: dict[str, Kept] = {
             "requests": self.population.log,
@@ -123,6 +134,7 @@ class EngineEstimator:
                 part.begin_anew(interval.cause)
         for part in self._parts:
             part.update(interval)
+        self._configure()
 
     def observe_request(self, record: RequestRecord, now: float, share: float = 1.0) -> None:
         """Take one request that ended, or the ``share`` of it that is this engine's where it is not known whose.
@@ -147,14 +159,20 @@ class EngineEstimator:
         self.law.update_iteration(step)
         self.capacity.learned_between()
 
-    def configure(self, settings: Settings) -> None:
-        """Take the scheduler's settings as far as they are known."""
-        if settings == self._reader.settings:
+    def report(self, reports: Mapping[SettingSource, Settings]) -> None:
+        """Take what each source says of the scheduler's settings now; one that is left out says nothing any more."""
+        self.settings.report(reports)
+        self._configure()
+
+    def _configure(self) -> None:
+        """Compute with the settings as they are known now."""
+        weighed = self.settings.get()
+        if (weighed.settings, weighed.assumptions) == (self._reader.settings, self._reader.assumptions):
             return
-        self._reader.settings = settings
+        self._reader.settings, self._reader.assumptions = weighed.settings, weighed.assumptions
         self.prescriber.forget()
         if self.last is not None:
-            self.last = replace(self.last, settings=settings)
+            self.last = replace(self.last, settings=weighed.settings, assumptions=weighed.assumptions)
             self.population.configure(self.last)
         self.capacity.configure(self.last)
 
@@ -184,14 +202,14 @@ class EngineEstimator:
             if not isinstance(logs, dict):
                 raise TypeError("logs must be an object")
             _restore(self._kept_of_logs, logs)
-        _restore(self._kept, {"mix": None} | state)
+        _restore(self._kept, {"mix": None, "settings": None} | state)
 
 
 def _restore(parts: Mapping[str, Kept], states: Mapping[str, object]) -> None:
     """Give each part its state; one that is ``None`` was not worth keeping, or a version did not keep it yet."""
     for name, part in parts.items():
         state = states[name]
-        if state is None and name == "mix":
+        if state is None and name in ("mix", "settings"):
             continue
         if not isinstance(state, dict):
             raise TypeError(f"the state of {name} must be an object")

@@ -9,7 +9,7 @@ from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool.fleet_model import FleetModel
 from kvwatch.core.target import Target
 from kvwatch.facts import EngineKey, Fact, Settings
-from kvwatch.views import FleetView
+from kvwatch.views import FleetView, SettingView
 
 MANY_TARGETS = 16
 """Targets beyond which what costs something for each of them is done for some at a time [targets]. Measured:
@@ -49,6 +49,10 @@ class Fleet:
         """Take one fact; facts about targets that are not watched (any more) are ignored."""
         if target in self._targets:
             self._targets[target].observe(fact)
+
+    def settings_of(self, target: str) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
+        """VLLM's settings as they are used for each engine of a target."""
+        return self._targets[target].settings() if target in self._targets else []
 
     def keep_views(self, now: float) -> bool:
         """Of many targets make the views of the next one, for :meth:`view` to take; whether there was one to make.

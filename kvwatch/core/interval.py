@@ -39,6 +39,27 @@ class KvCapacity:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """A setting that nothing shows: what is computed with, and between which values vLLM's defaults lie.
+
+    ``possible`` is the lowest value that it may have at all: somebody may have set it below any default.
+    """
+
+    value: int
+    lower: int
+    upper: int
+    possible: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What is assumed of seats [requests] and token budget [tokens]; ``None`` where they are known."""
+
+    seats: Assumed | None = None
+    budget: Assumed | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """Differences of the counters over one scrape interval, the gauges at its two ends, and the scale of the law.
@@ -53,6 +74,7 @@ class Interval:
         sample: That sample.
         cause: Why the chain broke here; ``None`` where it goes on.
         settings: The scheduler's settings as far as they are known.
+        assumptions: What is assumed of those that are not.
         kv_capacity: M, as far as the server exports it.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
@@ -70,6 +92,7 @@ class Interval:
     sample: EngineSample
     cause: Cause | None = None
     settings: Settings = Settings()  # noqa: RUF009 (frozen)
+    assumptions: Assumptions = Assumptions()
     kv_capacity: KvCapacity | None = None
     unit_tokens: float = 1.0
     step_seconds: float | None = None
@@ -119,9 +142,21 @@ class Interval:
         return self.kv_capacity.block_tokens if self.kv_capacity is not None else DEFAULT_BLOCK_TOKENS
 
     @property
+    def seats(self) -> int | None:
+        """Seats to compute with, known or assumed."""
+        assumed = self.assumptions.seats
+        return self.settings.max_num_seqs or (assumed.value if assumed is not None else None)
+
+    @property
+    def budget_tokens(self) -> int | None:
+        """Token budget C of a step to compute with, known or assumed."""
+        assumed = self.assumptions.budget
+        return self.settings.max_num_batched_tokens or (assumed.value if assumed is not None else None)
+
+    @property
     def chunk_tokens(self) -> int:
         """The token budget C of a step, which is the longest chunk of a prompt."""
-        return self.settings.max_num_batched_tokens or DEFAULT_MAX_NUM_BATCHED_TOKENS
+        return self.budget_tokens or DEFAULT_MAX_NUM_BATCHED_TOKENS
 
     @property
     def sizes(self) -> tuple[int, int]:

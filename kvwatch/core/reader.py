@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kvwatch.constants import HOUR_SECONDS
 from kvwatch.core.capacity.kv_capacity import kv_capacity
-from kvwatch.core.interval import Cause, Interval, KvCapacity
+from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
@@ -26,6 +26,7 @@ class SampleReader:
 
     def __init__(self) -> None:
         self.settings = Settings()
+        self.assumptions = Assumptions()
         self._kv_capacity: KvCapacity | None = None
         self.units = Speculation()
         self._cadence = Cadence()
@@ -69,6 +70,7 @@ class SampleReader:
             sample=sample,
             cause=cause,
             settings=self.settings,
+            assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
             unit_tokens=self.units.unit_tokens,
             running=(None, sample.running),
@@ -88,6 +90,7 @@ class SampleReader:
             end=end,
             sample=b,
             settings=self.settings,
+            assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
             unit_tokens=self.units.unit_tokens,
             finished=_rise(a.finished, b.finished),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.engine_signs import one_state
 from kvwatch.core.engine_state import EngineState
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.view import engine_view
 from kvwatch.facts import (
     EngineKey,
@@ -20,8 +22,9 @@ from kvwatch.facts import (
     Scrape,
     ScrapeFailed,
     Settings,
+    SettingSource,
 )
-from kvwatch.views import EngineView, TargetView
+from kvwatch.views import EngineView, SettingView, TargetView
 
 _FORGET_SECONDS = 600.0
 """Time after which an engine that a server has stopped exporting is forgotten, and one of a server that does not answer
@@ -39,19 +42,20 @@ of the busiest log."""
 
 NO_METRICS = "it shows no metrics of vLLM or SGLang: is it one, with its metrics on?"
 """What is said of a target that answers with something else."""
+_CONFIGURED = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN)
+"""Sources of the settings that a target is added with."""
 
 Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 
 
 class Target:
-    """State of one target. ``configured`` settings win over those that the server itself reports."""
+    """State of one target. What is said of its settings is kept by source, and weighed by each of its engines."""
 
     def __init__(self, name: str, options: CoreOptions, configured: Settings) -> None:
         self.name = name
         self.role = ""
         self._options = options
-        self._configured = configured
-        self._discovered = Settings()
+        self._reports = {configured.source: configured}
         self._engines: dict[EngineKey, EngineEstimator] = {}
         self._last_good: Scrape | None = None
         self._failure: ScrapeFailed | None = None
@@ -71,8 +75,8 @@ class Target:
                 self._failure = fact
                 self._now = max(self._now, fact.at)
             case Settings():
-                self._discovered = fact
-                self._configure()
+                self._reports[fact.source] = fact
+                self._report()
             case RequestRecord() | RequestStarted() | RequestAborted() | Iteration():
                 if self._engines:
                     self._logged(fact)
@@ -113,13 +117,17 @@ class Target:
 
     def configure(self, configured: Settings) -> None:
         """Replace the configured settings, keeping all state."""
-        self._configured = configured
-        self._configure()
+        self._reports = {s: report for s, report in self._reports.items() if s not in _CONFIGURED}
+        self._reports[configured.source] = configured
+        self._report()
 
-    def _configure(self) -> None:
-        settings = self._configured.over(self._discovered)
+    def _report(self) -> None:
         for engine in self._engines.values():
-            engine.configure(settings)
+            engine.report(self._reports)
+
+    def settings(self) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
+        """Settings of vLLM as they are used for each engine."""
+        return [(key, setting_views(engine.settings.get())) for key, engine in self._engines.items()]
 
     def _scraped(self, scrape: Scrape) -> None:
         if self._last_good is not None and scrape.at <= self._last_good.at:
@@ -133,7 +141,7 @@ class Target:
                 if len(self._engines) >= _MAX_ENGINES:
                     continue
                 engine = self._engines[sample.key] = EngineEstimator(self._options)
-                engine.configure(self._configured.over(self._discovered))
+                engine.report(self._reports)
             engine.observe(scrape.at, sample, per_model[sample.key.model_name])
         shown = {sample.key for sample in scrape.engines}
         renamed = {EngineKey(key.model_name, key.engine.partition("@")[0]) for key in shown} - shown
@@ -164,7 +172,7 @@ class Target:
         for state in states[:_MAX_ENGINES]:
             engine = EngineEstimator(self._options)
             engine.restore(state)
-            engine.configure(self._configured.over(self._discovered))
+            engine.report(self._reports)
             self._engines[EngineKey(str(state["model_name"]), str(state["engine"]))] = engine
 
     def view(self, now: float, *, kept: bool = False) -> TargetView:

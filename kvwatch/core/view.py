@@ -18,6 +18,7 @@ from kvwatch.core.eviction.wave import congestion, growth_ratio
 from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool.replicas_required import replicas_of_engine
+from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.steps.step_seconds import step_seconds
 from kvwatch.core.traffic.arrival_rate import ArrivalRate, arrival_rate, reference_window
 from kvwatch.core.traffic.request_demand import request_demand
@@ -115,6 +116,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
         latency_seconds=engine.latency.get(now),
         advice=advice(c, p, evidence.settings.max_num_seqs),
+        settings=setting_views(engine.settings.get(now)),
         replicas_required=replicas_of_engine(
             rates[window].estimate if window is not None else UNKNOWN, mu.estimate, options.target_utilization
         ),

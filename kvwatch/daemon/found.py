@@ -48,6 +48,7 @@ def target_config(found: Found, template: FoundTarget) -> TargetConfig:
         tls=template.tls if url.https else None,
         role=role,
         experts=template.experts,
+        shown=found.settings,
         **settings,
     )
 

@@ -22,8 +22,8 @@ from kvwatch.shell.intake import Intake
 from kvwatch.shell.model_refresh import keep_refreshing
 from kvwatch.shell.scrape.client import Client, FetchError, new_session
 from kvwatch.shell.scrape.scraper import Scraper
-from kvwatch.shell.scrape.settings import discover
 from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.settings.looking import look, looks
 from kvwatch.shell.tasks import stop_all
 
 INTERVAL_SECONDS = 0.5
@@ -39,7 +39,9 @@ class LookError(Exception):
     """There is nothing to be seen at an address; the message says why."""
 
 
-async def looks(target: TargetConfig, config: ValidatedConfig, seconds: float) -> AsyncGenerator[dict[str, Any], None]:
+async def documents(
+    target: TargetConfig, config: ValidatedConfig, seconds: float
+) -> AsyncGenerator[dict[str, Any], None]:
     """The documents of ``/api/v1/engines``, again and again: a running kvwatch's, or made here of a vLLM's metrics.
 
     A vLLM is watched for ``seconds`` before the first.
@@ -89,9 +91,8 @@ async def _of_vllm(
     if not first.engines:
         raise LookError(first.refusal or f"it is no kvwatch, and {NO_METRICS}")
     intake.observe(target.name, first)
-    settings = await discover(client)
-    if settings is not None:
-        intake.observe(target.name, settings)
+    for settings in await look(looks(client, scrape_target(target, config))):
+        intake.reported(target.name, settings)
     tasks = [asyncio.create_task(scraper.run()), asyncio.create_task(keep_refreshing(intake, clock))]
     try:
         await asyncio.sleep(seconds)

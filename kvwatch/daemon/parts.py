@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvwatch.config import BasicAuth, TargetConfig, TargetTls, ValidatedConfig
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import Settings
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.scrape.client import Target
 from kvwatch.shell.scrape.credentials import Credentials
 
@@ -29,8 +29,7 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
 def configured_settings(target: TargetConfig) -> Settings:
     """The settings that the user gave for a target."""
     given = (target.max_num_seqs, target.max_num_batched_tokens, target.max_model_len)
-    source = "unknown" if given == (None, None, None) else "config"
-    return Settings(*given, source=source, expert_ratio=target.experts)
+    return Settings(*given, source=SettingSource.CONFIG, expert_ratio=target.experts)
 
 
 def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
@@ -44,6 +43,8 @@ def scrape_target(target: TargetConfig, config: ValidatedConfig) -> Target:
         discovery_interval_seconds=config.scrape.discovery_interval_seconds,
         timeout_seconds=config.scrape.timeout_seconds,
         max_body_bytes=config.scrape.max_body_bytes,
+        look_at_process=config.scrape.process_settings,
+        look_at_pod=config.scrape.pod_settings,
     )
 
 

@@ -19,8 +19,8 @@ from kvwatch.shell.logging import event
 from kvwatch.shell.otlp import TraceReceiver
 from kvwatch.shell.scrape.client import Client, Target
 from kvwatch.shell.scrape.scraper import Scraper
-from kvwatch.shell.scrape.settings import keep_discovering
 from kvwatch.shell.selfmetrics import SelfMetrics
+from kvwatch.shell.settings.looking import keep_looking, looks
 from kvwatch.shell.state.keeper import StateKeeper
 from kvwatch.shell.tail import LogTail, Positions, SourceSettings
 from kvwatch.shell.tasks import run_forever
@@ -104,6 +104,8 @@ class Watches:
             await turns.pause()
         for name, target_config in wanted.items():
             self._shared.intake.add(name, configured_settings(target_config), target_config.role)
+            if target_config.shown is not None and config.scrape.pod_settings:
+                self._shared.intake.reported(name, target_config.shown)
             self._shared.state.restore(name)
             target = scrape_target(target_config, config)
             watch = self._by_name.get(name)
@@ -127,13 +129,15 @@ class Watches:
         client = Client(shared.session, target)
         scraper = Scraper(target, client, clock=shared.clock, reader=ExpositionReader(), deliver=shared.intake.observe)
 
-        def deliver(settings: Settings | None) -> None:
+        def deliver(settings: list[Settings]) -> None:
             shared.intake.discovered(target.name, settings)
 
         shared.intake.forget_logs(target.name)
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "scrape": scraper.run,
-            "discover": lambda: keep_discovering(client, scraper.fresh, target.discovery_interval_seconds, deliver),
+            "discover": lambda: keep_looking(
+                looks(client, target), scraper.fresh, target.discovery_interval_seconds, deliver
+            ),
         }
         if logs:
             tail = LogTail(

@@ -13,6 +13,7 @@ from kvwatch.core.traffic.arrival_rate import SOURCES
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.metric import Interval, Kind, Metric, Scope, with_bounds
 
 LIMITS = ("kv", "seqs", "tokens")
@@ -325,5 +326,12 @@ TARGET_METRICS: tuple[Metric, ...] = (
     ),
 )
 
-CATALOG: tuple[Metric, ...] = (*ENGINE_METRICS, *MODEL_METRICS, VALIDITY, *TARGET_METRICS, *SELF_METRICS)
+CATALOG: tuple[Metric, ...] = (
+    *ENGINE_METRICS,
+    *MODEL_METRICS,
+    VALIDITY,
+    *SETTING_METRICS,
+    *TARGET_METRICS,
+    *SELF_METRICS,
+)
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOG}

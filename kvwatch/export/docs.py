@@ -8,6 +8,7 @@ from kvwatch.estimate import Reason, Weight
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SCRAPE_RESULTS, SELF_METRICS
+from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.metric import Metric
 
 _HEAD = """\
@@ -44,6 +45,7 @@ def metrics_page() -> str:
         _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
         _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),
         _reasons(),
+        _section("Settings", "vLLM's own settings, as the estimates of each engine use them.", SETTING_METRICS),
         _section("Targets", "The health of what is watched.", TARGET_METRICS),
         _section("kvwatch itself", "The health of the watcher.", SELF_METRICS),
         _words("`result` of `kvwatch_scrapes_total` is one of:", SCRAPE_RESULTS.items()),

@@ -20,8 +20,9 @@ from prometheus_client.utils import floatToGoString
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.metric import SCOPE_LABELS, Kind, Metric, Scope
-from kvwatch.export.series import Samples, Series, model_series, number, target_series
+from kvwatch.export.series import Samples, Series, model_series, number, setting_series, target_series
 from kvwatch.views import EngineView, FleetView
 
 _PIECE_SERIES = 500
@@ -33,8 +34,8 @@ _COLUMNS = [(metric, "".join(metric.extra_labels)) for metric in ENGINE_METRICS]
 _EXTRA_LABELS = frozenset(label for _, label in _COLUMNS if label)
 _Key = tuple[str, str, str, str]
 """Target, model, engine and role."""
-_Lines = tuple[list[str], str]
-"""Of one engine: its lines of each of ENGINE_METRICS, and those of VALIDITY."""
+_Lines = tuple[list[str], str, list[str]]
+"""Of one engine: its lines of each of ENGINE_METRICS, those of VALIDITY, and of each of SETTING_METRICS."""
 
 
 def asks_for_openmetrics(accept: str) -> bool:
@@ -84,10 +85,12 @@ class Exposition:
                 engines.append(written[1])
         self._written = kept
         for index, metric in enumerate(ENGINE_METRICS):
-            yield from _family(metric, ["".join([lines[index] for lines, _ in engines])], openmetrics)
+            yield from _family(metric, ["".join([lines[index] for lines, _, _ in engines])], openmetrics)
         for metric in MODEL_METRICS:
             yield from _family(metric, _texts(metric, model_series(metric, view.models)), openmetrics)
-        yield from _family(VALIDITY, ["".join([validity for _, validity in engines])], openmetrics)
+        yield from _family(VALIDITY, ["".join([validity for _, validity, _ in engines])], openmetrics)
+        for index, metric in enumerate(SETTING_METRICS):
+            yield from _family(metric, ["".join([settings[index] for _, _, settings in engines])], openmetrics)
         for metric, series in zip(TARGET_METRICS, target_series(view), strict=True):
             yield from _family(metric, _texts(metric, series), openmetrics)
         for metric in SELF_METRICS:
@@ -124,7 +127,15 @@ def _engine_lines(engine: EngineView, role: str) -> _Lines:
         f"{VALIDITY.name}{_labels([*own, ('estimate', estimate), ('reason', said.reason)])} {_number(said.valid)}\n"
         for estimate, said in engine.estimate_valid.items()
     ]
-    return found, "".join(validity)
+    settings = [
+        "".join(
+            f"{metric.name}{_labels([*own, *zip(metric.extra_labels, labels[len(_ENGINE_LABELS) :], strict=True)])}"
+            f" {_number(value or 0.0)}\n"
+            for labels, value in setting_series(metric, engine)
+        )
+        for metric in SETTING_METRICS
+    ]
+    return found, "".join(validity), settings
 
 
 def _around(label: str, own: list[tuple[str, str]]) -> tuple[str, str]:

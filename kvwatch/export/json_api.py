@@ -14,6 +14,7 @@ from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.metric import Metric
 from kvwatch.export.series import number
+from kvwatch.export.setting_words import setting_json
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 
 Json = dict[str, object]
@@ -50,6 +51,8 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
         document[_REPLICAS] = replicas
     if engine.latency_seconds:
         document["latency_seconds"] = {kind: dict(by) for kind, by in engine.latency_seconds.items()}
+    if engine.settings:
+        document["settings"] = {name: setting_json(name, setting) for name, setting in engine.settings.items()}
     if engine.advice:
         document["advice"] = list(engine.advice)
     validities = {name: _validity(value) for name, value in engine.estimate_valid.items()}

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kvwatch.estimate import Estimate, KeyedEstimate
+from kvwatch.export.catalog_settings import SETTING_REFUTED
 from kvwatch.export.metric import Metric
+from kvwatch.export.setting_words import spelled
 from kvwatch.views import EngineView, FleetView, ModelView
 
 Samples = Mapping[str, Sequence[tuple[tuple[str, ...], float]]]
@@ -28,6 +30,17 @@ def number(metric: Metric, view: EngineView | ModelView) -> float | dict[str, fl
         return answer if answer is not None and math.isfinite(answer) else None
     chosen_only = metric.one_hot
     return {key: value for key, value in answer.items() if math.isfinite(value) and (value or not chosen_only)}
+
+
+def setting_series(metric: Metric, engine: EngineView) -> Iterator[Series]:
+    """Settings of vLLM of one engine, or what is refuted of them."""
+    own = (engine.target, engine.model_name, engine.engine)
+    for name, setting in engine.settings.items():
+        if metric is SETTING_REFUTED:
+            for value, source in setting.refuted:
+                yield (*own, name, spelled(value), source.value), 1.0
+        elif setting.value is not None:
+            yield (*own, name, spelled(setting.value), setting.source.value), 1.0
 
 
 def model_series(metric: Metric, models: Iterable[ModelView]) -> Iterator[Series]:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, EngineState, is_no_accident
+from kvwatch.export.setting_words import setting_doubts
 
 Document = Mapping[str, Any]
 
@@ -141,7 +142,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         seats=engine.get("recommended_max_num_seqs"),
         gain=engine.get("recommended_gain_ratio"),
         advice=tuple(engine.get("advice", ())),
-        doubts=_doubts(verdicts),
+        doubts=(*setting_doubts(engine.get("settings", {})), *_doubts(verdicts))[:_MOST_DOUBTS],
     )
 
 
@@ -183,4 +184,4 @@ def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
     for name, verdict in verdicts.items():
         if not verdict.get("valid", 1) and verdict.get("reason") != "depends" and not name.startswith("arrival_rate_"):
             found.setdefault(str(verdict.get("reason")), str(verdict.get("words") or verdict.get("reason")))
-    return tuple(found.values())[:_MOST_DOUBTS]
+    return tuple(found.values())

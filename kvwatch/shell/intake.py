@@ -14,8 +14,19 @@ from typing import Any
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.target import NO_METRICS
-from kvwatch.facts import EngineKey, Fact, RequestRecord, Scrape, ScrapeFailed, Settings, Stamped, moved
-from kvwatch.parse.logs import LOG_SETTINGS_SOURCE, LogFact
+from kvwatch.export.setting_words import refutations
+from kvwatch.facts import (
+    EngineKey,
+    Fact,
+    RequestRecord,
+    Scrape,
+    ScrapeFailed,
+    Settings,
+    SettingSource,
+    Stamped,
+    moved,
+)
+from kvwatch.parse.logs import LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView, TargetView
@@ -28,9 +39,10 @@ class _Health:
     failure: str | None = None
     seen: bool = False
     refusal: str = ""
-    settings: Settings | None = None
-    from_api: Settings = field(default_factory=Settings)
-    from_log: Settings = field(default_factory=Settings)
+    settings: dict[SettingSource, Settings] = field(default_factory=dict)
+    """What was last reported of its settings, by source."""
+    refuted: frozenset[str] = frozenset()
+    """What was last found wrong about them, in words."""
     unread_logs: dict[str, str] = field(default_factory=dict)
     """By path what is wrong with a log as a whole."""
 
@@ -71,9 +83,7 @@ class Intake:
         health = self._health.get(target)
         if health is None:
             return
-        if isinstance(fact, Settings):
-            fact = _merged(health, fact)
-        elif isinstance(fact, Stamped) and (seconds := self._ahead()):
+        if isinstance(fact, Stamped) and (seconds := self._ahead()):
             fact = moved(fact, seconds)
         self._account(target, health, fact)
         try:
@@ -82,13 +92,23 @@ class Intake:
             self._fault("observe", error, target)
         else:
             self._known_faults.discard(("observe", target))
+            if isinstance(fact, Scrape | Settings):
+                self._doubt(target, health)
 
-    def discovered(self, target: str, settings: Settings | None) -> None:
-        """Take what a look at a target's API has brought; None where it showed nothing."""
+    def discovered(self, target: str, found: Iterable[Settings]) -> None:
+        """Take what a look for a target's settings has brought, by source."""
         if target in self._health:
-            self._metrics.count("kvwatch_settings_discoveries_total", target, "found" if settings else "nothing")
-            if settings is not None:
-                self.observe(target, settings)
+            found = list(found)
+            known = any(settings != Settings(source=settings.source) for settings in found)
+            self._metrics.count("kvwatch_settings_discoveries_total", target, "found" if known else "nothing")
+            for settings in found:
+                self.reported(target, settings)
+
+    def reported(self, target: str, settings: Settings) -> None:
+        """Take what a source says of a target's settings now; one that says what it said before is no news."""
+        health = self._health.get(target)
+        if health is not None and health.settings.get(settings.source, Settings(source=settings.source)) != settings:
+            self.observe(target, settings)
 
     def logged(self, target: str, facts: Iterable[LogFact], results: Mapping[str, int]) -> None:
         """Take what lines of a target's logs have come to, and how many there were of each result. Never raises."""
@@ -114,7 +134,7 @@ class Intake:
     def settings_from_log(self, target: str) -> Settings | None:
         """What a server has said of its settings in its log."""
         health = self._health.get(target)
-        return health.from_log if health is not None and health.from_log != Settings() else None
+        return health.settings.get(SettingSource.LOG) if health is not None else None
 
     def view(self, now: float) -> FleetView:
         """The fleet's view; an empty one, counted and logged, where the core fails. Never raises."""
@@ -249,17 +269,21 @@ class Intake:
             if health.failure != fact.reason:
                 event(logging.WARNING, "target_down", target=target, reason=fact.reason, detail=fact.detail)
             health.failure = fact.reason
-        elif isinstance(fact, Settings) and fact != health.settings:
-            event(
-                logging.INFO,
-                "settings_discovered",
-                target=target,
-                source=fact.source,
-                max_num_seqs=fact.max_num_seqs,
-                max_num_batched_tokens=fact.max_num_batched_tokens,
-                max_model_len=fact.max_model_len,
-            )
-            health.settings = fact
+        elif isinstance(fact, Settings):
+            if fact != health.settings.get(fact.source):
+                _log_settings(target, fact)
+            health.settings[fact.source] = fact
+
+    def _doubt(self, target: str, health: _Health) -> None:
+        """Log what is said of a target's settings and has been found wrong, once."""
+        refuted = frozenset(
+            f"{key.model_name}/{key.engine}: {words}"
+            for key, settings in self._fleet.settings_of(target)
+            for words in refutations(settings)
+        )
+        for words in sorted(refuted - health.refuted):
+            event(logging.WARNING, "setting_refuted", target=target, why=words)
+        health.refuted = refuted
 
 
 def _note_refusal(target: str, health: _Health, scrape: Scrape) -> None:
@@ -271,10 +295,13 @@ def _note_refusal(target: str, health: _Health, scrape: Scrape) -> None:
     health.refusal = refusal
 
 
-def _merged(health: _Health, found: Settings) -> Settings:
-    """What the server's log and its API tell together; the log tells all settings and only when the server starts."""
-    if found.source == LOG_SETTINGS_SOURCE:
-        health.from_log = found
-    else:
-        health.from_api = found
-    return health.from_log.over(health.from_api)
+def _log_settings(target: str, settings: Settings) -> None:
+    event(
+        logging.INFO,
+        "settings_discovered",
+        target=target,
+        source=str(settings.source),
+        max_num_seqs=settings.max_num_seqs,
+        max_num_batched_tokens=settings.max_num_batched_tokens,
+        max_model_len=settings.max_model_len,
+    )

@@ -127,11 +127,12 @@ def test_without_a_backlog_the_service_rate_is_not_observed() -> None:
         (Settings(), "seats_unknown"),
     ],
 )
-def test_unknown_seats_make_the_rate_an_upper_bound_and_it_says_so(settings: Settings, reason: str) -> None:
-    """The limit that cannot be computed is absent; the verdict names what to set."""
+def test_seats_that_nothing_shows_are_assumed_and_the_rate_says_so(settings: Settings, reason: str) -> None:
+    """Somebody may have set fewer than any default: the verdict names what to set."""
     view = Watch(SyntheticEngine(poisson(10, 200)), settings=settings).run(150)
     assert view.service_rate.value is not None
-    assert "seqs" not in view.service_rate_limit
+    seats = view.settings["max_num_seqs"]
+    assert (seats.value, seats.source, seats.between) == (256, "default", (128, 1024))
     verdict = view.estimate_valid["service_rate"]
     assert (verdict.valid, verdict.reason) == (False, reason)
     assert "max_num_seqs" in verdict.words

@@ -197,25 +197,26 @@ def test_other_settings_for_a_target_keep_what_was_learnt() -> None:
     watch = Watch(SyntheticEngine(poisson(8, 200)), settings=Settings())
     before = watch.run(100)
     assert before.estimate_valid["service_rate"].reason == "seats_unknown"
-    assert "seqs" not in before.service_rate_limit
+    assert before.settings["max_num_seqs"].source == "default"
     watch.fleet.add(TARGET, SEATS_KNOWN)
     after = watch.view()
-    assert "seqs" in after.service_rate_limit
+    assert after.settings["max_num_seqs"].source == "config"
     assert after.arrival_rate.value == before.arrival_rate.value
     assert after.estimate_valid["service_rate"].reason != "seats_unknown"
 
 
-def test_configured_settings_win_over_discovered_ones() -> None:
-    """What the server tells fills only what the configuration leaves open."""
+def test_what_the_server_shows_wins_over_what_is_configured() -> None:
+    """A configuration is out of date as soon as somebody changes a flag; what it says alone stands."""
     watch = Watch(SyntheticEngine(poisson(8, 200)), settings=Settings(max_num_seqs=12, source="config"))
-    watch.fleet.observe(TARGET, Settings(max_num_seqs=256, max_num_batched_tokens=2048, source="/server_info"))
+    watch.fleet.observe(TARGET, Settings(max_num_seqs=256, max_num_batched_tokens=2048, source="server_info"))
     view = watch.run(100)
     both = Watch(
         SyntheticEngine(poisson(8, 200)),
-        settings=Settings(max_num_seqs=12, max_num_batched_tokens=2048, source="config"),
+        settings=Settings(max_num_seqs=256, max_num_batched_tokens=2048, source="config"),
     ).run(100)
     assert view.service_rate_limit == both.service_rate_limit
     assert set(view.service_rate_limit) == {"kv", "seqs", "tokens"}
+    assert view.settings["max_num_seqs"].refuted == ((12, "config"),)
 
 
 def test_requests_that_ended_before_the_first_scrape_are_in_the_window_if_they_are_recent() -> None:

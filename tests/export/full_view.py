@@ -9,11 +9,19 @@ from typing import Any
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.metric import Metric
-from kvwatch.views import EngineView, FleetView, ModelView, TargetView
+from kvwatch.facts import SettingSource
+from kvwatch.views import EngineView, FleetView, ModelView, SettingView, TargetView
 
 WINDOWS = ("1m", "5m")
 VERDICTS = {"service_rate": Reason.OK, "stable_limit": Reason.DELTA_IS_BOUND}
 """Of the estimates that are judged in this view."""
+SETTINGS = {
+    "max_num_seqs": SettingView(37, SettingSource.MEASURED, ((256, SettingSource.CONFIG),)),
+    "max_num_batched_tokens": SettingView(2048, SettingSource.DEFAULT, between=(2048, 16384)),
+    "watermark": SettingView(0.01, SettingSource.PROCESS),
+    "async_scheduling": SettingView(True, SettingSource.LOG),
+}
+"""One that is wrong in the configuration, one that is assumed, a ratio and a yes."""
 NOTHING = EngineView("", "", "")
 
 
@@ -43,7 +51,7 @@ def full_engine(target: str = "localhost:8000", model_name: str = "llama", engin
             rows.append((metric, {key: place + index / 8 for index, key in enumerate(keys)}))
         else:
             rows.append((metric, float(place)))
-    return EngineView(target, model_name, engine, replicas_required=2.0, **fields_of(rows))
+    return EngineView(target, model_name, engine, replicas_required=2.0, settings=SETTINGS, **fields_of(rows))
 
 
 def full_model() -> ModelView:

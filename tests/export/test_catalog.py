@@ -19,8 +19,9 @@ from kvwatch.views import JUDGED, EngineView, ModelView
 from tests.export.full_view import NOTHING
 
 LABELS = {"target", "model_name", "engine"}
-ONLY_IN_JSON = {"advice", "latency_seconds"}
-"""Fields of a view that no metric shows: sentences, and what vLLM's own histograms show."""
+ONLY_IN_JSON = {"advice", "latency_seconds", "settings"}
+"""Fields of a view that no metric of their name shows: sentences, what vLLM's own histograms show, and settings, of
+which each is a series of ``kvwatch_setting_info``."""
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -21,6 +21,7 @@ from bench.collector import FleetCollector
 from kvwatch.estimate import Estimate
 from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
+from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.exposition import Exposition
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
@@ -85,7 +86,8 @@ def test_engines_of_a_target_with_a_role_say_so(accept: str) -> None:
     found = series(view, accept)
     assert series(fleet(plain), accept).keys() <= found.keys()
     labelled = {name for name, labels in found if ("role", "prefill") in labels}
-    assert labelled == {metric.name for metric in ENGINE_METRICS} | {"kvwatch_estimate_valid"}
+    settings = {metric.name for metric in SETTING_METRICS}
+    assert labelled == {metric.name for metric in ENGINE_METRICS} | {"kvwatch_estimate_valid"} | settings
     for name, labels in found:
         if name in labelled and ("target", "localhost:8002") in labels:
             assert ("role", "prefill") in labels

@@ -56,24 +56,24 @@ def _bytes(value: object) -> bytes:
 )
 def test_models(name: str | None, length: int) -> None:
     """The entry of the name counts, else the first that has a length; an adapter has none of its own."""
-    assert settings_from_models(_bytes(MODELS), name) == Settings(max_model_len=length, source="/v1/models")
+    assert settings_from_models(_bytes(MODELS), name) == Settings(max_model_len=length, source="models")
 
 
 def test_server_info() -> None:
     """The shape that vLLM 0.32 answers with gives all three."""
-    assert settings_from_server_info(_bytes(SERVER_INFO)) == Settings(256, 512, 1000, "/server_info")
+    assert settings_from_server_info(_bytes(SERVER_INFO)) == Settings(256, 512, 1000, "server_info")
 
 
 def test_server_info_as_text() -> None:
     """Old versions answer with one text; what it names is read."""
-    assert settings_from_server_info(_bytes(TEXT_INFO)) == Settings(12, 2048, 1000, "/server_info")
+    assert settings_from_server_info(_bytes(TEXT_INFO)) == Settings(12, 2048, 1000, "server_info")
     assert settings_from_server_info(_bytes({"vllm_config": "model='m', seed=0"})) is None
 
 
 def test_recording() -> None:
     """A recording's settings.json; what it leaves out is unknown."""
     assert settings_from_recording(b'{"max_num_seqs": 12, "max_num_batched_tokens": 512}') == Settings(
-        12, 512, None, "settings.json"
+        12, 512, None, "recording"
     )
 
 

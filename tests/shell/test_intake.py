@@ -177,6 +177,6 @@ def test_a_late_fact_about_a_removed_target_is_dropped(intake: Intake, metrics: 
 def test_discovered_settings_are_logged_when_they_change(intake: Intake, caplog: pytest.LogCaptureFixture) -> None:
     """Every few minutes the same settings are found; that is no event."""
     for seats in (256, 256, 128):
-        intake.discovered("good:1", Settings(max_num_seqs=seats, source="/server_info"))
+        intake.discovered("good:1", Settings(max_num_seqs=seats, source="server_info"))
     intake.discovered("good:1", None)
     assert events(caplog) == ["settings_discovered", "settings_discovered"]

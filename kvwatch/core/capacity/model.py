@@ -49,15 +49,14 @@ class FullLoad:
         mix, law = self._population.mix(last.end), self._law.get(last.end)
         if mix is None or law is None:
             return mix, None
-        settings, (block, chunk) = last.settings, last.sizes_in_units
-        longest = settings.max_model_len
+        (block, chunk), longest = last.sizes_in_units, last.settings.max_model_len
         return mix, FullEngineInputs(
             mix=mix,
             law=law if last.unit_tokens == 1 else law.in_units(last.unit_tokens),
             kv_tokens=last.kv_tokens / last.unit_tokens,
             block_tokens=block,
-            max_num_seqs=settings.max_num_seqs,
-            max_num_batched_tokens=chunk if settings.max_num_batched_tokens is not None else None,
+            max_num_seqs=last.seats,
+            max_num_batched_tokens=chunk if last.budget_tokens is not None else None,
             max_model_len=last.whole(longest) if longest is not None else None,
         )
 
@@ -167,6 +166,8 @@ class CapacityModel:
             speculative=bool(last.sample.spec_decode_drafts),
             law_known=self._law.get(now) is not None,
             hits_fall=self._population.cache_hits.get(now),
+            assumptions=last.assumptions,
+            unit_tokens=last.unit_tokens,
         )
 
     def dump(self) -> dict[str, object]:

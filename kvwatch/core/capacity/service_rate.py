@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, hypot, log
 
+from kvwatch.core.capacity.assumed_settings import Spread, spread
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
 from kvwatch.core.capacity.observed_service_rate import FULL_RATIO, ObservedRate
-from kvwatch.core.interval import KvCapacity
+from kvwatch.core.interval import Assumptions, KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.core.traffic.request_demand import DemandEstimates
@@ -66,6 +67,8 @@ class Evidence:
     speculative: bool
     law_known: bool
     hits_fall: HitsFall | None = None
+    assumptions: Assumptions = Assumptions()  # noqa: RUF009 (frozen)
+    unit_tokens: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,18 @@ def service_rate(e: Evidence) -> ServiceRate:
     deviation = _deviation(e.full, loads[limit], corrected)
     if e.hits_fall is not None:
         deviation = hypot(deviation, e.hits_fall.deviation)
-    rate, deviation = _blend(e, model_rate, deviation)
+    assumed = spread(e.full, e.assumptions, e.unit_tokens)
+    weight = _observed_weight(e, assumed)
+    rate, deviation = _blend(e, model_rate, deviation, weight)
     rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}
     step = e.correction.saturation.mean_step_seconds if corrected and e.correction else loads[limit].step_seconds
     return ServiceRate(
-        Estimate(rate, rate * exp(-Z90 * deviation), rate * exp(Z90 * deviation), _verdict(e, loads[limit])),
+        Estimate(
+            rate,
+            rate * exp(-Z90 * deviation) * assumed.lower ** (1 - weight),
+            rate * exp(Z90 * deviation) * assumed.upper ** (1 - weight),
+            _verdict(e, loads[limit], assumed),
+        ),
         by_limit=rates,
         limit=limit,
         model_rate=model_rate,
@@ -115,13 +125,19 @@ def _method(e: Evidence) -> str:
     return next(m for m in ("joint", "occupancy", "moments") if m in e.demand.by_method or m == "moments")
 
 
-def _blend(e: Evidence, model_rate: float, deviation: float) -> tuple[float, float]:
-    """μ and its relative sd, the model's drawn towards the observed rate in proportion to what that rests on."""
+def _blend(e: Evidence, model_rate: float, deviation: float, weight: float) -> tuple[float, float]:
+    """μ and its relative sd, the model's drawn towards the observed rate by the ``weight`` of that."""
     if e.observed is None:
         return model_rate, deviation
-    weight = e.observed.requests / (e.observed.requests + _OBSERVED_TRUST)
     rate = exp((1 - weight) * log(model_rate) + weight * log(e.observed.rate))
     return rate, hypot((1 - weight) * deviation, weight * _observed_deviation(e.observed))
+
+
+def _observed_weight(e: Evidence, assumed: Spread) -> float:
+    """Share of the observed rate in μ, by what it rests on; all of it where the model's hangs on an assumption."""
+    if e.observed is None:
+        return 0.0
+    return 1.0 if assumed.reason is not None else e.observed.requests / (e.observed.requests + _OBSERVED_TRUST)
 
 
 def _observed_deviation(observed: ObservedRate) -> float:
@@ -175,19 +191,19 @@ def plain_service_rate(e: Evidence) -> float | None:
     return paper_service_rate(e.kv_capacity.tokens, e.step_time.trimmed_mean, lengths)
 
 
-def _verdict(e: Evidence, load: FullLoad) -> Reason:
+def _verdict(e: Evidence, load: FullLoad, assumed: Spread) -> Reason:
     """The gravest doubt about μ, or that it stands."""
     residual = e.demand.residual_ratio
     shared = (e.demand.cached_ratio or 0.0) > _SHARING_RATIO
     apart = residual is not None and abs(residual) > _DISAGREEMENT_RATIO and not shared and e.observed is None
     far = e.full is not None and load.step_seconds > _FARTHEST * e.full.law.largest
     doubts = (
-        (Reason.SEATS_UNKNOWN, e.settings.max_num_seqs is None),
+        (Reason.SEATS_UNKNOWN, assumed.reason is Reason.SEATS_UNKNOWN and e.observed is None),
         (Reason.HYBRID_KV, e.kv_capacity is not None and not e.kv_capacity.exact),
         (Reason.SPECULATIVE_DECODING, e.speculative),
         (Reason.EXTRAPOLATING, far),
         (Reason.OCCUPANCY_DISAGREES, apart),
-        (Reason.BUDGET_UNKNOWN, e.settings.max_num_batched_tokens is None),
+        (Reason.BUDGET_UNKNOWN, assumed.reason is Reason.BUDGET_UNKNOWN and e.observed is None),
         (Reason.CACHE_HITS_FALL, e.hits_fall is not None),
         (Reason.MODEL_UNKNOWN, e.full is not None and e.full.model_matters(load)),
     )

@@ -4,12 +4,10 @@ from kvwatch.parse.logs.fields import PRESETS, QUANTITIES, FieldMap, spelled
 from kvwatch.parse.logs.moments import LocalTime
 from kvwatch.parse.logs.reader import FORMATS, LogFormat, LogReader
 from kvwatch.parse.logs.results import LINE_RESULTS, REJECTIONS, LogFact, Reading, Sample
-from kvwatch.parse.logs.vllm import LOG_SETTINGS_SOURCE
 
 __all__ = [
     "FORMATS",
     "LINE_RESULTS",
-    "LOG_SETTINGS_SOURCE",
     "PRESETS",
     "QUANTITIES",
     "REJECTIONS",

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 
-from kvwatch.facts import Iteration, RequestAborted, RequestStarted, Settings
+from kvwatch.facts import Iteration, RequestAborted, RequestStarted
 from kvwatch.parse.logs.heads import Heads
 from kvwatch.parse.logs.moments import LocalTime
 from kvwatch.parse.logs.results import BAD_EVENT, BAD_TIME, LogFact
-
-LOG_SETTINGS_SOURCE = "server log"
+from kvwatch.parse.logs.start_up import StartUp
 
 _ENGINE = re.compile(rb"Engine (\d{1,6}): ", re.ASCII)
 _ITERATION = re.compile(
@@ -27,14 +26,6 @@ _ITERATION = re.compile(
 )
 _ABORTED = re.compile(rb"Aborted request(?:\(s\))? (.+?)\.?\Z", re.ASCII)
 _DEAD = re.compile(rb"Request [^ ]{1,512} failed \(engine dead\)", re.ASCII)
-_NUMBER = rb"['\"]?(?:=|: ?)(\d{1,10})\b"
-_SEATS = re.compile(rb"\bmax_num_seqs" + _NUMBER)
-_BUDGET = re.compile(rb"\bmax_num_batched_tokens" + _NUMBER)
-_CONTEXT = re.compile(rb"\bmax_model_len" + _NUMBER)
-_CONFIG_CONTEXT = re.compile(rb"\bmax_seq_len" + _NUMBER)
-_DEFAULTING = re.compile(rb"Defaulting (max_num_seqs|max_num_batched_tokens) to (\d{1,10}) for ", re.ASCII)
-_USING_CONTEXT = re.compile(rb"Using max model len (\d{1,10})\Z", re.ASCII)
-_STARTS = (b"non-default args: ", b"args: Namespace(")
 _MAX_ABORTS = 10_000
 _MAX_ELAPSED_MS = 3_600_000.0
 
@@ -43,7 +34,7 @@ class VllmLines:
     """Reads the lines of one server's log in their order, and keeps the settings that its start-up lines show."""
 
     def __init__(self) -> None:
-        self._settings = Settings()
+        self._start_up = StartUp()
         self._heads = Heads()
         self.recognized = 0
         """Lines that had a head: whatever they were about, they are vLLM's."""
@@ -72,21 +63,9 @@ class VllmLines:
         elif _DEAD.match(message) is not None:
             found = [RequestAborted(at or 0.0, engine)]
         else:
-            return self._start_up(message)
+            settings = self._start_up.read(message)
+            return [settings] if settings is not None else []
         return BAD_TIME if found and at is None else found
-
-    def _start_up(self, message: bytes) -> list[LogFact] | str:
-        """The settings that are known now, if the message has changed them."""
-        before = self._settings
-        if message.startswith(_STARTS):
-            # a server starts: what the one before it was told is no longer true
-            self._settings = _given(message)
-            return [self._settings] if self._settings != Settings() else []
-        found = _settings(message)
-        if found is None:
-            return []
-        self._settings = found.over(before)
-        return [self._settings] if self._settings != before else []
 
 
 def _iteration(message: bytes, at: float, engine: str | None) -> list[LogFact] | str:
@@ -111,33 +90,3 @@ def _iteration(message: bytes, at: float, engine: str | None) -> list[LogFact] |
             engine=engine,
         )
     ]
-
-
-def _given(message: bytes) -> Settings:
-    """The arguments that a server was started with; the first line of each start."""
-    return Settings(
-        _positive(_SEATS.search(message)),
-        _positive(_BUDGET.search(message)),
-        _positive(_CONTEXT.search(message)),
-        LOG_SETTINGS_SOURCE,
-    )
-
-
-def _settings(message: bytes) -> Settings | None:
-    """What a later start-up line shows of the settings that came to hold."""
-    if message.startswith(b"Chunked prefill is enabled with max_num_batched_tokens"):
-        return Settings(max_num_batched_tokens=_positive(_BUDGET.search(message)), source=LOG_SETTINGS_SOURCE)
-    if message.startswith(b"Initializing a V"):
-        return Settings(max_model_len=_positive(_CONFIG_CONTEXT.search(message)), source=LOG_SETTINGS_SOURCE)
-    if (match := _USING_CONTEXT.match(message)) is not None:
-        return Settings(max_model_len=_positive(match), source=LOG_SETTINGS_SOURCE)
-    if (match := _DEFAULTING.match(message)) is not None:
-        size = int(match[2]) or None
-        if match[1] == b"max_num_seqs":
-            return Settings(max_num_seqs=size, source=LOG_SETTINGS_SOURCE)
-        return Settings(max_num_batched_tokens=size, source=LOG_SETTINGS_SOURCE)
-    return None
-
-
-def _positive(match: re.Match[bytes] | None) -> int | None:
-    return int(match[1]) or None if match is not None else None

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kvwatch.facts import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A target: where it is, and what the source says of it.
 
     ``address`` is host:port, an IPv6 host in brackets; ``name`` is the value of the label ``target``. ``labels`` are
-    those of :data:`LABELS` only.
+    those of :data:`LABELS` only. ``settings`` are what the source shows of the server's own.
     """
 
     address: str
     name: str
     labels: tuple[tuple[str, str], ...] = field(default=())
+    settings: Settings | None = None
 
 
 LABELS = (

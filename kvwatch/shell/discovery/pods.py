@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from kvwatch.facts import Settings, SettingSource
+from kvwatch.parse.settings.pod import PodSpec, settings_of_pod
 from kvwatch.shell.discovery.found import Found, join
 
 _RUNNING = "Running"
@@ -26,20 +28,6 @@ class Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     continue_: str | None = msgspec.field(default=None, name="continue")
-
-
-class _Port(msgspec.Struct, rename="camel"):
-    name: str = ""
-    container_port: int = 0
-
-
-class _Container(msgspec.Struct, rename="camel"):
-    ports: list[_Port] | None = None
-
-
-class _Spec(msgspec.Struct, rename="camel"):
-    containers: list[_Container] | None = None
-    init_containers: list[_Container] | None = None
 
 
 class _Condition(msgspec.Struct, rename="camel"):
@@ -62,7 +50,7 @@ class Pod(msgspec.Struct, rename="camel"):
     """One pod."""
 
     metadata: Metadata = msgspec.field(default_factory=Metadata)
-    spec: _Spec = msgspec.field(default_factory=_Spec)
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: _Status = msgspec.field(default_factory=_Status)
 
 
@@ -126,10 +114,11 @@ class Pods:
         if role in ("prefill", "decode"):
             told["role"] = role
         name = f"{pod.metadata.namespace}/{pod.metadata.name}:{port}"
-        return Found(join(pod.status.pod_ip, port), name, tuple(told.items()))
+        address, settings = join(pod.status.pod_ip, port), settings_of_pod(pod.spec, port)
+        return Found(address, name, tuple(told.items()), settings or Settings(source=SettingSource.POD))
 
     def _port_number(self, pod: Pod, port: str) -> int | None:
         if port.isascii() and port.isdecimal() and len(port) <= 5:
             return int(port) if 0 < int(port) < 65536 else None
-        containers = [*(pod.spec.containers or ()), *(pod.spec.init_containers or ())]
-        return next((p.container_port for c in containers for p in c.ports or () if p.name == port), None)
+        ports = (p for c in pod.spec.all_containers() for p in c.ports or ())
+        return next((p.container_port for p in ports if p.name == port), None)

@@ -16,10 +16,11 @@ from typing import BinaryIO, Self
 
 import orjson
 
+from kvwatch.core.settings.weigh import Measured, weigh
 from kvwatch.facts import Settings
 from kvwatch.shell.logging import event
 from kvwatch.shell.scrape.client import Client, FetchError, Target
-from kvwatch.shell.scrape.settings import discover
+from kvwatch.shell.settings.looking import look, looks
 from kvwatch.shell.tasks import ticks
 
 SCRAPES_NAME = "scrapes.jsonl.gz"
@@ -117,7 +118,7 @@ class Recorder:
         self.summary = RecordingSummary()
 
     async def run(self, configured: Settings) -> None:
-        """Record for ever; ``configured`` settings win over discovered ones in settings.json.
+        """Record for ever; settings.json gets the best that is ``configured`` or found.
 
         Raises:
             OSError: the recording cannot be written.
@@ -129,7 +130,9 @@ class Recorder:
                 continue
             self.summary.scrapes += 1
             if self.summary.scrapes == 1:
-                self._writer.settings(configured.over(await discover(self._client) or Settings()))
+                found = await look(looks(self._client, self._target))
+                reports = {settings.source: settings for settings in (configured, *found)}
+                self._writer.settings(weigh(reports, Measured()).settings)
 
     async def _scrape(self) -> bool:
         began = self._clock()

@@ -40,6 +40,10 @@ class Target:
     discovery_interval_seconds: float = 300.0
     timeout_seconds: float = 5.0
     max_body_bytes: int = 16 * 1024 * 1024
+    look_at_process: bool = True
+    """Whether the command line of the server may be looked at where the target is on this host."""
+    look_at_pod: bool = True
+    """Whether the pod that kvwatch runs in may be asked for, where the target is in the same."""
 
 
 class FetchError(Exception):

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import msgspec
 import orjson
 
-from kvwatch.facts import Settings
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
 from kvwatch.shell.otlp.limits import SeenSpans
@@ -176,10 +177,12 @@ class StateKeeper:
 
 def _settings(found: object) -> Settings | None:
     """Settings as they were saved; ``None`` for what cannot be any."""
-    if not isinstance(found, dict) or set(found) | {"expert_ratio"} != {field.name for field in fields(Settings)}:
+    if not isinstance(found, dict):
         return None
-    found = found | {"expert_ratio": None}  # a user gives it, so it is in the configuration
-    sizes = [value for name, value in found.items() if name not in ("source", "expert_ratio")]
-    if not isinstance(found["source"], str) or not all(v is None or (type(v) is int and v > 0) for v in sizes):
+    found = found | {"expert_ratio": None, "source": SettingSource.LOG.value}  # what else there is, others tell again
+    try:
+        settings = msgspec.convert(found, Settings)
+    except msgspec.ValidationError:
         return None
-    return Settings(**found)
+    sizes = (settings.max_num_seqs, settings.max_num_batched_tokens, settings.max_model_len)
+    return settings if all(size is None or size > 0 for size in sizes) else None

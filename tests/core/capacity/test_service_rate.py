@@ -8,11 +8,12 @@ import pytest
 
 from kvwatch.core.capacity.observed_service_rate import ObservedRate
 from kvwatch.core.capacity.service_rate import extrapolation, plain_service_rate, service_rate
-from kvwatch.core.interval import KvCapacity
+from kvwatch.core.interval import Assumed, Assumptions, KvCapacity
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
 from kvwatch.stats.normal import Z90
 from tests.core.capacity.evidence import (
+    BUDGET,
     HELD,
     KV_TOKENS,
     SEATS,
@@ -144,8 +145,11 @@ def test_without_law_and_observation_there_is_no_rate_and_the_reason_is_told(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"settings": Settings(None, 2048, 4096, "config")}, Reason.SEATS_UNKNOWN),
-        ({"settings": Settings(SEATS, None, 4096, "config")}, Reason.BUDGET_UNKNOWN),
+        ({"assumptions": Assumptions(seats=Assumed(SEATS, SEATS, SEATS, SEATS // 2))}, Reason.SEATS_UNKNOWN),
+        ({"assumptions": Assumptions(seats=Assumed(SEATS, SEATS, SEATS, SEATS - 8))}, Reason.OK),
+        ({"assumptions": Assumptions(seats=Assumed(SEATS, SEATS, 10 * SEATS, SEATS))}, Reason.OK),
+        ({"assumptions": Assumptions(budget=Assumed(BUDGET, BUDGET, BUDGET, 32))}, Reason.BUDGET_UNKNOWN),
+        ({"assumptions": Assumptions(budget=Assumed(BUDGET, 512, 16384, 512))}, Reason.OK),
         ({"kv_capacity": KvCapacity(KV_TOKENS, 16, exact=False)}, Reason.HYBRID_KV),
         ({"speculative": True}, Reason.SPECULATIVE_DECODING),
         ({"full": inputs(FlatLaw(open_deviation=0.11))}, Reason.MODEL_UNKNOWN),

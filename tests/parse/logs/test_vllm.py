@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestStarted, Scrape, Settings
+from kvwatch.facts import EngineSample, Iteration, RequestAborted, RequestStarted, Scrape, Settings, SettingSource
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.logs import LocalTime, LogFact, LogFormat, LogReader
 from kvwatch.parse.recording import recorded_scrape
@@ -216,15 +216,58 @@ def test_settings_are_found_from_the_start_on_and_forgotten_at_the_next() -> Non
         f"{API}Defaulting max_num_seqs to 1024 for OPENAI_API_SERVER usage context.",
         "INFO 11-22 02:38:10 [api_server.py:1] args: Namespace(max_num_seqs=7, max_model_len=None)",
     ]
-    source = "server log"
-    assert read("\n".join(lines))[0] == [
-        Settings(12, 4096, None, source),
-        Settings(12, 4096, 32768, source),
-        Settings(12, 2048, 32768, source),
-        Settings(None, None, None, source),
-        Settings(1024, None, None, source),
-        Settings(7, None, None, source),
+    found = [fact for fact in read("\n".join(lines))[0] if isinstance(fact, Settings)]
+    assert {(fact.source, fact.complete) for fact in found} == {("log", True)}
+    assert [(fact.max_num_seqs, fact.max_num_batched_tokens, fact.max_model_len) for fact in found] == [
+        (12, 4096, None),
+        (12, 4096, 32768),
+        (12, 2048, 32768),
+        (12, 2048, 32768),  # the version is new
+        (None, None, None),
+        (1024, None, None),
+        (7, None, None),
     ]
+
+
+def test_the_budget_that_speculative_decoding_leaves_counts_whichever_line_comes_first() -> None:
+    """VLLM warns of it before or after it names the budget that was given."""
+    given = f"{API}non-default args: {{'model': 'm', 'max_num_batched_tokens': 2048}}"
+    lines = [
+        "(EngineCore pid=7) WARNING 11-29 12:54:14 [vllm.py:1] max_num_scheduled_tokens is set to 1280 based on the "
+        "speculative decoding settings.",
+        f"{API}Chunked prefill is enabled with max_num_batched_tokens=2048.",
+    ]
+    for order in (lines, lines[::-1]):
+        (*_, last) = read("\n".join([given, *order]))[0]
+        assert isinstance(last, Settings)
+        assert last.max_num_batched_tokens == 1280
+    (*_, again) = read("\n".join([given, *lines, given, lines[1]]))[0]
+    assert isinstance(again, Settings)
+    assert again.max_num_batched_tokens == 2048
+
+
+def test_what_a_server_chose_by_itself_and_where_it_runs_tell_its_other_defaults() -> None:
+    """A budget that no flag set, the device, and how many workers there are."""
+    start = (
+        "(EngineCore pid=2) INFO 11-22 02:38:10 [core.py:1] Initializing a V1 LLM engine (v0.32.0) with config: "
+        "model='m', max_seq_len=4096, tensor_parallel_size=2, pipeline_parallel_size=3, device_config=cpu, "
+        "enable_prefix_caching=True"
+    )
+    chunked = f"{API}Chunked prefill is enabled with max_num_batched_tokens=8192."
+    for flags, own in (("", 8192), (", 'max_num_batched_tokens': 8192", None)):
+        (*_, last) = read("\n".join([f"{API}non-default args: {{'model': 'm'{flags}}}", chunked, start]))[0]
+        assert last == Settings(
+            None,
+            8192,
+            4096,
+            SettingSource.LOG,
+            complete=True,
+            device="cpu",
+            world_size=6,
+            version="0.32.0",
+            own_budget_tokens=own,
+            enable_prefix_caching=True,
+        )
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def test_a_live_server_is_recorded_and_read_back(session: aiohttp.ClientSe
     assert [type(fact) for fact in facts[:4]] == [Scrape, ScrapeFailed, Scrape, ScrapeFailed]
     assert "status: HTTP 500" in facts[1].detail  # type: ignore[union-attr]
     assert len(facts[0].engines) == 1  # type: ignore[union-attr]
-    assert recording.settings() == Settings(12, None, 4096, "settings.json")
+    assert recording.settings() == Settings(12, None, 4096, "recording")
     assert reports == []
     with gzip.open(tmp_path / "new" / "folder" / "scrapes.jsonl.gz") as file:
         assert json.loads(next(file))["text"] == text

@@ -10,8 +10,7 @@ import pytest
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import Settings
-from kvwatch.parse.logs import LOG_SETTINGS_SOURCE
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.state import departed
@@ -145,7 +144,7 @@ def test_positions_and_settings_of_a_forgotten_target_go_with_it(tmp_path: Path)
     """Nothing by its name is left, in memory or in the file."""
     life = Life(tmp_path / "state.json")
     life.come("pod", learns=True)
-    life.intake.observe("pod", Settings(max_num_seqs=8, source=LOG_SETTINGS_SOURCE))
+    life.intake.observe("pod", Settings(max_num_seqs=8, source=SettingSource.LOG))
     life.positions.update("pod", "log", {(1, 2): Mark(1, 2)})
     life.go("pod")
     life.now = departed.KEEP_SECONDS

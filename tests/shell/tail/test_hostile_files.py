@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvwatch.facts import Settings
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.parse.logs import LogFact, LogFormat
 from kvwatch.parse.logs.wrappers import MAX_LINE_BYTES
 from kvwatch.shell.tail.finder import SourceSettings
@@ -210,7 +210,9 @@ def test_a_vllm_server_s_settings_are_found_though_its_log_is_followed_from_the_
     while (batch := source.step()) is not None:
         batches.append(batch)
     source.close()
-    assert [fact for batch in batches for fact in batch.reading.facts] == [Settings(12, source="server log")]
+    assert [fact for batch in batches for fact in batch.reading.facts] == [
+        Settings(12, source=SettingSource.LOG, complete=True)
+    ]
     assert [batch.reading.results for batch in batches if batch.reading.results] == []
 
 
@@ -240,7 +242,7 @@ def test_of_several_starts_in_one_log_the_last_counts(tmp_path: Path, between: i
     path = tmp_path / "vllm.log"
     filler = "INFO 11-22 02:38:00 [loggers.py:1] nothing\n"
     path.write_text(start_line(64) + filler * (between // 40) + start_line(128) + filler * (after // 40))
-    assert settings_found(path)[0] == [Settings(128, source="server log")]
+    assert settings_found(path)[0] == [Settings(128, source=SettingSource.LOG, complete=True)]
 
 
 def test_a_prompt_that_holds_the_words_of_a_start_is_none(tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_a_prompt_that_holds_the_words_of_a_start_is_none(tmp_path: Path) -> Non
     )
     path = tmp_path / "vllm.log"
     path.write_text("nothing\n" * 100_000 + start_line(128) + "nothing\n" * 100_000 + prompt * 3)
-    assert settings_found(path)[0] == [Settings(128, source="server log")]
+    assert settings_found(path)[0] == [Settings(128, source=SettingSource.LOG, complete=True)]
 
 
 def test_after_a_restart_of_kvwatch_an_old_start_tells_nothing_new(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_after_a_restart_of_kvwatch_an_old_start_tells_nothing_new(tmp_path: Pat
     path = tmp_path / "vllm.log"
     path.write_text(start_line(64))
     found, marks = settings_found(path)
-    assert found == [Settings(64, source="server log")]
+    assert found == [Settings(64, source=SettingSource.LOG, complete=True)]
     assert settings_found(path, marks)[0] == []
     path.write_text(start_line(64) + start_line(128))
-    assert settings_found(path, marks)[0] == [Settings(128, source="server log")]
+    assert settings_found(path, marks)[0] == [Settings(128, source=SettingSource.LOG, complete=True)]

@@ -1,0 +1,208 @@
+"""Which value of a setting is believed: what is measured, then what the server itself shows, then what others say.
+
+A pure function of what each source says and of what the metrics show. A source that is contradicted is named, so that
+the operator hears of it; where nothing is said, vLLM's own defaults are assumed, and how far they may be off is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+
+from kvwatch.core.interval import Assumed, Assumptions
+from kvwatch.core.settings.standing_batch import Standing
+from kvwatch.facts import Settings, SettingSource
+from kvwatch.parse.settings.defaults import GPU_SMALL, Defaults, possible_defaults
+
+RANK = (
+    SettingSource.SERVER_INFO,
+    SettingSource.LOG,
+    SettingSource.PROCESS,
+    SettingSource.EXPOSITION,
+    SettingSource.CONFIG,
+    SettingSource.RECORDING,
+    SettingSource.UNKNOWN,
+    SettingSource.POD,
+    SettingSource.MODELS,
+)
+"""Whose word counts, the best first: the running server's own, then what somebody wrote down about it."""
+_LENGTH_RANK = (SettingSource.SERVER_INFO, SettingSource.MODELS, *(source for source in RANK[1:-1]))
+"""The same for the longest request, which the API always shows as it came to be."""
+_HEARSAY = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN, SettingSource.POD)
+"""Sources that may be about another server, or out of date: an operator is told where these are wrong."""
+_NEAR_SEATS = 2
+"""Difference up to which seats that are not measured exactly are those that are said [requests]. Choice: the error of
+such a measurement."""
+_NEAR_RATIO = 0.02
+"""The same for many seats [1]. Choice: likewise."""
+_NEAR_BUDGET_RATIO = 0.1
+"""Distance up to which a measured token budget is the one that is said [1]. Choice: twice the error of a count over a
+hundred steps."""
+_LEAST_BUDGET = 512
+"""Lowest token budget that is thought of where nothing is said [tokens]. Data sheet: the default of vLLM up to 0.6,
+config.py, below all later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A value and who says it."""
+
+    value: int
+    source: SettingSource
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the metrics show since the server started.
+
+    Attributes:
+        seats: As the batch stands under a queue.
+        most_running: Most requests that ran at once: the seats are no fewer.
+        budget: Token budget, as full steps show it.
+        budget_floor: Tokens of a mean step at most: the budget is no lower.
+    """
+
+    seats: Standing | None = None
+    most_running: int = 0
+    budget: int | None = None
+    budget_floor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its value, who it is from, and who is contradicted; ``assumed`` where nobody says it."""
+
+    value: int | None = None
+    source: SettingSource = SettingSource.UNKNOWN
+    refuted: tuple[Said, ...] = ()
+    assumed: Assumed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The settings that are computed with.
+
+    ``settings`` holds what is known of them, and nothing that is assumed; ``assumptions`` the rest.
+    """
+
+    max_num_seqs: Setting
+    max_num_batched_tokens: Setting
+    max_model_len: Setting
+    settings: Settings
+    assumptions: Assumptions
+    sources: Mapping[str, SettingSource]
+    """Who says each of the other fields of ``settings`` that are known."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is known, and not only assumed."""
+        return self.settings != Settings()
+
+
+def weigh(reports: Mapping[SettingSource, Settings], measured: Measured) -> Weighed:
+    """The settings of one engine, from what each source reports and what the metrics show of it."""
+    seats = _seats(list(_said(reports, "max_num_seqs", RANK)), measured)
+    budget = _budget(list(_said(reports, "max_num_batched_tokens", RANK)), measured)
+    length = _believed(list(_said(reports, "max_model_len", _LENGTH_RANK)))
+    rows = _possible(reports, budget.value)
+    complete = any(report.complete for report in reports.values())
+    if seats.value is None:
+        defaults = {row.device: row.max_num_seqs for row in rows}
+        least = _least(defaults, measured.most_running, 1, complete=complete)
+        seats = replace(_default(defaults, least, complete=complete), refuted=seats.refuted)
+    if budget.value is None:
+        defaults = {row.device: row.max_num_batched_tokens for row in rows}
+        least = _least(defaults, round(measured.budget_floor), _LEAST_BUDGET, complete=complete)
+        budget = replace(_default(defaults, least, complete=complete), refuted=budget.refuted)
+    base = Settings()
+    sources: dict[str, SettingSource] = {}
+    for source in RANK:
+        report = reports.get(source, Settings())
+        base = base.over(report)
+        for one in fields(report):
+            if getattr(report, one.name) is not None and one.name not in ("source", "complete"):
+                sources.setdefault(one.name, source)
+    settings = replace(
+        base,
+        max_num_seqs=seats.value if seats.assumed is None else None,
+        max_num_batched_tokens=budget.value if budget.assumed is None else None,
+        max_model_len=length.value,
+    )
+    return Weighed(seats, budget, length, settings, Assumptions(seats.assumed, budget.assumed), sources)
+
+
+def _said(reports: Mapping[SettingSource, Settings], name: str, rank: tuple[SettingSource, ...]) -> Iterator[Said]:
+    for source in rank:
+        value = getattr(reports[source], name) if source in reports else None
+        if value is not None:
+            yield Said(value, source)
+
+
+def _believed(said: list[Said], chosen: Said | None = None) -> Setting:
+    """The chosen value, else the best that is said; hearsay that differs from it is refuted."""
+    chosen = chosen or next(iter(said), None)
+    if chosen is None:
+        return Setting()
+    wrong = tuple(one for one in said if one.value != chosen.value and one.source in _HEARSAY)
+    return Setting(chosen.value, chosen.source, wrong)
+
+
+def _seats(said: list[Said], measured: Measured) -> Setting:
+    standing = measured.seats
+    if standing is not None:
+        near = 0.0 if standing.exact else max(_NEAR_SEATS, _NEAR_RATIO * standing.seats)
+        return _against(said, standing.seats, near)
+    return _at_least(said, measured.most_running)
+
+
+def _budget(said: list[Said], measured: Measured) -> Setting:
+    if measured.budget is not None:
+        return _against(said, measured.budget, _NEAR_BUDGET_RATIO * measured.budget)
+    return _at_least(said, measured.budget_floor)
+
+
+def _against(said: list[Said], measured: int, near: float) -> Setting:
+    """The best of what is said that agrees with what is measured, else that itself."""
+    agrees = next((one for one in said if abs(one.value - measured) <= near), None)
+    if agrees is not None:
+        return _believed(said, agrees)
+    return Setting(measured, SettingSource.MEASURED, tuple(said))
+
+
+def _at_least(said: list[Said], floor: float) -> Setting:
+    """The best of what is said that is possible beside what was seen."""
+    possible = [one for one in said if one.value >= floor]
+    impossible = tuple(one for one in said if one.value < floor)
+    found = _believed(possible)
+    wrong = dict.fromkeys((*impossible, *found.refuted))
+    return replace(found, refuted=tuple(wrong))
+
+
+def _possible(reports: Mapping[SettingSource, Settings], budget: int | None) -> tuple[Defaults, ...]:
+    """What the server may have taken by itself, as far as the sources tell its device."""
+    device = workers = own_budget = version = None
+    for source in RANK:
+        report = reports.get(source, Settings())
+        device = device or report.device
+        workers = workers or report.world_size
+        own_budget = own_budget or report.own_budget_tokens
+        version = version or report.version
+    rows = possible_defaults(device, workers, version)
+    return tuple(row for row in rows if row.max_num_batched_tokens == (own_budget or budget)) if own_budget else rows
+
+
+def _least(defaults: Mapping[str, int], seen: int, least: int, *, complete: bool) -> int:
+    """The lowest value that a setting may have: what was seen of it, or the lowest default if nothing was given."""
+    return max(seen, min(defaults.values(), default=least) if complete else least)
+
+
+def _default(defaults: Mapping[str, int], least: int, *, complete: bool) -> Setting:
+    """The default by the devices that are possible beside what was seen; that of a small GPU where several are.
+
+    It is known, and not assumed, where a source shows that nothing else was given and the device leaves one value.
+    """
+    found = {device: value for device, value in defaults.items() if value >= least}
+    if not found:
+        return Setting()
+    value, lower, upper = found.get(GPU_SMALL, min(found.values())), min(found.values()), max(found.values())
+    known = complete and lower == upper
+    return Setting(value, SettingSource.DEFAULT, assumed=None if known else Assumed(value, lower, upper, least))
