@@ -109,10 +109,10 @@ async def _say(args: argparse.Namespace, targets: list[TargetConfig]) -> int:
         with live or nullcontext():
             while True:
                 with _waiting(console, wanted=live is None and not args.json):
-                    documents = await asyncio.gather(
+                    seen = await asyncio.gather(
                         *(_next(source, target) for source, target in zip(sources, targets, strict=True))
                     )
-                look = Look.of(documents)
+                look = Look.of(seen)
                 code = look.exit_code
                 if args.json:
                     print(look.json().decode(), flush=True)

@@ -166,7 +166,7 @@ class EngineEstimator:
 
     def _configure(self) -> None:
         """Compute with the settings as they are known now."""
-        weighed = self.settings.get()
+        weighed = self.settings.get(self.last_at)
         if (weighed.settings, weighed.assumptions) == (self._reader.settings, self._reader.assumptions):
             return
         self._reader.settings, self._reader.assumptions = weighed.settings, weighed.assumptions

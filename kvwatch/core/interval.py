@@ -10,6 +10,9 @@ from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
 
 MOST_KEPT_INTERVALS = 600
 """Intervals that a window keeps [intervals]. Choice: memory; ten a second of a minute, far more than anyone scrapes."""
+CREATED_RESOLUTION_SECONDS = 0.001
+"""Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error; a
+process takes far longer to start."""
 
 
 class Cause(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kvwatch.constants import HOUR_SECONDS
 from kvwatch.core.capacity.kv_capacity import kv_capacity
-from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS, Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
@@ -16,9 +16,6 @@ from kvwatch.facts import EngineSample, Settings
 _LONGEST_LATENCY_SECONDS = HOUR_SECONDS
 """Longest mean time of a token, beyond the interval [s]. Choice: no token takes an hour; requests that are aborted
 inside an engine add times as long as the host's uptime."""
-_CREATED_RESOLUTION_SECONDS = 0.001
-"""Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error; a
-process takes far longer to start."""
 
 
 class SampleReader:
@@ -148,7 +145,7 @@ def _rise(before: float | None, after: float | None) -> float | None:
 def _was_reset(a: EngineSample, b: EngineSample) -> bool:
     """Whether the counters started again between two samples; vLLM can do so without a process restart."""
     created = a.created_at is not None and b.created_at is not None
-    if created and b.created_at > a.created_at + _CREATED_RESOLUTION_SECONDS:  # type: ignore[operator]
+    if created and b.created_at > a.created_at + CREATED_RESOLUTION_SECONDS:  # type: ignore[operator]
         return True
     return any(
         x is not None and y is not None and y < x

@@ -127,7 +127,7 @@ class Target:
 
     def settings(self) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
         """Settings of vLLM as they are used for each engine."""
-        return [(key, setting_views(engine.settings.get())) for key, engine in self._engines.items()]
+        return [(key, setting_views(engine.settings.get(engine.last_at))) for key, engine in self._engines.items()]
 
     def _scraped(self, scrape: Scrape) -> None:
         if self._last_good is not None and scrape.at <= self._last_good.at:

@@ -9,7 +9,7 @@ import pytest
 from kvwatch.core.capacity.full_engine import Correction, FullEngineRun
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.facts import EngineKey, EngineSample, Fact, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.facts import EngineKey, EngineSample, Fact, RequestRecord, Scrape, ScrapeFailed, Settings, SettingSource
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView
@@ -169,7 +169,7 @@ def test_a_late_fact_about_a_removed_target_is_dropped(intake: Intake, metrics: 
     """A scrape that ends after a reload brings nothing back."""
     intake.remove("good:1")
     intake.observe("good:1", Scrape(1.0, (ENGINE,)))
-    intake.discovered("good:1", Settings(max_num_seqs=8))
+    intake.discovered("good:1", [Settings(max_num_seqs=8)])
     assert [target.target for target in intake.view(1.0).targets] == ["bad:1"]
     assert not [labels for labels, _ in metrics.samples()["kvwatch_scrapes_total"] if labels[0] == "good:1"]
 
@@ -177,6 +177,19 @@ def test_a_late_fact_about_a_removed_target_is_dropped(intake: Intake, metrics: 
 def test_discovered_settings_are_logged_when_they_change(intake: Intake, caplog: pytest.LogCaptureFixture) -> None:
     """Every few minutes the same settings are found; that is no event."""
     for seats in (256, 256, 128):
-        intake.discovered("good:1", Settings(max_num_seqs=seats, source="server_info"))
-    intake.discovered("good:1", None)
+        intake.discovered("good:1", [Settings(max_num_seqs=seats, source=SettingSource.SERVER_INFO)])
+    intake.discovered("good:1", [])
     assert events(caplog) == ["settings_discovered", "settings_discovered"]
+
+
+def test_a_setting_that_is_contradicted_is_logged_once(intake: Intake, caplog: pytest.LogCaptureFixture) -> None:
+    """The operator hears of a flag that is out of date, and not again while nothing changes."""
+    intake.add("good:1", Settings(256, source=SettingSource.CONFIG))
+    for at in (1.0, 2.0):
+        intake.observe("good:1", Scrape(at, (ENGINE,)))
+        intake.reported("good:1", Settings(37, source=SettingSource.PROCESS))
+    intake.reported("good:1", Settings(source=SettingSource.PROCESS))
+    refuted = [record for record in caplog.records if record.getMessage() == "setting_refuted"]
+    assert [record.__dict__["fields"]["why"] for record in refuted] == [
+        "m/0: kvwatch's configuration says max_num_seqs 256, but the server's command line says 37, which is used"
+    ]

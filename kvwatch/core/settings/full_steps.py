@@ -24,7 +24,7 @@ _SWING_RATIO = 4.0
 """Variance of the batch over that of the number of requests that finish in a step from which on it swings [1]. Choice:
 where the seats hold it they are equal; a token budget lets it swing by the requests that come in, many times as far."""
 _LEAST_SWING_REQUESTS = 0.25
-"""Least variance that is taken for that of the requests that finish in a step [requests²]. Choice: a scrape in four may
+"""Least variance that is taken for that of the requests that finish in a step [1]. Choice: a scrape in four may
 miss one."""
 _LEAST_PROMPT_RATIO = 0.2
 """Share of the tokens that must be prompts' [1]. Choice: where prompts wait and fill each step they are most of it; a
@@ -40,7 +40,7 @@ _SNAP_RATIO = 0.02
 """Distance within which a budget is taken to be the power of two [1]. Choice: nearly all are powers of two, and the
 count is good to one per cent."""
 _CUT_PROMPTS = 2.0
-"""Prompts that may be counted whole though a part was computed before the first scrape [prompts]. Choice: a scheduler
+"""Prompts that may be counted whole though a part was computed before the first scrape [1]. Choice: a scheduler
 that serves in order cuts one at a time; the other is for one that was evicted."""
 
 

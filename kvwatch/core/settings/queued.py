@@ -53,7 +53,7 @@ class QueuedScrapes:
         self._longest_prompt: float | None = None
 
     def update(self, interval: Interval) -> bool:
-        """Take an interval; whether it adds to what :meth:`get` gives."""
+        """Take an interval; whether it adds to what :meth:`newest` gives."""
         self._longest_prompt = _longest(interval) or self._longest_prompt
         while self._kept and self._kept[0][0] < interval.end - _KEPT_SECONDS:
             self._kept.popleft()
@@ -72,7 +72,7 @@ class QueuedScrapes:
         """Nothing that was seen says anything about what comes."""
         self._kept.clear()
 
-    def get(self) -> Sequence[Queued]:
+    def newest(self) -> Sequence[Queued]:
         """The newest scrapes at which memory had room, as many as show a limit, oldest first.
 
         None where there are too few, or memory often had no room.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvwatch.constants import LATEST_UNIX_SECONDS
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS, Cause, Interval
 from kvwatch.core.settings.full_steps import step_tokens
 from kvwatch.core.settings.queued import QueuedScrapes
 from kvwatch.core.settings.standing_batch import Standing, standing
@@ -16,8 +16,6 @@ from kvwatch.facts import EngineSample, Settings, SettingSource
 _SEATS_TAKEN_RATIO = 0.95
 """Of the seats in use in the mean from which on they are not free [1]. Choice: where they bind, no more are empty than
 finish in a step."""
-_CREATED_RESOLUTION_SECONDS = 0.001
-"""Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error."""
 _MOST_REQUESTS = 2**31
 """Largest number of requests or tokens that is taken up from a state [1]. Choice: as in the configuration."""
 
@@ -33,7 +31,7 @@ class _Saved:
     def is_of(self, sample: EngineSample) -> bool:
         """Whether the sample is of the same process; one whose counters have gone on is taken to be."""
         if self.created_at is not None and sample.created_at is not None:
-            return abs(sample.created_at - self.created_at) <= _CREATED_RESOLUTION_SECONDS
+            return abs(sample.created_at - self.created_at) <= CREATED_RESOLUTION_SECONDS
         if self.finished is None or sample.finished is None:
             return False
         return sample.finished >= self.finished
@@ -53,7 +51,7 @@ class SettingsWatch:
         self._last: EngineSample | None = None
         self._weighed: Weighed = weigh({}, self._measured)
 
-    def get(self, _now: float = 0.0) -> Weighed:
+    def get(self, _now: float) -> Weighed:
         """The settings as they are known now."""
         return self._weighed
 
@@ -97,7 +95,7 @@ class SettingsWatch:
             seats = before.seats  # good to some, in both directions
         budget, floor = before.budget, before.budget_floor
         speculative = bool(interval.sample.spec_decode_drafts)
-        if self._queued.update(interval) and (queued := self._queued.get()):
+        if self._queued.update(interval) and (queued := self._queued.newest()):
             known = self._weighed.settings
             seats = standing(queued, known.max_num_batched_tokens) or seats
             running = sum(q.running + q.finished / q.steps for q in queued) / len(queued)

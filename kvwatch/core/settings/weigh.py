@@ -26,8 +26,6 @@ RANK = (
     SettingSource.MODELS,
 )
 """Whose word counts, the best first: the running server's own, then what somebody wrote down about it."""
-_LENGTH_RANK = (SettingSource.SERVER_INFO, SettingSource.MODELS, *(source for source in RANK[1:-1]))
-"""The same for the longest request, which the API always shows as it came to be."""
 _HEARSAY = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN, SettingSource.POD)
 """Sources that may be about another server, or out of date: an operator is told where these are wrong."""
 _NEAR_SEATS = 2
@@ -102,7 +100,8 @@ def weigh(reports: Mapping[SettingSource, Settings], measured: Measured) -> Weig
     """The settings of one engine, from what each source reports and what the metrics show of it."""
     seats = _seats(list(_said(reports, "max_num_seqs", RANK)), measured)
     budget = _budget(list(_said(reports, "max_num_batched_tokens", RANK)), measured)
-    length = _believed(list(_said(reports, "max_model_len", _LENGTH_RANK)))
+    # the API always shows the longest request as it came to be
+    length = _believed(list(_said(reports, "max_model_len", (RANK[0], RANK[-1], *RANK[1:-1]))))
     rows = _possible(reports, budget.value)
     complete = any(report.complete for report in reports.values())
     if seats.value is None:

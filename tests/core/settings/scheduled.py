@@ -77,5 +77,5 @@ def watched(
         if found.cause is not None:
             watch.begin_anew(found.cause)
         watch.update(found)
-        reader.settings, reader.assumptions = watch.get().settings, watch.get().assumptions
+        reader.settings, reader.assumptions = watch.get(EPOCH).settings, watch.get(EPOCH).assumptions
         yield watch

@@ -10,7 +10,7 @@ from kvwatch.core.settings.watch import SettingsWatch
 from kvwatch.core.settings.weigh import Setting, Weighed
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import EngineSample, Settings, SettingSource
-from tests.core.settings.scheduled import Server, lengths, watched
+from tests.core.settings.scheduled import EPOCH, Server, lengths, watched
 
 CHAT = lengths((10, 400), (10, 400))
 DOCUMENTS = lengths((500, 3000), (20, 120))
@@ -29,7 +29,7 @@ def told(seats: int, budget: int) -> SettingsWatch:
 def after(server: Server, watch: SettingsWatch | None = None, interval: float = 1.0) -> Weighed:
     """What is known after all."""
     (*_, last) = watched(server, watch, interval=interval)
-    return last.get()
+    return last.get(EPOCH)
 
 
 def queued(rate: float, seconds: float = WITHIN_SECONDS) -> list[tuple[float, float]]:
@@ -132,7 +132,7 @@ def test_without_the_reason_for_waiting_the_budget_is_not_inferred() -> None:
 
     server = Server(256, 512, 2_000_000, DOCUMENTS, queued(20.0))
     (*_, last) = watched(server, told(256, 2048), show=old)
-    assert last.get().max_num_batched_tokens == Setting(2048, SettingSource.CONFIG)
+    assert last.get(EPOCH).max_num_batched_tokens == Setting(2048, SettingSource.CONFIG)
 
 
 def test_deferred_requests_are_no_queue() -> None:
@@ -143,7 +143,7 @@ def test_deferred_requests_are_no_queue() -> None:
 
     server = Server(37, 2048, 200_000, CHAT, queued(12.0))
     (*_, last) = watched(server, told(256, 2048), show=deferred)
-    assert last.get().max_num_seqs == Setting(256, SettingSource.CONFIG)
+    assert last.get(EPOCH).max_num_seqs == Setting(256, SettingSource.CONFIG)
 
 
 def test_more_that_run_than_there_are_said_to_be_seats_refute_that_at_once() -> None:
@@ -158,7 +158,7 @@ def test_a_restart_with_other_seats_is_another_server() -> None:
     """What was measured is forgotten, and measured again; a saved state is taken up for the same process only."""
     watch = told(256, 2048)
     (*_, watch) = watched(Server(37, 2048, 200_000, CHAT, queued(12.0)), watch)
-    assert watch.get().max_num_seqs.value == 37
+    assert watch.get(EPOCH).max_num_seqs.value == 37
     state = watch.dump()
     assert state is not None
 
@@ -170,8 +170,8 @@ def test_a_restart_with_other_seats_is_another_server() -> None:
         server = Server(37, 2048, 200_000, CHAT, [(5.0, 0.5)])
         for _ in watched(server, kept, show=lambda sample, created=created: replace(sample, created_at=created)):
             pass
-    assert same.get().max_num_seqs.value == 37
-    assert other.get().max_num_seqs == Setting(256, SettingSource.CONFIG)
+    assert same.get(EPOCH).max_num_seqs.value == 37
+    assert other.get(EPOCH).max_num_seqs == Setting(256, SettingSource.CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -203,5 +203,5 @@ def test_dynamo_shows_the_settings_of_its_worker() -> None:
         return replace(sample, max_num_seqs=64.0, max_num_batched_tokens=4096.0)
 
     (*_, last) = watched(Server(64, 4096, 200_000, CHAT, [(5.0, 1.0)]), told(256, 2048), show=shown)
-    assert (last.get().max_num_seqs.value, last.get().max_num_seqs.source) == (64, SettingSource.EXPOSITION)
-    assert last.get().settings.max_num_batched_tokens == 4096
+    assert (last.get(EPOCH).max_num_seqs.value, last.get(EPOCH).max_num_seqs.source) == (64, SettingSource.EXPOSITION)
+    assert last.get(EPOCH).settings.max_num_batched_tokens == 4096

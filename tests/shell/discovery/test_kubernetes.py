@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.discovery import Found, KubernetesSettings, KubernetesSource
 from tests.shell.discovery.kube_api import TLS, KubeApi, kube_api, pod
 from tests.shell.discovery.test_sources import Seen, running
+
+NOTHING_SAID = Settings(source=SettingSource.POD)
+"""What a pod shows of which no container is known to be a server."""
 
 
 @asynccontextmanager
@@ -89,9 +93,22 @@ async def test_ports_roles_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     async with cluster(tmp_path, monkeypatch, *pods, port="http") as (_api, seen):
         await seen.until(lambda: bool(seen.found))
         assert set(seen.found[-1]) == {
-            Found("10.0.0.1:8080", "models/plain:8080", (("role", "decode"),)),
-            Found("10.0.0.2:9000", "models/told:9000", (("__scheme__", "https"), ("__metrics_path__", "/m"))),
+            Found("10.0.0.1:8080", "models/plain:8080", (("role", "decode"),), NOTHING_SAID),
+            Found(
+                "10.0.0.2:9000", "models/told:9000", (("__scheme__", "https"), ("__metrics_path__", "/m")), NOTHING_SAID
+            ),
         }
+
+
+async def test_a_pod_shows_what_its_server_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And tells of each change, as when a rollout has other flags."""
+    server = {"name": "vllm", "image": "vllm/vllm-openai:v0.32.0", "args": ["--model", "m", "--max-num-seqs", "37"]}
+    async with cluster(tmp_path, monkeypatch, pod("a") | {"spec": {"containers": [server]}}) as (api, seen):
+        await seen.until(lambda: bool(seen.found))
+        assert seen.found[-1][0].settings == Settings(37, source=SettingSource.POD, complete=True)
+        changed = server | {"args": ["--model", "m", "--max-num-seqs", "64"]}
+        await api.change("MODIFIED", pod("a") | {"spec": {"containers": [changed]}})
+        await seen.until(lambda: seen.found[-1][0].settings == Settings(64, source=SettingSource.POD, complete=True))
 
 
 @pytest.mark.parametrize("as_event", [True, False])

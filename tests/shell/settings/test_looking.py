@@ -121,9 +121,11 @@ async def test_a_server_that_comes_and_goes_is_not_asked_each_time(session: aioh
         return web.json_response(MODELS)
 
     fresh = asyncio.Event()
-    async with serve(handler) as url:
-        async with running(keep_looking(at(url, session), fresh, 3600.0, lambda _settings: None)):
-            for _ in range(20):
-                fresh.set()
-                await asyncio.sleep(0.02)
+    async with (
+        serve(handler) as url,
+        running(keep_looking(at(url, session), fresh, 3600.0, lambda _settings: None)),
+    ):
+        for _ in range(20):
+            fresh.set()
+            await asyncio.sleep(0.02)
     assert asked <= 3  # a look at each of the paths that tell of settings
