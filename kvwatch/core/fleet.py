@@ -51,7 +51,7 @@ class Fleet:
             self._targets[target].observe(fact)
 
     def settings_of(self, target: str) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
-        """VLLM's settings as they are used for each engine of a target."""
+        """Settings of vLLM as they are used for each engine of a target."""
         return self._targets[target].settings() if target in self._targets else []
 
     def keep_views(self, now: float) -> bool:
