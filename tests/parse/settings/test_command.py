@@ -30,7 +30,7 @@ def sizes(text: str, variables: dict[str, str] | None = None) -> tuple[int | Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("/opt/v/bin/python /opt/v/bin/vllm serve m --max-num-seqs 37 --max-num-batched-tokens 512", (37, 512, None)),
+        ("/usr/bin/python3 /usr/bin/vllm serve m --max-num-seqs 37 --max-num-batched-tokens 512", (37, 512, None)),
         ("vllm serve m --max-num-seqs=37 --max_num_batched_tokens=8k --max-model-len 32K", (37, 8000, 32_768)),
         ("vllm serve m --max-num-seqs 256 --max-num-seqs 37", (37, None, None)),
         ("python3 -m vllm.entrypoints.openai.api_server --model m --max-num-seqs 12", (12, None, None)),
