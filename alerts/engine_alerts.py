@@ -80,9 +80,12 @@ HUNG = Alert(
 )
 CONGESTION = Alert(
     "KvwatchCongestionCycle",
-    f"avg_over_time(kvwatch_congestion_loss_ratio[5m]) > {EVICTION_LOSS_RATIO}",
+    f"""
+    avg_over_time(kvwatch_congestion_loss_ratio[5m]) > {EVICTION_LOSS_RATIO}
+    and kvwatch_congestion_loss_ratio > {EVICTION_LOSS_RATIO}
+    """,
     WARNING,
-    hold="5m",
+    hold="2m",
     keep_firing="15m",
     summary=text("<the engine> throws away <loss> of its work: <set seats>"),
     description=text(

@@ -51,14 +51,16 @@ def free_port() -> int:
 
 
 class Webhook:
-    """Receives Alertmanager's notifications."""
+    """Receives Alertmanager's notifications, and keeps when each came [unix s]."""
 
     def __init__(self) -> None:
         self.notifications: list[dict[str, Any]] = []
-        received = self.notifications
+        self.times: list[float] = []
+        received, times = self.notifications, self.times
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                times.append(time.time())
                 received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(200)
                 self.end_headers()
@@ -153,15 +155,24 @@ class Watched:
     budget: int
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A recording, of which kvwatch's words are played, and until which of its seconds."""
+
+    recording: Path
+    seconds: float
+
+
 class Stack:
     """kvwatch, Prometheus, Alertmanager and webhooks, all times divided by ``speed``; and an engine, but for a server.
 
     ``webhook`` is sent the pages, ``tickets`` the tickets, whatever the hour.
 
-    ``watched`` is that server, or the course of the load of an engine of its own.
+    ``watched`` is that server, or the course of the load of an engine of its own, or what is played in place of
+    kvwatch.
     """
 
-    def __init__(self, folder: Path, watched: str | Watched, speed: float) -> None:
+    def __init__(self, folder: Path, watched: str | Played | Watched, speed: float) -> None:
         self.webhook, self.tickets = Webhook(), Webhook()
         self.ports = {name: free_port() for name in ("engine", "kvwatch", "prometheus", "alertmanager")}
         self._write(folder, speed)
@@ -174,6 +185,11 @@ class Stack:
             *python, "tests.e2e.watcher", str(self.ports["kvwatch"]), server.url, str(folder / "state.json"),
             str(speed), str(server.seats), str(server.budget),
         )  # fmt: skip
+        if isinstance(watched, Played):
+            watcher = (
+                *python, "tests.e2e.playback", str(self.ports["kvwatch"]), str(watched.recording), str(speed),
+                str(watched.seconds),
+            )  # fmt: skip
         prometheus = (
             "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
@@ -249,10 +265,10 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, course: str) -> Iterator[Stack]:
-    """All parts with an engine of their own, at :data:`SPEED`."""
+def stack(folder: Path, watched: str | Played, speed: float = SPEED) -> Iterator[Stack]:
+    """All parts with an engine of their own, or a recorded one."""
     need_prometheus()
-    parts = Stack(folder, course, SPEED)
+    parts = Stack(folder, watched, speed)
     try:
         parts.start()
         yield parts
