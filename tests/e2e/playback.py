@@ -1,7 +1,7 @@
 """What kvwatch says of a recording, on a port and faster: `python -m tests.e2e.playback PORT RECORDING SPEED SECONDS`.
 
-Numbers are computed in the recording's own time and then told in the faster one: so many times the rates, so much less of
-each time. It begins with the first request, stays at the view of the given second, and ends with a signal.
+Numbers are computed in the recording's own time and then given in the faster one: rates times the speed, times divided
+by it. It begins with the first request, stays at the view of the given second, and ends with a signal.
 """
 
 from __future__ import annotations

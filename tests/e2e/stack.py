@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,10 @@ def fetch(url: str) -> Any:
         return body
 
 
+def _answers(url: str) -> bool:
+    return fetch(url) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """A server that runs already, and the two limits that no metric shows."""
@@ -181,7 +186,7 @@ class Stack:
         own = isinstance(watched, str)
         engine = (*python, "tests.e2e.engine", str(self.ports["engine"]), str(watched), str(speed))
         server = watched if isinstance(watched, Watched) else Watched(url["engine"], SEATS, BUDGET)
-        watcher = (
+        watcher: tuple[str, ...] = (
             *python, "tests.e2e.watcher", str(self.ports["kvwatch"]), server.url, str(folder / "state.json"),
             str(speed), str(server.seats), str(server.budget),
         )  # fmt: skip
@@ -190,7 +195,7 @@ class Stack:
                 *python, "tests.e2e.playback", str(self.ports["kvwatch"]), str(watched.recording), str(speed),
                 str(watched.seconds),
             )  # fmt: skip
-        prometheus = (
+        prometheus: tuple[str, ...] = (
             "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
             f"--rules.alert.resend-delay={max(60 / speed, LEAST_RESEND_SECONDS):.0f}s",
@@ -201,9 +206,14 @@ class Stack:
             f"--web.listen-address=127.0.0.1:{self.ports['alertmanager']}",
         )  # fmt: skip
         paths = {"engine": "/metrics", "kvwatch": "/-/ready", "prometheus": "/-/ready", "alertmanager": "/-/ready"}
-        commands = {"engine": engine, "kvwatch": watcher, "prometheus": prometheus, "alertmanager": alertmanager}
+        commands: dict[str, tuple[str, ...]] = {
+            "engine": engine,
+            "kvwatch": watcher,
+            "prometheus": prometheus,
+            "alertmanager": alertmanager,
+        }
         self.parts = {
-            name: Part(command, lambda n=name: fetch(url[n] + paths[n]) is not None, folder / f"{name}.log")
+            name: Part(command, partial(_answers, url[name] + paths[name]), folder / f"{name}.log")
             for name, command in commands.items()
             if own or name != "engine"
         }

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ TIMES_AS_FAST = 15.0
 TOLD_SECONDS = 30.0
 """Longest time between the firing of an alert and the notification of it."""
 RESENT_SECONDS = 90.0
-"""Age of the words of an alert that fires on: Prometheus tells Alertmanager of it each minute, here a little less often."""
+"""Age of the words of an alert that fires on: Prometheus repeats it each minute, here a little less often."""
 LOAD = re.compile(r"a load of (\d+)% with the limit")
 
 
