@@ -1,6 +1,7 @@
 """The command: tries the drawn faults and writes the results, or tries a few of them, as CI does.
 
 python -m bench.mutation            # all that are drawn: half an hour on two cores
+python -m bench.mutation --again    # those of them that survived, or that nobody has tried: the rest stays as it is
 python -m bench.mutation --check    # those that CI tries, from the results that are there
 python -m bench.mutation --only step_law --draw 0   # all faults whose name has a text in it
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 
 from bench.mutation import reach, report, sample, trial
 from bench.mutation.mutants import Mutant
+from bench.mutation.sample import ROOT
 from bench.mutation.trial import SURVIVED, Job, Verdict
 from bench.stamp import stamp
 
@@ -26,7 +28,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 DATA, PAGE, ACCEPTED = RESULTS / "mutation.json", RESULTS / "mutation.md", Path(__file__).parent / "survivors.yaml"
 
 
-_CHECK_SECONDS = 300.0
+_CHECK_SECONDS = 900.0
 """CPU time after which a fault counts as hung where it is not known what its tests take [s]: four times all suites."""
 
 
@@ -34,6 +36,7 @@ def main() -> int:
     """Do what is asked for; 1 where too few faults are found."""
     parser = argparse.ArgumentParser(prog="python -m bench.mutation", description=__doc__)
     parser.add_argument("--check", action="store_true", help=f"try {sample.CHECKED} faults, write nothing")
+    parser.add_argument("--again", action="store_true", help="try survivors and new faults, keep the other results")
     parser.add_argument("--page", action="store_true", help="write the page from the results that are there")
     parser.add_argument("--draw", type=int, default=sample.SAMPLE, help="faults to draw; 0 for all there are")
     parser.add_argument("--only", default="", help="faults only whose name has this text in it; writes nothing")
@@ -49,14 +52,40 @@ def main() -> int:
     known = [m for m in sample.everything() if arguments.only in m.name]
     chosen = sample.drawn(known, arguments.draw or len(known))
     titled = [*([] if arguments.only else sample.always()), *(("", m) for m in chosen)]
-    verdicts = try_all([m for _, m in titled], reaches(arguments.jobs, arguments.tests), arguments.jobs)
-    rows = report.as_rows(titled, verdicts)
+    if arguments.again:
+        rows = again(titled, arguments.jobs)
+    else:
+        tried = try_all([m for _, m in titled], reaches(arguments.jobs, arguments.tests), arguments.jobs)
+        rows = report.as_rows(titled, {verdict.mutant: verdict for verdict in tried}, stamp()["commit"])
+        if not arguments.only and not arguments.tests:
+            write(rows)
     ratio = report.dead_ratio([row for row in rows if not row["always"]])
-    if not arguments.only and not arguments.tests:
-        DATA.write_text(json.dumps({"made": stamp(), "faults": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        PAGE.write_text(page(), encoding="utf-8")
     print(f"{ratio:.1%} of {len(chosen)} drawn faults are found")
     return 0 if ratio >= report.LEAST_DEAD_RATIO else 1
+
+
+def again(titled: Sequence[tuple[str, Mutant]], processes: int) -> list[dict[str, Any]]:
+    """Try what survived, what is new, and what was found by a test that is gone; the rows of all that are drawn.
+
+    What was found stays found: its row says at which commit. The results are written after each fault, so that ending
+    it costs one. No reach is measured: tests run by how near they are to the fault.
+    """
+    kept = {row["mutant"]: row for row in results_of()["faults"] if report.still_stands(row, ROOT)}
+    open_ = [(title, m) for title, m in titled if m.name not in kept]
+    jobs = [Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, None)), _CHECK_SECONDS) for _, m in open_]
+    commit, verdicts = stamp()["commit"], {}
+    for verdict in _verdicts(jobs, processes):
+        verdicts[verdict.mutant] = verdict
+        fresh = report.as_rows([(title, m) for title, m in open_ if m.name in verdicts], verdicts, commit)
+        known = kept | {row["mutant"]: row for row in fresh}
+        write([known[m.name] for _, m in titled if m.name in known])
+    return [row for row in results_of()["faults"] if row["mutant"] in {m.name for _, m in titled}]
+
+
+def write(rows: Sequence[dict[str, Any]]) -> None:
+    """The results and their page."""
+    DATA.write_text(json.dumps({"made": stamp(), "faults": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 def page() -> str:
@@ -93,8 +122,8 @@ def reaches(processes: int, beginning: str = "") -> list[reach.Reach]:
     return [reach.load(reach.cached(f)) for f in files]
 
 
-def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int) -> dict[str, Verdict]:
-    """A verdict on each fault, by its name."""
+def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int) -> Iterator[Verdict]:
+    """A verdict on each fault, as they come."""
     selection = reach.Selection(known)
     jobs = []
     for mutant in mutants:
@@ -116,13 +145,13 @@ def check(processes: int) -> int:
     chosen = [*named, *sample.drawn(sample.everything(), sample.CHECKED - len(named))]
     known = [m.name for m in chosen if last.get(m.name, {}).get("outcome") == SURVIVED]
     new = [m for m in chosen if m.name not in last]
-    verdicts = try_all(new, reaches(processes), processes) if len(new) > 1 else {}
+    verdicts = {v.mutant: v for v in try_all(new, reaches(processes), processes)} if len(new) > 1 else {}
     jobs = [
         Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, last.get(m.name, {}).get("by"))), _CHECK_SECONDS)
         for m in chosen
         if m.name not in known and m.name not in verdicts
     ]
-    verdicts |= _verdicts(jobs, processes)
+    verdicts |= {v.mutant: v for v in _verdicts(jobs, processes)}
     alive = known + [v.mutant for v in verdicts.values() if not v.dead]
     ratio = 1 - len(alive) / len(chosen)
     holds = ratio >= report.LEAST_DEAD_RATIO and not {m.name for m in named} & set(alive)
@@ -131,13 +160,11 @@ def check(processes: int) -> int:
     return 0 if holds else 1
 
 
-def _verdicts(jobs: Sequence[Job], processes: int) -> dict[str, Verdict]:
-    verdicts = {}
+def _verdicts(jobs: Sequence[Job], processes: int) -> Iterator[Verdict]:
     for number, (job, answer, cpu) in enumerate(trial.run_all(jobs, processes), 1):
-        verdicts[job.name] = Verdict(job.name, answer["outcome"], answer["by"], answer["files"], cpu)
         said = f"{number}/{len(jobs)} {cpu:5.1f} s {answer['outcome']}: {job.name} by {answer['by']}"
         print(said, file=sys.stderr, flush=True)
-    return verdicts
+        yield Verdict(job.name, answer["outcome"], answer["by"], answer["files"], cpu)
 
 
 if __name__ == "__main__":

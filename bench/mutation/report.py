@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.mutation.mutants import Mutant
@@ -20,8 +21,8 @@ that execute its line. A fault is dead if a test fails of it, or if the tests no
 """
 
 
-def as_rows(titled: Iterable[tuple[str, Mutant]], verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    """One row a fault, for machines; those that are always tried have a title."""
+def as_rows(titled: Iterable[tuple[str, Mutant]], verdicts: Mapping[str, Verdict], commit: str) -> list[dict[str, Any]]:
+    """One row a fault, for machines, tried at ``commit``; those that are always tried have a title."""
     return [
         {
             "mutant": m.name,
@@ -30,9 +31,19 @@ def as_rows(titled: Iterable[tuple[str, Mutant]], verdicts: Mapping[str, Verdict
             "kind": m.kind,
             "outcome": verdicts[m.name].outcome,
             "by": verdicts[m.name].by,
+            "commit": commit,
         }
         for title, m in titled
     ]
+
+
+def still_stands(row: Mapping[str, Any], root: Path) -> bool:
+    """Whether a fault was found, and what found it is still there: a test of that name, or the lack of an end."""
+    if row["outcome"] == SURVIVED or not row["by"]:
+        return bool(row["outcome"] != SURVIVED)
+    file, _, name = row["by"].partition("::")
+    path, function = root / file, name.partition("[")[0]
+    return path.exists() and (not function or f"def {function}(" in path.read_text(encoding="utf-8"))
 
 
 def dead_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -45,7 +56,8 @@ def page(made: Mapping[str, str], rows: Sequence[Mapping[str, Any]], accepted: M
     drawn, named = [r for r in rows if not r["always"]], [r for r in rows if r["always"]]
     parts = [
         _INTRO,
-        f"Made on {made['date']} at commit {made['commit']}.\n",
+        f"Made on {made['date']} at commit {made['commit']}. What was found at an earlier commit was not tried again: "
+        f"`mutation.json` has the commit of each ({len({r['commit'] for r in rows})} of them).\n",
         f"**{dead_ratio(drawn):.0%} of {len(drawn)} drawn faults are found** ({LEAST_DEAD_RATIO:.0%} are asked for).\n",
         _table("package", {p: [r for r in drawn if r["package"] == p] for p in PACKAGES}),
         _table("kind", {k: [r for r in drawn if r["kind"] == k] for k in SHARES}),

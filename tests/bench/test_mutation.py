@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bench.mutation import reach, sample
+import bench.mutation.__main__ as command
+from bench.mutation import reach, report, sample, trial
 from bench.mutation.__main__ import accepted
 from bench.mutation.mutants import mutants
 from bench.mutation.reach import Reach, Selection
+from bench.mutation.trial import Job
 
 SOURCE = '''"""A module."""
 
@@ -106,3 +111,46 @@ def test_the_survivors_that_are_accepted_are_faults_that_can_still_be_made() -> 
     """A reason goes with its code."""
     assert set(accepted()) <= {m.name for m in sample.everything()}
     assert all(accepted().values())
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by", "stands"),
+    [
+        ("killed", "tests/bench/test_mutation.py::test_every_fault_is_python_and_another_program", True),
+        ("killed", "tests/bench/test_mutation.py::test_that_is_gone[1]", False),
+        ("killed", "tests/bench/test_gone.py::test_a", False),
+        ("hung", None, True),
+        ("survived", None, False),
+    ],
+)
+def test_a_fault_is_tried_again_where_nothing_finds_it_any_more(outcome: str, by: str | None, stands: bool) -> None:
+    """Survivors, and those whose test is gone; the others cost nothing."""
+    assert report.still_stands({"outcome": outcome, "by": by}, sample.ROOT) is stands
+
+
+def test_results_are_brought_up_to_date_fault_by_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was found keeps its row, a survivor gets a new one, and what is no longer drawn is left out."""
+    found, survivor, new = sample.drawn(sample.everything(), 3)
+    by = "tests/bench/test_mutation.py::test_every_fault_is_python_and_another_program"
+    rows = [
+        {"mutant": found.name, "always": "", "package": "kvwatch/core", "kind": found.kind, "outcome": "killed"}
+        | {"by": by, "commit": "old"},
+        {"mutant": survivor.name, "outcome": "survived", "by": None, "commit": "old"},
+        {"mutant": "gone", "outcome": "killed", "by": by, "commit": "old"},
+    ]
+    monkeypatch.setattr(command, "DATA", tmp_path / "mutation.json")
+    monkeypatch.setattr(command, "PAGE", tmp_path / "mutation.md")
+    command.DATA.write_text(json.dumps({"made": {}, "faults": rows}), encoding="utf-8")
+    asked: list[str] = []
+
+    def answers(jobs: list[Job], _processes: int) -> Iterator[tuple[Job, dict[str, object], float]]:
+        for job in jobs:
+            asked.append(job.name)
+            yield job, {"outcome": "killed", "by": by, "files": 1}, 1.0
+
+    monkeypatch.setattr(trial, "run_all", answers)
+    result = command.again([("", m) for m in (found, survivor, new)], 1)
+    assert asked == [survivor.name, new.name]
+    assert [row["mutant"] for row in result] == [found.name, survivor.name, new.name]
+    assert result[0]["commit"] == "old"
+    assert {row["outcome"] for row in json.loads(command.DATA.read_text(encoding="utf-8"))["faults"]} == {"killed"}
