@@ -99,3 +99,8 @@ def prompt_quantiles(mean: float, variance: float) -> Array:
     sigma = sqrt(log(1 + variance / mean**2))
     x = np.exp(_NORMAL_QUANTILES * sigma)
     return np.asarray(np.maximum(x * (mean / x.mean()), 1.0), dtype=float)
+
+
+def mean_computed(moments: PairMoments, cached_ratio: float | None) -> float:
+    """E[w]: tokens computed for a mean request, its last one left out; a share of its prompt was found in the cache."""
+    return moments.mean_s * (1 - (cached_ratio or 0.0)) + moments.mean_o - 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kvwatch.queueing.demand import (
     block_demand,
     closed_form,
+    mean_computed,
     mean_demand,
     mean_steps,
     prompt_quantiles,
@@ -147,3 +148,10 @@ def test_demand_from_sums_that_no_request_could_have_is_still_at_least_one_promp
     assert moments is not None
     for block in (1, 32):
         assert mean_demand(moments, block, 2048) >= max(moments.mean_s, moments.mean_o) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(("cached", "computed"), [(None, 64 + 10 - 1), (0.0, 64 + 10 - 1), (0.5, 32 + 10 - 1)])
+def test_every_token_but_the_last_is_computed_once(cached: float | None, computed: float) -> None:
+    """The prompt, but for what the cache had of it, and each output token that another one follows."""
+    moments = moments_of(np.full(100, 64.0), np.full(100, 10.0))
+    assert mean_computed(moments, cached) == pytest.approx(computed)

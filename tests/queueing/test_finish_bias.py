@@ -69,3 +69,12 @@ def test_tokens_of_requests_that_were_given_up_do_not_pose_as_growth() -> None:
     o = np.array([10.0, 20.0, 300.0])
     _, growth = arrived_weights(o, InFlight(1000.0, 1e6, 10.0))
     assert growth == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("unfinished_tokens", "growth"), [(1e6, 0.5), (-1e6, -0.5)])
+def test_of_a_sample_smaller_than_what_is_inside_only_half_is_believed(unfinished_tokens: float, growth: float) -> None:
+    """Ten have finished beside a thousand that run, or far more ended than began: no weight makes up for that."""
+    o = np.array([10.0, 20.0, 300.0])
+    inside = InFlight(10.0, unfinished_tokens, 1000.0)
+    assert inside.growth_ratio(o, np.full(3, 1 / 3)) == growth
+    assert arrived_weights(o, inside)[1] == growth

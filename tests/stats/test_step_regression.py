@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from math import log
 
+import numpy as np
 import pytest
 
 from kvwatch.stats.step_hypotheses import PromptBase
@@ -110,3 +113,17 @@ def test_a_state_of_the_form_without_experts_is_taken_up() -> None:
     after = StepRegression.load(before.dump())
     after.expert_ratio = before.expert_ratio
     assert _fit(after).seconds(_FULL) == pytest.approx(_fit(before).seconds(_FULL), rel=1e-6)
+
+
+def test_hypotheses_that_disagree_on_a_ratio_of_step_times_are_its_width() -> None:
+    """With coefficients that are all known, what is left is the spread of the parts' ratios."""
+    fit = _learnt().fit(_FULL[:3])
+    assert fit is not None
+    sure = replace(fit, parts=tuple(replace(part, covariance=0 * part.covariance) for part in fit.parts))
+    few, many = (8.0, 0.0, 1e4, 0.0), (130.0, 8000.0, 2.5e5, 1.0)
+    ratios = np.array([log(part.seconds(many) / part.seconds(few)) for part in sure.parts])
+    weights = np.array([part.probability for part in sure.parts])
+    spread = float(np.sqrt(np.cov(ratios, aweights=weights, bias=True)))
+    assert spread > 1e-6
+    assert sure.ratio_deviation(many, few) == pytest.approx(spread, rel=1e-6)
+    assert fit.ratio_deviation(many, few) > spread

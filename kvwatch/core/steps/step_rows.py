@@ -81,7 +81,7 @@ class _Run:
         self.running += sum(r or 0.0 for r in interval.running) / 2 * interval.seconds
 
     def join(self, other: _Run) -> None:
-        """Take up another run's sums."""
+        """Take up another run's sums, but for the requests running: only a run that may be busy is asked for them."""
         self.intervals += other.intervals
         self.seconds += other.seconds
         self.steps += other.steps
@@ -89,7 +89,6 @@ class _Run:
         self.inter_token_seconds += other.inter_token_seconds
         self.computed += other.computed
         self.prefills += other.prefills
-        self.running += other.running
 
     @property
     def idled(self) -> bool:

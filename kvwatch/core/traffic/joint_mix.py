@@ -7,7 +7,7 @@ from dataclasses import replace
 from kvwatch.core.traffic.joint_sample import JointSample
 from kvwatch.core.traffic.mix import Mix, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates
-from kvwatch.queueing.demand import block_demand
+from kvwatch.queueing.demand import block_demand, mean_computed
 
 
 def joint_mix(demand: DemandEstimates, joint: JointSample, block_tokens: int, chunk_tokens: int) -> Mix:
@@ -22,7 +22,7 @@ def joint_mix(demand: DemandEstimates, joint: JointSample, block_tokens: int, ch
         requests=joint.requests,
         moments=m,
         steps=steps,
-        compute_tokens=m.mean_s * (1 - cached) + m.mean_o - 1,
+        compute_tokens=mean_computed(m, cached),
     )
     sharing = sharing_ratio(exact)
     g = block_demand(joint.prompt_tokens, joint.output_tokens, block_tokens, chunk_tokens)

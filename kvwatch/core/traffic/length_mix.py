@@ -15,7 +15,7 @@ from kvwatch.core.traffic.lengths import LengthWindow
 from kvwatch.core.traffic.matched_lengths import Buckets, matched_lengths, plausible_lengths
 from kvwatch.core.traffic.mix import Mix, held_unshared, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
-from kvwatch.queueing.demand import mean_demand, mean_steps
+from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
 from kvwatch.queueing.finish_bias import InFlight, arrived_moments, arrived_weights, occupancy_ratio
 from kvwatch.stats.change import ChangeDetector, change_point
 
@@ -147,5 +147,5 @@ class LengthMix:
             by_method=by_method,
             moments=moments,
             steps=mean_steps(moments, sizes[1]),
-            compute_tokens=moments.mean_s * (1 - (demand.cached_ratio or 0.0)) + moments.mean_o - 1,
+            compute_tokens=mean_computed(moments, demand.cached_ratio),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kvwatch.core.traffic.lengths import Span
 from kvwatch.estimate import KeyedEstimate, Reason
-from kvwatch.queueing.demand import mean_demand, mean_steps
+from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
 from kvwatch.stats.group_moments import PairMoments, pair_moments
 
 MIN_REQUESTS = 20
@@ -63,7 +63,7 @@ def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint:
         requests=requests,
         moments=moments,
         steps=mean_steps(moments, chunk_tokens),
-        compute_tokens=moments.mean_s * (1 - (work.cached_ratio or 0.0)) + moments.mean_o - 1,
+        compute_tokens=mean_computed(moments, work.cached_ratio),
         cached_ratio=work.cached_ratio,
         decoding=work.decoding,
     )

@@ -75,7 +75,7 @@ class StartLog:
 
     def forget_if_silent(self, now: float) -> None:
         """A log that has been silent for far longer than its horizon is no longer expected to speak."""
-        if self._first is not None and now - self._newest > _FORGET_WINDOWS * self._horizon + self._patience:
+        if now - self._newest > _FORGET_WINDOWS * self._horizon + self._patience:
             self._starts.clear()
             self._first, self._newest, self._whole = None, float("-inf"), True
 
