@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kvwatch.constants import TINY
 from kvwatch.stats.expert_coverage import Array, tangents
 from kvwatch.stats.law_priors import LINEAR, SIZE
 from kvwatch.stats.step_hypotheses import Hypothesis
@@ -39,11 +40,18 @@ class Cells:
         return np.asarray(np.maximum(np.einsum("ci,cij,cj->c", full, self.sums, full) / self.weights, 0.0))
 
 
-def coverage_tangents(decoding: Array, shapes: Array) -> Array:
-    """What W is multiplied with in each cell for each shape, by its mean z without y (C, X, 6)."""
+def coverage_tangents(means: Array, shapes: Array) -> Array:
+    """What W is multiplied with in each cell of means (1, φ, n, p, n·φ, K) (C, 6) for each shape (C, X, 6).
+
+    That is (1−φ)·cov(n) − φ·(1 − cov(n + p/φ)): bp is the base of a prompt that touches all experts, and a step with a
+    short one reads less.
+    """
+    share, decoding, prompt = means[:, 1], means[:, 2], means[:, 3] / np.maximum(means[:, 1], TINY)
     level, slope = tangents(decoding, shapes)
+    beside, rise = tangents(decoding + np.where(share > 0, prompt, 0.0), shapes)
     found = np.zeros((len(decoding), len(shapes), SIZE))
-    found[:, :, 0], found[:, :, 1], found[:, :, 2], found[:, :, 4] = level, -level, slope, -slope
+    found[:, :, 0], found[:, :, 1], found[:, :, 2] = level, beside - 1 - level, slope
+    found[:, :, 3], found[:, :, 4] = rise, rise - slope
     return found
 
 

@@ -71,7 +71,7 @@ def weigh(sums: Array, weights: Array, full_load: Array, forms: Sequence[Hypothe
     balances = sorted({form.balance for form in forms if form.balance})
     places = np.array([place_of(form, shapes, balances) for form in forms])
     means = sums[:, 0, :] / weights[:, None]
-    bent = [coverage_tangents(means[:, 2], np.array(shapes)), roofline.tangents(means[:, :-1], np.array(balances))]
+    bent = [coverage_tangents(means[:, :-1], np.array(shapes)), roofline.tangents(means[:, :-1], np.array(balances))]
     cells = Cells(sums, weights, means, np.concatenate(bent, axis=1))
     transforms = np.array([transform(form) for form in forms])
     shortest = float(means[:, -1].min())

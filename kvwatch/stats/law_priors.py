@@ -21,7 +21,7 @@ _GROWTH_SPREAD = 3.0
 """Its sd over its mean [1]. Choice: wide enough for a CPU and an H200."""
 _EXPERTS_GROWTH = 0.5
 """The same growth over reading all of a mixture, which is more [1]. Measured: eight published systems have 0 to 1.8 by
-256 sequences, half of them below 0.7, and 0.2 to 0.8 by resident tokens."""
+256 sequences, half of them below 0.7, and 0.2 to 0.8 by resident tokens; between the two middles."""
 _EXPERTS_GROWTH_SPREAD = 0.8
 """Its sd over its mean [1]. Choice: covers those eight; at 1.2 a real mixture on a CPU is 4% worse at light load."""
 _PREFILL_RATIO = 0.007
@@ -29,11 +29,12 @@ _PREFILL_RATIO = 0.007
 bandwidth is 60 to 300 tokens on anything that vLLM runs on; 1/140."""
 _PREFILL_SPREAD = 0.6
 """Its sd over its mean [1]. Choice: spans that range."""
-_EXPERTS_PREFILL_RATIO = 0.0012
-"""The same over reading all weights of a mixture [1]. Choice: k of E experts compute a token, a sixth of the
-weights."""
-_EXPERTS_PREFILL_SPREAD = 1.0
-"""Its sd over its mean [1]. Choice: k/E differs by ten between models."""
+_EXPERTS_PREFILL_RATIO = 0.002
+"""The same over reading all weights of a mixture [1]. Measured: 0.0005 to 0.003 on GPUs, where k of E experts compute a
+token, and 0.005 on a CPU, where arithmetic costs more against reading."""
+_EXPERTS_PREFILL_SPREAD = 1.2
+"""Its sd over its mean [1]. Choice: covers those; a mean and spread for GPUs alone make the tokens that evictions
+compute again too cheap on a CPU, and μ there a tenth higher."""
 _EXPERTS_SHARE = 0.65
 """W over b0 + W [1]. Measured: the median of 34 published curves; their quartiles are 0.52 and 0.75."""
 _EXPERTS_SPREAD = 0.2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import exp, log, sqrt
 
 import numpy as np
 
@@ -35,7 +35,12 @@ class Part:
         n, p, k, share = composition
         if self.balance:
             return np.array([1.0, 0.0, n, 0.0, k, roofline.factor(n, p, share, self.balance)])
-        return np.array([1 - share, share, n, p, k, (1 - share) * coverage(n, self.shape)])
+        return np.array([1 - share, share, n, p, k, self._experts_read(n, p, share)])
+
+    def _experts_read(self, n: float, p: float, share: float) -> float:
+        """What W is multiplied with: bp holds all of it, and a step with a short prompt reads less."""
+        beside = coverage(n + p / share, self.shape) - 1 if share > 0 else 0.0
+        return (1 - share) * coverage(n, self.shape) + share * beside if self.shape else 0.0
 
     def seconds(self, composition: Composition) -> float:
         """Mean step time at (n, p, K, φ) [s].
@@ -72,46 +77,46 @@ class LawFit:
         return sum(part.probability for part in self.parts if part.shape)
 
     def seconds(self, composition: Composition) -> float:
-        """Mean step time at (n, p, K, φ) [s]."""
-        return sum(part.probability * part.seconds(composition) for part in self.parts)
+        """Mean step time at (n, p, K, φ) [s]: the mean over parts is of logarithms, as is what an interval spans."""
+        return exp(sum(part.probability * log(part.seconds(composition)) for part in self.parts))
 
     def relative_deviation(self, composition: Composition) -> float:
-        """Standard deviation of the predicted step time at (n, p, K, φ), over the prediction.
+        """Standard deviation of the logarithm of the predicted step time at (n, p, K, φ).
 
         That of each part's coefficients, and that between the parts.
         """
         mean = square = within = 0.0
         for part in self.parts:
             z, seconds = part.regressors(composition), part.seconds(composition)
-            mean += part.probability * seconds
-            square += part.probability * seconds * seconds
-            within += part.probability * float(z @ part.covariance @ z)
-        return sqrt(max(within + square - mean * mean, 0.0)) / mean
+            logarithm = log(seconds)
+            mean += part.probability * logarithm
+            square += part.probability * logarithm * logarithm
+            within += part.probability * float(z @ part.covariance @ z) / (seconds * seconds)
+        return sqrt(max(within + square - mean * mean, 0.0))
 
     def shape_deviation(self, composition: Composition) -> float:
-        """What of :meth:`relative_deviation` comes from not knowing whether there are experts, and which share of them.
+        """What of :meth:`relative_deviation` comes from not knowing whether there are experts.
 
         0 where all parts are of one kind.
         """
         by_kind: dict[bool, tuple[float, float]] = {}
         for part in self.parts:
-            weight, seconds = by_kind.get(bool(part.shape), (0.0, 0.0))
+            weight, logarithm = by_kind.get(bool(part.shape), (0.0, 0.0))
             by_kind[bool(part.shape)] = (
                 weight + part.probability,
-                seconds + part.probability * part.seconds(composition),
+                logarithm + part.probability * log(part.seconds(composition)),
             )
         if len(by_kind) < 2:
             return 0.0
-        (dense, dense_seconds), (mixed, mixed_seconds) = by_kind[False], by_kind[True]
-        apart = mixed_seconds / mixed - dense_seconds / dense
-        return sqrt(dense * mixed) * abs(apart) / self.seconds(composition)
+        (dense, dense_sum), (mixed, mixed_sum) = by_kind[False], by_kind[True]
+        return sqrt(dense * mixed) * abs(mixed_sum / mixed - dense_sum / dense)
 
     def ratio_deviation(self, a: Composition, b: Composition) -> float:
         """Standard deviation of the logarithm of the step time at ``a`` over that at ``b``; errors in both cancel."""
         mean = square = within = 0.0
         for part in self.parts:
             za, zb, sa, sb = part.regressors(a), part.regressors(b), part.seconds(a), part.seconds(b)
-            apart, ratio = za / sa - zb / sb, np.log(sa / sb)
+            apart, ratio = za / sa - zb / sb, log(sa / sb)
             mean += part.probability * ratio
             square += part.probability * ratio * ratio
             within += part.probability * float(apart @ part.covariance @ apart)

@@ -71,3 +71,23 @@ def test_what_is_not_known_is_width() -> None:
     few, many = _seen(8.0, experts=0.02), _seen(128.0, experts=0.02)
     assert abs(log(few.seconds(_FULL) / truth)) < 1.65 * few.relative_deviation(_FULL)
     assert few.relative_deviation(_FULL) > 2 * many.relative_deviation(_FULL)
+
+
+def test_a_step_with_a_short_prompt_reads_the_experts_of_its_own_tokens_only() -> None:
+    """At 10 sequences a prompt of 20 tokens makes a step of 30; one of 2,000 reads all: the fit knows both."""
+    source, regression = random.Random(6), StepRegression()
+    regression.expert_ratio = 4 / 128
+
+    def step(n: float, share: float, prompt: float) -> float:
+        read = (1 - share) * (1 - 0.97**n) + share * (1 - 0.97 ** (n + prompt))
+        return 0.006 + 0.02 * read + 3e-5 * n + 2e-5 * prompt * share
+
+    for _ in range(600):
+        n, share, prompt = 2 * 60 ** source.random(), source.uniform(0.0, 0.5), source.choice((20.0, 2000.0))
+        row = (n, prompt * share, 1200 * n, share)
+        regression.update(row, step(n, share, prompt) * source.lognormvariate(0, 0.01))
+    fit = regression.fit((120.0, 300.0, 1.5e5))
+    assert fit is not None
+    for n in (5.0, 10.0, 40.0):
+        for prompt in (20.0, 2000.0):
+            assert fit.seconds((n, prompt * 0.3, 1200 * n, 0.3)) == pytest.approx(step(n, 0.3, prompt), rel=0.04)
