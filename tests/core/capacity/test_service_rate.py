@@ -28,7 +28,7 @@ from tests.core.capacity.evidence import (
 
 MODEL, UNCORRECTED = 0.025, 0.15
 """Relative standard deviations of the model, with a run of the embedded engine and without."""
-CURVATURE = 0.06
+CURVATURE = 0.03
 """And of a law for each factor e beyond what was seen."""
 
 
@@ -85,7 +85,7 @@ def test_the_interval_adds_up_the_laws_the_mixs_and_the_models_doubt_in_squares(
 def test_a_law_is_doubted_by_how_far_beyond_what_was_seen_it_is_asked(
     seen: tuple[float, float, float], factors: float
 ) -> None:
-    """Six percent for each factor e of sequences or of resident tokens, whichever is farther.
+    """Three percent for each factor e of sequences or of resident tokens, whichever is farther.
 
     The full step decodes 78.4 of 80 requests, as each computes its prompt in one of 50 steps, and holds 8,000 tokens.
     """
