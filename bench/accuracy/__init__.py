@@ -23,6 +23,7 @@ vLLM's scheduler (``kvwatch.embedded``), which is held against a real one elsewh
 ``sweep``         all engines of a design, under their models' names and under an alias
 ``drive``         an engine and its watcher in step, for restarts and changes in mid-run
 ``changes``       those
+``crowded``       engines that serve less with all seats taken, and what cap is recommended
 ``recordings``    recordings of a real vLLM
 ``rebuilt``       recordings rebuilt from public traces of real GPUs, from a path
 ``summary``       errors, coverage and bounds of many cases

@@ -12,14 +12,15 @@ from pathlib import Path
 from bench.accuracy import report, results
 from bench.accuracy.cases import Outcome
 from bench.accuracy.changes import changes, restarts
+from bench.accuracy.crowded import caps
 from bench.accuracy.rebuilt import score_rebuilt
 from bench.accuracy.recordings import FOLDER, score_recording
 from bench.accuracy.simulate import CACHE
 from bench.accuracy.sweep import DESIGNS, jobs_of, sweep
 from bench.stamp import stamp
 
-RESTARTED_ENGINES, CHANGED_ENGINES = 12, 6
-PARTS = ("recordings", "rebuilt", *DESIGNS, "restarts", "changes")
+RESTARTED_ENGINES, CHANGED_ENGINES, CROWDED_ENGINES = 12, 6, 8
+PARTS = ("recordings", "rebuilt", *DESIGNS, "restarts", "changes", "caps")
 NAMES = {"alias": (False,), "known": (True,), "both": (True, False)}
 
 
@@ -65,6 +66,8 @@ def main() -> None:
         found.restarts = list(restarts(RESTARTED_ENGINES // arguments.every))
     if "changes" in parts:
         found.changes = list(changes(CHANGED_ENGINES // arguments.every))
+    if "caps" in parts:
+        found.caps = list(caps(CROWDED_ENGINES // arguments.every))
     found.made |= dict.fromkeys(parts, stamp())
     print(results.page(found))
     results.save(found, arguments.output)

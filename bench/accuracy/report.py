@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.accuracy.cases import Outcome
 from bench.accuracy.changes import Change, Restart
+from bench.accuracy.crowded import Cap
 from bench.accuracy.recordings import PhaseOutcome
 from bench.accuracy.summary import (
     NAMES,
@@ -272,6 +273,45 @@ def restarts(found: Sequence[Restart]) -> str:
             Verdict("every restart has an estimate", f"{len(found) - len(errors)} without", len(errors) == len(found)),
             Verdict("median error ≤ 3%", f"{quantiles[0]:.1%}", quantiles[0] <= 0.03),
             Verdict("95th percentile ≤ 10%", f"{quantiles[1]:.1%}", quantiles[1] <= 0.10),
+        ]),
+        table(head, rows),
+    ])  # fmt: skip
+
+
+def caps(found: Sequence[Cap]) -> str:
+    """Which caps were recommended, and what they bring."""
+    crowded, plain = [c for c in found if c.crowded], [c for c in found if not c.crowded]
+    named = [c for c in crowded if c.said is not None]
+    won = [(c.said_gain_ratio or 0.0) / c.gain_ratio for c in named]
+    rows = [
+        (
+            c.name,
+            "crowded" if c.crowded else "plain",
+            str(c.seats),
+            f"{c.best_cap} ({ratio(c.gain_ratio, '+.0%')})",
+            "–" if c.said_before is None else str(c.said_before),
+            "–" if c.said is None else str(c.said),
+            ratio(c.said_gain_ratio, "+.0%"),
+            f"{ratio(c.claimed_ratio, '+.0%')} (at least {ratio(c.claimed_lower, '+.0%')})" if c.said else "–",
+        )
+        for c in found
+    ]
+    head = ("engine", "kind", "seats", "best cap", "said before an overload", "said in it", "its true gain", "claimed")
+    kept = sum((c.said_gain_ratio or 0.0) >= (c.claimed_lower or 0.0) for c in named)
+    return "\n".join([
+        "## Seats beyond what serves most\n",
+        "Engines whose seats bind, memory with room, once as they are and once slowed down beyond a number of sequences"
+        " of their own. A load of 0.85 of what the best cap serves for 300 s, then an overload. The best cap and gains"
+        " are those of long runs under each cap.\n",
+        verdicts([
+            Verdict("no cap on an engine that needs none", f"{sum(c.said is not None for c in plain)} of {len(plain)}",
+                    not any(c.said for c in plain)),
+            Verdict("no cap that gains nothing", f"{sum(c.false for c in found)} of {len(found)}",
+                    not any(c.false for c in found)),
+            Verdict("a cap where one gains", f"{len(named)} of {len(crowded)}", len(named) == len(crowded)),
+            Verdict("it brings more than half of what the best one does", f"{sum(w > 0.5 for w in won)} of {len(won)}",
+                    all(w > 0.5 for w in won)),
+            Verdict("it brings what is claimed at least", f"{kept} of {len(named)}", kept >= 0.9 * len(named)),
         ]),
         table(head, rows),
     ])  # fmt: skip

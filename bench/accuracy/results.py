@@ -13,6 +13,7 @@ import orjson
 from bench.accuracy import report
 from bench.accuracy.cases import Outcome
 from bench.accuracy.changes import Change, Restart
+from bench.accuracy.crowded import Cap
 from bench.accuracy.recordings import PhaseOutcome
 
 FOLDER = Path(__file__).parents[1] / "results"
@@ -28,6 +29,7 @@ class Results:
     designs: dict[str, Sequence[Outcome]] = field(default_factory=dict)
     restarts: Sequence[Restart] = ()
     changes: Sequence[Change] = ()
+    caps: Sequence[Cap] = ()
 
 
 def load(folder: Path = FOLDER) -> Results:
@@ -46,6 +48,7 @@ def save(results: Results, folder: Path = FOLDER) -> None:
         "designs": {name: report.as_json(outcomes) for name, outcomes in results.designs.items()},
         "restarts": [asdict(r) for r in results.restarts],
         "changes": [asdict(c) for c in results.changes],
+        "caps": [asdict(c) for c in results.caps],
     }
     (folder / "accuracy.json").write_bytes(_lines(data) + b"\n")
     (folder / "accuracy.md").write_text(page(results), encoding="utf-8")
@@ -68,6 +71,7 @@ def page(results: Results) -> str:
         **{name: report.design(name, outcomes) for name, outcomes in results.designs.items()},
         "restarts": report.restarts(results.restarts) if results.restarts else "",
         "changes": report.changes(results.changes) if results.changes else "",
+        "caps": report.caps(results.caps) if results.caps else "",
     }
     made = ", ".join(f"{part} on {results.made[part]['date']} ({results.made[part]['commit']})"
                      for part, text in parts.items() if text)  # fmt: skip

@@ -13,7 +13,7 @@ from kvwatch.core.capacity.utilization import utilization
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
-from kvwatch.core.eviction.recommended_max_num_seqs import recommended_max_num_seqs
+from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.wave import congestion, growth_ratio
 from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
 from kvwatch.core.options import CoreOptions
@@ -64,7 +64,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         evidence.correction,
         evidence.step_time,
     )
-    p = engine.prescriber.prescription
+    p = prescribed(engine.prescriber.prescription, evidence)
     margin = None
     if window is not None and window in rho.value and limit.value is not None:
         margin = limit.value - rho.value[window]

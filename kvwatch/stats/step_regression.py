@@ -16,13 +16,16 @@ little would cost too little.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from math import log, log2
 
 import numpy as np
 
+from kvwatch.constants import TINY
 from kvwatch.stats.expert_coverage import Array
 from kvwatch.stats.law_evidence import weigh
+from kvwatch.stats.level_rates import Level
 from kvwatch.stats.step_hypotheses import hypotheses
 from kvwatch.stats.step_law_fit import LawFit
 
@@ -64,6 +67,11 @@ class _Cell:
             self.sums *= _CELL_WEIGHT / self.weight
             self.weight = _CELL_WEIGHT
 
+    def join(self, other: _Cell) -> None:
+        """Take up another's samples."""
+        self.weight += other.weight
+        self.sums += other.sums
+
     def scale_time(self, factor: float) -> None:
         """As if all its samples had taken ``factor`` times as long."""
         stretch = np.array([1.0] * (_SIZE - 1) + [factor])
@@ -72,6 +80,14 @@ class _Cell:
     def mean(self) -> Array:
         """Mean of (1, φ, n, p, n·φ, K, y)."""
         return np.asarray(self.sums[0] / self.sums[0, 0], dtype=float)
+
+    def level(self) -> Level:
+        """Its mean step, and how much sequences a second scatter."""
+        _, _, n, p, _, k, seconds = self.mean().tolist()
+        apart = np.zeros(_SIZE)
+        apart[2], apart[6] = 1 / max(n, TINY), -1 / seconds  # n/n̄ − y/ȳ, the relative residual of their ratio
+        variance = float(apart @ self.sums @ apart) / self.sums[0, 0]
+        return Level(n, p, k, seconds, max(variance, 0.0) ** 0.5, self.weight)
 
 
 class StepRegression:
@@ -100,6 +116,13 @@ class StepRegression:
             return 0.0
         _, share, n, p, _, k, seconds = cell.mean().tolist()
         return log(seconds / fit.seconds((n, p, k, share)))
+
+    def levels(self) -> Iterator[Level]:
+        """Mean steps by their number of sequences, with whatever prompts were beside them."""
+        by_sequences: dict[int, _Cell] = defaultdict(_Cell)
+        for (sequences, _), cell in self._cells.items():
+            by_sequences[sequences].join(cell)
+        return (cell.level() for cell in by_sequences.values())
 
     def scale_time(self, factor: float, keep_ratio: float) -> None:
         """The hardware became ``factor`` times slower: keep the law's shape, with ``keep_ratio`` of its weight."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from kvwatch.core.capacity.calibration import Calibration
+from kvwatch.core.capacity.crowding import crowding
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
 from kvwatch.core.capacity.observed_service_rate import Backlog, ObservedRate
 from kvwatch.core.capacity.refresh import Refresh
@@ -168,6 +169,7 @@ class CapacityModel:
             hits_fall=self._population.cache_hits.get(now),
             assumptions=last.assumptions,
             unit_tokens=last.unit_tokens,
+            crowding=crowding(self._law.levels(), last.settings, last.kv_tokens),
         )
 
     def dump(self) -> dict[str, object]:

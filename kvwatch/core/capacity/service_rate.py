@@ -16,6 +16,7 @@ from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
 from kvwatch.queueing.capacity import KV, SEQS, binding, paper_service_rate
 from kvwatch.queueing.full_load import FullLoad
+from kvwatch.stats.level_rates import Fall
 from kvwatch.stats.normal import Z90
 
 _SHARING_RATIO = 0.02
@@ -69,6 +70,7 @@ class Evidence:
     hits_fall: HitsFall | None = None
     assumptions: Assumptions = Assumptions()  # noqa: RUF009 (frozen)
     unit_tokens: float = 1.0
+    crowding: Fall | None = None
 
 
 @dataclass(frozen=True, slots=True)

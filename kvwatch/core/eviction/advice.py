@@ -31,6 +31,12 @@ def _remedies(c: Congestion, p: Prescription | None, seats: int | None) -> Itera
     """Lengths are blamed only for a wave that is seen and that they surely let grow: many that could, make none."""
     if p is None:
         return
+    if p.crowding is not None:
+        best, most = p.crowding.best, p.crowding.highest
+        yield (
+            f"More requests at once serve less here, although KV memory has room: {most.sequences:.0f} decoding at once"
+            f" made {most.rate:.0f} tokens a second, {best.sequences:.0f} made {best.rate:.0f}."
+        )
     if p.max_num_seqs is not None and p.gain_ratio is not None:
         yield (
             f"Set --max-num-seqs {p.max_num_seqs} (now {seats}): about {p.gain_ratio:+.0%} throughput at full load,"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.service_rate import Evidence
-from kvwatch.core.eviction.seat_search import Prescription, PrescriptionRun
+from kvwatch.core.eviction.seat_search import LEAST_GAIN_RATIO, Prescription, PrescriptionRun
 from kvwatch.estimate import Estimate, Reason
 
 PRESCRIBE_REQUESTS = 100
@@ -59,8 +60,30 @@ def _evicting(model: CapacityModel) -> FullEngineInputs | None:
     return full if evicts and full.mix.demand.requests >= PRESCRIBE_REQUESTS else None
 
 
+def prescribed(prescription: Prescription | None, e: Evidence) -> Prescription | None:
+    """The last search's, or where that names no cap one that steps themselves ask for: more at once served less."""
+    fall = e.crowding
+    if fall is None or e.speculative or (prescription is not None and prescription.max_num_seqs is not None):
+        return prescription
+    if fall.gain_ratio < LEAST_GAIN_RATIO:
+        return prescription
+    found = prescription or Prescription()
+    if fall.gain_lower <= 0:
+        return replace(found, unsure=True)
+    return replace(
+        found,
+        max_num_seqs=max(round(fall.best.sequences), 1),
+        gain_ratio=fall.gain_ratio,
+        gain_lower=fall.gain_lower,
+        unsure=False,
+        crowding=fall,
+    )
+
+
 def recommended_max_num_seqs(prescription: Prescription | None, e: Evidence) -> Estimate:
     """The max_num_seqs with the highest throughput [requests]; the verdict says whether a missing one means no gain."""
+    if prescription is not None and prescription.crowding is not None:
+        return Estimate(prescription.max_num_seqs, verdict=Reason.OK)  # measured: no model has a say in it
     if e.settings.max_num_seqs is None:
         verdict = Reason.SEATS_UNKNOWN
     elif e.speculative:

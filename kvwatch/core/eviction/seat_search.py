@@ -19,6 +19,7 @@ from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs, Full
 from kvwatch.core.capacity.service_rate import CURVATURE_DEVIATION
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
+from kvwatch.stats.level_rates import Fall
 from kvwatch.stats.normal import Z90
 
 LEAST_GAIN_RATIO = 0.03
@@ -61,6 +62,7 @@ class Prescription:
 
     ``gain_ratio`` is the throughput gained, ``gain_lower`` the lower end of its 90% interval; ``watermark_gain_ratio``
     what an admission watermark of 1% alone would bring. ``unsure`` says that a cap may well help, but not surely.
+    ``crowding`` is what was measured, where it was no search that found the cap.
     """
 
     max_num_seqs: int | None = None
@@ -68,6 +70,7 @@ class Prescription:
     gain_lower: float | None = None
     watermark_gain_ratio: float = 0.0
     unsure: bool = False
+    crowding: Fall | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.iterations import IterationRows
 from kvwatch.core.steps.model_experts import expert_ratio
 from kvwatch.core.steps.step_law import StepLawMemory
 from kvwatch.facts import Iteration
+from kvwatch.stats.level_rates import Level
 from kvwatch.stats.step_law_fit import LawFit
 
 
@@ -45,6 +48,10 @@ class StepLawLearner:
     def get(self, _now: float) -> LawFit | None:
         """The law; ``None`` until enough busy intervals were seen."""
         return self._law.get()
+
+    def levels(self) -> Iterator[Level]:
+        """Mean steps by their number of sequences, as they were seen; tokens are whole ones, whatever the unit."""
+        return self._law.levels()
 
     def dump(self) -> dict[str, object]:
         """What is worth keeping over a restart."""

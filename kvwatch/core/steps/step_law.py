@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from math import exp, log
 from statistics import median
 
@@ -10,6 +11,7 @@ from kvwatch.constants import DAY_SECONDS, HOUR_SECONDS, TINY
 from kvwatch.core.interval import Interval
 from kvwatch.core.steps.step_rows import StepRow, StepRows
 from kvwatch.stats.change import ChangeDetector
+from kvwatch.stats.level_rates import Level
 from kvwatch.stats.step_law_fit import LawFit
 from kvwatch.stats.step_regression import StepRegression
 
@@ -171,11 +173,13 @@ class StepLawMemory:
         """Rescale the law when steps take another time than the law says, and did not before, for good."""
         if self._fit is None:
             return
+        misfit = log(row.seconds / self._fit.seconds(row.composition))
         if self._doubted:
             self._doubted -= 1
         elif self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
             return  # at a load not seen before it is the law that may be wrong
-        misfit = log(row.seconds / self._fit.seconds(row.composition))
+        else:  # and at one that was seen it may fit badly, as where more at once serve less
+            misfit -= self._regression.misfit(row.composition, self._fit)
         self._misfits.append(misfit)
         # a single pause must not look like a change: what is fed is cut to what steps can do
         changed = self._change.update(min(max(misfit, -1.0), 1.0))
@@ -234,6 +238,10 @@ class StepLawMemory:
     def get(self) -> LawFit | None:
         """The law; ``None`` until enough busy intervals were seen."""
         return self._fit
+
+    def levels(self) -> Iterator[Level]:
+        """Mean steps by their number of sequences, as they were seen."""
+        return self._regression.levels()
 
     def dump(self) -> dict[str, object]:
         """What is worth keeping over a restart."""

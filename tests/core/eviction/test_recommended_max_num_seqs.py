@@ -8,15 +8,18 @@ import pytest
 
 from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs
 from kvwatch.core.eviction.advice import advice
-from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
+from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber, prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.seat_search import Prescription, prescribe, search
 from kvwatch.core.eviction.wave import Congestion
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 from kvwatch.embedded.step_law import StepLaw
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.full_load import FullLoad
+from kvwatch.stats.level_rates import Fall, Level
 from kvwatch.stats.periodicity import Oscillation
+from tests.core.capacity.evidence import evidence
 
 LAW = StepLaw(0.0168, 0.00032, 0.00027, 1.1e-6)
 LOAD = FullLoad(0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
@@ -119,3 +122,36 @@ def test_words_say_what_to_set_and_what_it_brings() -> None:
     assert "spread out in time" not in " ".join(advice(unsure, Prescription(), 256))
     assert advice(Congestion(), None, 256) == ()
     assert advice(Congestion(), Prescription(), 256) == ()
+
+
+CROWDED = Fall(Level(128, 64, 1e5, 0.032, 0.02, 100), Level(505, 250, 4e5, 0.126, 0.02, 100), 0.25, 0.2)
+"""Two levels that made about 4,000 tokens a second each; the gain is no ratio of theirs, so that it is told apart."""
+
+
+def test_a_cap_that_steps_themselves_ask_for_is_recommended_with_its_reason() -> None:
+    """Where no eviction costs anything, so that no search was made; the words say what was measured."""
+    e = replace(evidence(), crowding=CROWDED)
+    p = prescribed(None, e)
+    assert p is not None
+    assert (p.max_num_seqs, p.gain_ratio, p.gain_lower) == (128, 0.25, 0.2)
+    said = recommended_max_num_seqs(p, e)
+    assert said == Estimate(128, verdict=Reason.OK)
+    words = " ".join(advice(Congestion(), p, 512))
+    assert "505 decoding at once made 4008 tokens a second, 128 made 4000" in words
+    assert "--max-num-seqs 128 (now 512)" in words
+
+
+def test_what_steps_ask_for_is_unsure_as_long_as_it_may_be_chance() -> None:
+    """A lower end below zero names no cap; a gain that is not worth a restart says nothing at all."""
+    unsure = prescribed(None, replace(evidence(), crowding=replace(CROWDED, gain_lower=-0.01)))
+    assert unsure is not None
+    assert (unsure.max_num_seqs, unsure.unsure) == (None, True)
+    assert prescribed(None, replace(evidence(), crowding=replace(CROWDED, gain_ratio=0.02))) is None
+
+
+def test_a_search_that_found_a_cap_stands() -> None:
+    """Evictions are dearer than a crowd; and without either nothing is changed."""
+    searched = Prescription(64, 0.14, 0.09)
+    assert prescribed(searched, replace(evidence(), crowding=CROWDED)) is searched
+    assert prescribed(searched, evidence()) is searched
+    assert prescribed(None, evidence()) is None
