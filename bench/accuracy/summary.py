@@ -166,7 +166,14 @@ def judge_recordings(outcomes: Sequence[PhaseOutcome]) -> list[Verdict]:
         for claim, low, high, median, most in bounds:
             verdicts += _judge_loads(f"{words}, {claim}", [o for o in chosen if low <= o.load < high], median, most)
     covered = [o.covered for o in const if o.covered is not None]
-    verdicts.append(Verdict("the 90% interval covers the truth", f"{sum(covered)} of {len(covered)}", all(covered)))
+    enough = sum(covered) >= _COVERAGE[0] * len(covered)
+    verdicts.append(
+        Verdict(
+            f"the 90% interval covers the truth in {_COVERAGE[0]:.0%} or more",
+            f"{sum(covered)} of {len(covered)}",
+            enough,
+        )
+    )
     named = [o.limit in o.true_limits for o in const]
     verdicts.append(Verdict("the binding limit is right", f"{sum(named)} of {len(named)}", all(named)))
     return verdicts
