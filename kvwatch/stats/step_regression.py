@@ -17,7 +17,7 @@ little would cost too little.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import log, log2
 
 import numpy as np
@@ -117,12 +117,12 @@ class StepRegression:
         _, share, n, p, _, k, seconds = cell.mean().tolist()
         return log(seconds / fit.seconds((n, p, k, share)))
 
-    def levels(self) -> Iterator[Level]:
+    def levels(self) -> tuple[Level, ...]:
         """Mean steps by their number of sequences, with whatever prompts were beside them."""
         by_sequences: dict[int, _Cell] = defaultdict(_Cell)
         for (sequences, _), cell in self._cells.items():
             by_sequences[sequences].join(cell)
-        return (cell.level() for cell in by_sequences.values())
+        return tuple(cell.level() for cell in by_sequences.values())
 
     def scale_time(self, factor: float, keep_ratio: float) -> None:
         """The hardware became ``factor`` times slower: keep the law's shape, with ``keep_ratio`` of its weight."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.steps.iterations import IterationRows
 from kvwatch.core.steps.model_experts import expert_ratio
@@ -49,7 +47,7 @@ class StepLawLearner:
         """The law; ``None`` until enough busy intervals were seen."""
         return self._law.get()
 
-    def levels(self) -> Iterator[Level]:
+    def levels(self) -> tuple[Level, ...]:
         """Mean steps by their number of sequences, as they were seen; tokens are whole ones, whatever the unit."""
         return self._law.levels()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from math import exp, log
 from statistics import median
 
@@ -239,7 +238,7 @@ class StepLawMemory:
         """The law; ``None`` until enough busy intervals were seen."""
         return self._fit
 
-    def levels(self) -> Iterator[Level]:
+    def levels(self) -> tuple[Level, ...]:
         """Mean steps by their number of sequences, as they were seen."""
         return self._regression.levels()
 
