@@ -30,7 +30,7 @@ _PLAIN_ROUNDS = 2
 was observed, and would distrust what is merely scattered."""
 _SETTLED_RATIO = 1e-3
 """Relative change of the expected times at which the rounds end [1]. Choice: a tenth of what a cell can be known to."""
-_CORRELATION = 2.0
+CORRELATION = 2.0
 """Neighbouring intervals that say as much as one independent one [intervals]. Choice: a request lives through several,
 so that what is odd about it is in all of them."""
 _FORM_DEVIATION = 0.025
@@ -82,7 +82,7 @@ def weigh(sums: Array, weights: Array, full_load: Array, forms: Sequence[Hypothe
     priors = np.log([form.probability for form in forms])
     for turn in range(_FIT_ROUNDS):
         form_variance = _FORM_DEVIATION**2 + (_PROMPT_DEVIATION * prompts) ** 2
-        scale = trust / (weights * form_variance + _CORRELATION * noise) / expected**2
+        scale = trust / (weights * form_variance + CORRELATION * noise) / expected**2
         grams, moments, square = normal_equations(cells, scale, transforms, places)
         rows, targets = prior_rows(forms, thetas, shortest, full_load)
         thetas, information = solve(grams, moments, rows, targets, forms)

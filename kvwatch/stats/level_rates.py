@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import hypot
 
+from kvwatch.stats.law_evidence import CORRELATION
 from kvwatch.stats.normal import Z90
 
 _LEAST_INTERVALS = 10.0
@@ -20,8 +21,6 @@ prompts take half of a step's time at most in most traffic, so that a tenth of t
 _LEVEL_DEVIATION = 0.025
 """Relative sd of a level's rate besides its scatter [1]. Choice: what the step law's form leaves, load by load; clocks
 and neighbours differ between the times at which levels are seen."""
-_CORRELATION = 2.0
-"""Neighbouring intervals that say as much as one independent one [intervals]. Choice: as in the step law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Level:
     @property
     def mean_deviation(self) -> float:
         """Relative sd of that rate."""
-        return hypot(self.deviation * (_CORRELATION / self.intervals) ** 0.5, _LEVEL_DEVIATION)
+        return hypot(self.deviation * (CORRELATION / self.intervals) ** 0.5, _LEVEL_DEVIATION)
 
 
 @dataclass(frozen=True, slots=True)
