@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.lead_time import truth
-from bench.lead_time.rules import RuleFile, evaluation_times, firings, read, stored
 from bench.lead_time.scenarios import STABLE_UP_TO, Case
-from bench.lead_time.series import Database, Mask, Stored
 from bench.lead_time.trace import Array, Labels, Trace, labels_of
+from kvwatch.promql.firing import Run
+from kvwatch.promql.labels import Mask
+from kvwatch.promql.rules import RuleFile, read_rules
+from kvwatch.promql.series import Database, Stored
 
 OWN = Path(__file__).parents[2] / "alerts" / "kvwatch.rules.yaml"
 RIVALS = Path(__file__).with_name("rivals.rules.yaml")
@@ -69,20 +71,20 @@ class Judged:
 
 def rule_files() -> tuple[RuleFile, RuleFile]:
     """The file of alerts as it ships, and the rivals'."""
-    return read(OWN), read(RIVALS)
+    return read_rules(OWN.read_text()), read_rules(RIVALS.read_text())
 
 
 def pages(trace: Trace, files: Sequence[RuleFile]) -> dict[str, tuple[Array, Mask]]:
     """Evaluation times, and whether the page of each rule is out, by rule."""
     found: dict[str, tuple[Array, Mask]] = {}
     for file in files:
-        times = evaluation_times(trace, file.interval)
-        database = Database(stored(trace))
-        database.add(_configured(trace, database))
+        times = np.arange(trace.at[0], trace.at[-1] + file.interval, file.interval)
+        database = Database({labels: Stored(trace.at, values) for labels, values in trace.series.items()})
+        database.append(_configured(trace, database))
         for rule in file.rules:
             if rule.is_alert and _name(rule.name, dict(rule.labels)) is not None:
                 found[str(_name(rule.name, dict(rule.labels)))] = (times, np.zeros(len(times), dtype=bool))
-        for element in firings(file, database, times):
+        for element in Run(file, database).advance(times):
             name = _name(element.alert.name, dict(element.alert.labels))
             if name is not None:
                 found[name] = (times, found[name][1] | element.firing)

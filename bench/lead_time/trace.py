@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
-Array = npt.NDArray[np.float64]
-Labels = tuple[tuple[str, str], ...]
-"""Names and values in the order of the names; the metric's name is ``__name__``."""
+from kvwatch.promql.labels import Array, Labels, labels_of
+
+__all__ = ["Array", "Labels", "Trace", "labels_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,3 @@ class Trace:
                 load_factor=factor,
                 cpu_seconds=cpu,
             )
-
-
-def labels_of(name: str, **labels: str) -> Labels:
-    """A series' labels, its metric's name among them."""
-    return tuple(sorted({"__name__": name, **labels}.items()))

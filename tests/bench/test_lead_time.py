@@ -13,10 +13,11 @@ import pytest
 from bench.lead_time import judge, plot, recorded, report, scenarios, store, summary, truth
 from bench.lead_time.engines import ENGINES
 from bench.lead_time.judge import KVWATCH, Judged, Verdict
-from bench.lead_time.rules import alert_state, read
 from bench.lead_time.scenarios import Case, Stretch
 from bench.lead_time.simulate import simulate
 from bench.lead_time.trace import Trace, labels_of
+from kvwatch.promql.firing import State, alert_state
+from kvwatch.promql.rules import read_rules
 
 MADE = {"date": "2026-01-01", "commit": "abc"}
 RAMP = Case(
@@ -58,8 +59,8 @@ def test_an_alert_fires_after_for_and_goes_on_for_keep_firing_for() -> None:
     """A gap before ``for`` is over starts anew; a gap shorter than ``keep_firing_for`` is bridged."""
     times = np.arange(0.0, 210.0, 15.0)
     active = np.array([c == "x" for c in "x.xxxx.xx....."])
-    assert "".join(".F"[int(f)] for f in alert_state(active, times, 30.0, 30.0)) == "....FFFFFFF..."
-    assert "".join(".F"[int(f)] for f in alert_state(active, times, 0.0, 0.0)) == "F.FFFF.FF....."
+    assert "".join(".F"[int(f)] for f in alert_state(active, times, 30.0, 30.0, State())[0]) == "....FFFFFFF..."
+    assert "".join(".F"[int(f)] for f in alert_state(active, times, 0.0, 0.0, State())[0]) == "F.FFFF.FF....."
 
 
 def test_a_page_that_comes_back_soon_is_the_same_page() -> None:
@@ -156,7 +157,9 @@ def test_a_rollout_mutes_what_the_rules_say_and_no_page_besides(tmp_path: Path) 
     path = tmp_path / "rules.yaml"
     path.write_text(f"groups: [{{name: a, interval: 15s, rules: [{rules}]}}]")
     trace = _trace([0] * 60 + [1] * 60)
-    times, out = judge.pages(replace(trace, series={labels_of("waiting"): trace.waiting[0]}), [read(path)])[KVWATCH]
+    times, out = judge.pages(
+        replace(trace, series={labels_of("waiting"): trace.waiting[0]}), [read_rules(path.read_text())]
+    )[KVWATCH]
     assert out.any()
     assert times[out][0] >= 600.0
 
@@ -168,7 +171,7 @@ def test_what_is_recorded_of_two_series_in_turn_is_one_series(tmp_path: Path) ->
     path.write_text(f"groups: [{{name: a, interval: 15s, rules: [{rules}]}}]")
     trace = _trace([1] * 60 + [0] * 60)
     series = {labels_of("one"): trace.waiting[0], labels_of("other"): 1 - trace.waiting[0]}
-    _, out = judge.pages(replace(trace, series=series), [read(path)])["Both"]
+    _, out = judge.pages(replace(trace, series=series), [read_rules(path.read_text())])["Both"]
     assert out.all()
 
 
@@ -177,14 +180,6 @@ def test_every_rule_that_is_judged_pages_on_something() -> None:
     own, rivals = judge.rule_files()
     assert [r.name for r in own.rules if dict(r.labels).get("severity") == "critical"]
     assert len([r for r in rivals.rules if r.is_alert]) == 6
-
-
-def test_a_rule_file_with_two_intervals_is_refused(tmp_path: Path) -> None:
-    """One grid of evaluation times is all there is."""
-    path = tmp_path / "rules.yaml"
-    path.write_text("groups: [{name: a, interval: 15s, rules: []}, {name: b, interval: 1m, rules: []}]")
-    with pytest.raises(ValueError, match="one is needed"):
-        read(path)
 
 
 def _judged(minutes: int, own: float | None, rival: float | None, false: int = 0) -> Judged:

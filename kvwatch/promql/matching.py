@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.lead_time.series import NAME, Column, Mask, Vector, merged, only, without
-from bench.lead_time.trace import Array, Labels
+from kvwatch.promql.labels import NAME, Array, Labels, Mask, only, without
+from kvwatch.promql.series import Column, Vector, merged
 
 ARITHMETIC: dict[str, Callable[[Array, Array], Array]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "%": np.fmod, "^": np.power,
@@ -40,13 +40,12 @@ class Matching:
 def combine(operator: str, left: Vector | Array, right: Vector | Array, matching: Matching) -> Vector | Array:
     """Apply an operator."""
     with np.errstate(all="ignore"):
-        if isinstance(left, list) and isinstance(right, list):
+        if isinstance(left, list):
+            if not isinstance(right, list):
+                return [c for c in (_scalar(operator, c, c.values, right, matching) for c in left) if c.there.any()]
             if operator in {"and", "or", "unless"}:
                 return _set(operator, left, right, matching)
             return _vectors(operator, left, right, matching)
-        if isinstance(left, list):
-            assert isinstance(right, np.ndarray)
-            return [c for c in (_scalar(operator, c, c.values, right, matching) for c in left) if c.there.any()]
         if isinstance(right, list):
             return [c for c in (_scalar(operator, c, left, c.values, matching) for c in right) if c.there.any()]
         if operator in COMPARISONS:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.lead_time.trace import Array, Labels
+from kvwatch.promql.labels import NAME, Array, Labels, Mask, UnsupportedError
 
-Mask = npt.NDArray[np.bool_]
 Matcher = tuple[str, str, str]
 """Label, one of ``= != =~ !~``, value."""
 
 LOOKBACK_SECONDS = 300.0
-NAME = "__name__"
+"""Age from which on a sample is no series' value any more [s]. Definition: Prometheus' --query.lookback-delta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,31 @@ class Database:
 
     def __init__(self, series: Mapping[Labels, Stored]) -> None:
         self._by_name: dict[str, list[tuple[Labels, Stored]]] = defaultdict(list)
-        self.add(series)
+        self._places: dict[Labels, int] = {}
+        self.append(series)
 
-    def add(self, series: Mapping[Labels, Stored]) -> None:
-        """Store more series."""
+    def trimmed(self, since: float) -> Database:
+        """The same with the samples from ``since`` on [s]; series without any are gone."""
+        kept = Database({})
+        for series in self._by_name.values():
+            for labels, stored in series:
+                low = int(np.searchsorted(stored.at, since, side="left"))
+                if low < len(stored.at):
+                    kept.append({labels: Stored(stored.at[low:], stored.values[low:])})
+        return kept
+
+    def append(self, series: Mapping[Labels, Stored]) -> None:
+        """Store samples that are later than those that are there, of series that may be there already."""
         for labels, stored in series.items():
-            self._by_name[dict(labels)[NAME]].append((labels, stored))
+            same_name = self._by_name[dict(labels)[NAME]]
+            place = self._places.get(labels)
+            if place is None:
+                self._places[labels] = len(same_name)
+                same_name.append((labels, stored))
+            else:
+                old = same_name[place][1]
+                at, values = np.concatenate((old.at, stored.at)), np.concatenate((old.values, stored.values))
+                same_name[place] = (labels, Stored(at, values))
 
     @property
     def names(self) -> frozenset[str]:
@@ -120,18 +138,7 @@ def _test(matcher: Matcher) -> Callable[[dict[str, str]], bool]:
             return lambda labels: re.fullmatch(value, labels.get(label, "")) is not None
         case "!~":
             return lambda labels: re.fullmatch(value, labels.get(label, "")) is None
-    raise NotImplementedError(f"matcher {operator}")
-
-
-def without(labels: Labels, *names: str) -> Labels:
-    """Labels but for some."""
-    return tuple((k, v) for k, v in labels if k not in names)
-
-
-def only(labels: Labels, names: Iterable[str]) -> Labels:
-    """Some of the labels."""
-    kept = set(names)
-    return tuple((k, v) for k, v in labels if k in kept)
+    raise UnsupportedError(f"the matcher {operator}")
 
 
 def merged(columns: Iterable[Column]) -> Vector:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.lead_time.series import NAME, Column, Mask, Vector, Window, merged, without
-from bench.lead_time.trace import Array, Labels
+from kvwatch.promql.labels import NAME, Array, Labels, Mask, without
+from kvwatch.promql.series import Column, Vector, Window, merged
 
 Over = Callable[[Window], tuple[Array, Mask]]
 

@@ -1,4 +1,4 @@
-"""The lead-time bench's evaluator says what a real Prometheus says."""
+"""The evaluator of rules says what a real Prometheus says."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ import pytest
 import yaml
 
 from bench.lead_time.judge import OWN, RIVALS
-from bench.lead_time.promql import evaluate
-from bench.lead_time.rules import firings, read
-from bench.lead_time.series import NAME, Database, Stored
-from bench.lead_time.trace import Labels, labels_of
+from kvwatch.promql.evaluation import evaluate
+from kvwatch.promql.firing import Run
+from kvwatch.promql.labels import NAME, Labels, labels_of
+from kvwatch.promql.rules import read_rules
+from kvwatch.promql.series import Database, Stored
 
 pytestmark = pytest.mark.prometheus
 if shutil.which("prometheus") is None or shutil.which("promtool") is None:
@@ -225,21 +226,32 @@ def _ramp_series() -> dict[Labels, list[float | None]]:
     return series
 
 
+def _between(stored: Stored, times: np.ndarray[Any, Any]) -> Stored:
+    """The samples that a stretch of evaluations adds: those up to its end that no stretch before it had."""
+    inside = (stored.at >= times[0]) & (stored.at < times[-1] + _STEP)
+    return Stored(stored.at[inside], stored.values[inside])
+
+
+@pytest.mark.parametrize("stretches", [1, 7])
 @pytest.mark.parametrize("path", [OWN, RIVALS], ids=["kvwatch", "rivals"])
-def test_alerts_fire_when_promtool_says_so(path: Path, tmp_path: Path) -> None:
-    """Every alert of the file, at every evaluation: with ``for``, ``keep_firing_for``, and series that go stale."""
+def test_alerts_fire_when_promtool_says_so(path: Path, stretches: int, tmp_path: Path) -> None:
+    """Every alert of the file, at every evaluation: with ``for``, ``keep_firing_for``, and series that go stale.
+
+    In one stretch of time or in several, of which the later ones know of the earlier ones only what they need.
+    """
     series = _ramp_series()
     times = np.array(_evaluations(series))
     at = times[:: round(_EVERY / _STEP)]
-    database = Database(
-        {k: Stored(at, np.array([np.nan if v is None else v for v in values])) for k, values in series.items()}
-    )
-    file = read(path)
-    expected: Alerts = {r.name: [] for r in file.rules if r.is_alert}
-    for found in firings(file, database, times):
-        labels = {**dict(found.labels), **dict(found.alert.labels)}
-        fired = times[found.firing].tolist()
-        expected[found.alert.name] += [(when, labels) for when in fired]
+    stored = {k: Stored(at, np.array([np.nan if v is None else v for v in values])) for k, values in series.items()}
+    file = read_rules(path.read_text())
+    expected: Alerts = {r.name: [] for r in file.alerts}
+    run = Run(file)
+    for part in np.array_split(times, stretches):
+        run.database.append({k: _between(s, part) for k, s in stored.items()})
+        for found in run.advance(part):
+            labels = {**dict(found.labels), **dict(found.alert.labels)}
+            fired = part[found.firing].tolist()
+            expected[found.alert.name] += [(when, labels) for when in fired]
     assert sum(bool(alerts) for alerts in expected.values()) >= 3
     rules = yaml.safe_load(path.read_text())
     for group in rules["groups"]:

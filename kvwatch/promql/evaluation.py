@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import promql_parser as ast
 
-from bench.lead_time.functions import EACH, OVER_TIME, each, histogram_quantile, over_time
-from bench.lead_time.matching import Matching, combine
-from bench.lead_time.series import NAME, Column, Database, Mask, Matcher, Vector, Window, merged, only, window, without
-from bench.lead_time.trace import Array, Labels
+from kvwatch.promql.functions import EACH, OVER_TIME, each, histogram_quantile, over_time
+from kvwatch.promql.labels import NAME, Array, Labels, Mask, UnsupportedError, only, without
+from kvwatch.promql.matching import Matching, combine
+from kvwatch.promql.series import Column, Database, Matcher, Vector, Window, merged, window
 
 Value = Vector | Array
 Node = Any
@@ -34,10 +35,16 @@ def evaluate(expression: str, database: Database, times: Array, interval: float 
         interval: Step of subqueries that name none [s].
 
     Raises:
-        NotImplementedError: It uses something that no rule has needed yet.
+        UnsupportedError: It uses something that no rule has needed yet.
         ValueError: Prometheus would fail the evaluation too, or it is no PromQL.
     """
-    return _Evaluation(database, interval).of(ast.parse(expression), times)
+    return _Evaluation(database, interval).of(parsed(expression), times)
+
+
+@lru_cache(maxsize=4096)
+def parsed(expression: str) -> Node:
+    """The tree of an expression. Raises ValueError where it is no PromQL."""
+    return ast.parse(expression)
 
 
 class _Evaluation:
@@ -47,7 +54,7 @@ class _Evaluation:
 
     def of(self, node: Node, times: Array) -> Value:  # noqa: PLR0911 (one for each kind of node)
         """Value of a node of the tree."""
-        match _kind(node):
+        match kind_of(node):
             case "NumberLiteral":
                 return np.full(len(times), node.val)
             case "ParenExpr":
@@ -64,29 +71,29 @@ class _Evaluation:
                 return self._aggregate(node, times)
             case "Call":
                 return self._call(node, times)
-        raise NotImplementedError(_kind(node))
+        raise UnsupportedError(kind_of(node))
 
     def _selector(self, node: Node, times: Array) -> tuple[str, list[Matcher], Array]:
         if node.at is not None or node.matchers.or_matchers:
-            raise NotImplementedError("@ and or between matchers")
+            raise UnsupportedError("@ and or between matchers")
         matchers = [(m.name, _OPERATORS[str(m.op).rpartition(".")[2]], m.value) for m in node.matchers.matchers]
         named = [m for m in matchers if m[0] == NAME]
         if not node.name and not named:
-            raise NotImplementedError("a selector without a name")
-        return node.name or named[0][2], matchers, times - _seconds(node.offset)
+            raise UnsupportedError("a selector without a name")
+        return node.name or named[0][2], matchers, times - offset_seconds(node.offset)
 
     def _windows(self, node: Node, times: Array) -> list[Window]:
-        if _kind(node) == "MatrixSelector":
+        if kind_of(node) == "MatrixSelector":
             name, matchers, at = self._selector(node.vector_selector, times)
             return self._database.window(name, matchers, at, node.range.total_seconds())
-        if _kind(node) != "SubqueryExpr" or node.at is not None:
-            raise NotImplementedError(_kind(node))
-        at, seconds = times - _seconds(node.offset), node.range.total_seconds()
+        if kind_of(node) != "SubqueryExpr" or node.at is not None:
+            raise UnsupportedError(kind_of(node))
+        at, seconds = times - offset_seconds(node.offset), node.range.total_seconds()
         step = node.step.total_seconds() if node.step is not None else self._interval
         grid = np.arange(np.ceil((at[0] - seconds) / step), at[-1] / step + 1e-9) * step
         inner = self.of(node.expr, grid)
         if not isinstance(inner, list):
-            raise NotImplementedError("a subquery of a scalar")
+            raise UnsupportedError("a subquery of a scalar")
         return [window(c.labels, grid[c.there], c.values[c.there], at, seconds) for c in inner]
 
     def _aggregate(self, node: Node, times: Array) -> Vector:
@@ -102,7 +109,7 @@ class _Evaluation:
                 key = without(c.labels, NAME, *modifier.labels)
             groups[key].append(c)
         if str(node.op) not in _AGGREGATES:
-            raise NotImplementedError(f"{node.op}()")
+            raise UnsupportedError(f"{node.op}()")
         reduce = _AGGREGATES[str(node.op)]
         result = []
         for labels, columns in groups.items():
@@ -140,7 +147,7 @@ class _Evaluation:
                 return times
             case "label_replace":
                 return _label_replace(self._vector(arguments[0], times), *(a.val for a in arguments[1:]))
-        raise NotImplementedError(f"{name}()")
+        raise UnsupportedError(f"{name}()")
 
     def _scalar(self, node: Node, times: Array) -> Array:
         value = self.of(node, times)
@@ -153,17 +160,19 @@ class _Evaluation:
         for c in self._vector(node, times):
             present |= c.there
         labels: Labels = ()
-        if _kind(node) == "VectorSelector":
+        if kind_of(node) == "VectorSelector":
             equal = [(m.name, m.value) for m in node.matchers.matchers if str(m.op).endswith("Equal") and m.value]
             labels = tuple(sorted((k, v) for k, v in equal if k != NAME and "Not" not in v))
         return merged([Column(labels, np.ones(len(times)), ~present)])
 
 
-def _kind(node: Node) -> str:
+def kind_of(node: Node) -> str:
+    """Name of a node's class."""
     return type(node).__name__
 
 
-def _seconds(offset: Node) -> float:
+def offset_seconds(offset: Node) -> float:
+    """An offset as a number [s]; 0 without one."""
     return 0.0 if offset is None else float(offset.total_seconds())
 
 
