@@ -37,6 +37,14 @@ def recorded_scrape(line: bytes | str, reader: ExpositionReader, where: str = ""
     return ScrapeFailed(found.t, "recorded", (found.error or "")[:_MAX_DETAIL])
 
 
+def recorded_text(line: bytes | str) -> tuple[float, bytes] | None:
+    """The time [unix s] and the exposition of a line; ``None`` where the scrape failed or the line cannot be read."""
+    found = _line(line)
+    if isinstance(found, str) or found.text is None:
+        return None
+    return found.t, found.text.encode("utf-8", "replace")
+
+
 def _line(line: bytes | str) -> _Line | str:
     """The line, or in a word why it is none."""
     if len(line) > MAX_BODY_BYTES:

@@ -56,14 +56,17 @@ class Run:
     _states: dict[tuple[int, Labels], State] = field(default_factory=dict)
 
     def advance(self, times: Array) -> list[Firing]:
-        """Evaluate the next stretch; what is too old for any later one is forgotten.
+        """Evaluate the next stretch; :meth:`forget` what is too old for any later one before the next.
 
-        Raises ValueError where Prometheus would fail the evaluation, and where a rule needs what is not there.
+        Raises ValueError where Prometheus would fail the evaluation.
         """
         found = self._settled(times)
         self._states = {key: state for key, state, _ in found}
-        self.database = self.database.trimmed(float(times[-1]) - self._reach)
         return [firing for _, _, firing in found]
+
+    def forget(self, at: float) -> None:
+        """Drop the samples that nothing after ``at`` [s] depends on."""
+        self.database = self.database.trimmed(at - self._reach)
 
     @property
     def _reach(self) -> float:

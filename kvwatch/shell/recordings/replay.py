@@ -63,9 +63,7 @@ class Recording:
         Raises:
             RecordingError: there is no file of scrapes.
         """
-        path = _first_of(self.folder, SCRAPES_NAMES)
-        if path is None:
-            raise RecordingError(f"{self.folder} holds neither {' nor '.join(SCRAPES_NAMES)}")
+        path = scrapes_path(self.folder)
         last = float("-inf")
         reader = ExpositionReader()
         for number, line in read_lines(path, self.report):
@@ -174,7 +172,7 @@ def replay(
     if options is None:
         options = replace(
             CoreOptions(),
-            scrape_interval_seconds=_interval_seconds(first),
+            scrape_interval_seconds=interval_seconds(first),
             model_max_age_seconds=_MODEL_MAX_AGE_SECONDS,
         )
     fleet = Fleet(options)
@@ -197,10 +195,18 @@ def replay(
         yield fleet.view(at)
 
 
-def _interval_seconds(scrapes: list[Recorded]) -> float:
+def interval_seconds(scrapes: Sequence[Recorded]) -> float:
     """The usual time between two scrapes; one second where there are too few to tell."""
     gaps = [after.at - before.at for before, after in itertools.pairwise(scrapes)]
     return statistics.median(gaps) if gaps else CoreOptions().scrape_interval_seconds
+
+
+def scrapes_path(folder: Path) -> Path:
+    """Where a recording's scrapes are. Raises RecordingError where there are none."""
+    path = _first_of(folder, SCRAPES_NAMES)
+    if path is None:
+        raise RecordingError(f"{folder} holds neither {' nor '.join(SCRAPES_NAMES)}")
+    return path
 
 
 def _first_of(folder: Path, names: tuple[str, ...]) -> Path | None:

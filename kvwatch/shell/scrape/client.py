@@ -143,7 +143,7 @@ class Client:
         except zlib.error as error:
             raise FetchError("protocol", f"broken compression: {error}") from None
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
-            raise _translate(error) from None
+            raise translated(error) from None
         if answer.duration_seconds > self._target.timeout_seconds:
             # the process was stopped meanwhile, and nobody knows of which time the numbers are
             raise self._late()
@@ -205,7 +205,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
 )
 
 
-def _translate(error: Exception) -> FetchError:
+def translated(error: Exception) -> FetchError:
     """The reason for an exception of the client library, in words that hold no header and no body."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
         cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
