@@ -12,9 +12,6 @@ from kvwatch.backtest.spells import Spell, joined, spells
 from kvwatch.backtest.timeline import Model, Stretch, Timeline
 from kvwatch.promql.labels import Array, Labels
 
-QUEUE_SECONDS = 120.0
-"""How long requests wait at one engine without a break until it counts as an incident, by default [s]. Choice: what a
-burst leaves behind is worked off within one or two lives of a request."""
 SAME_SECONDS = 300.0
 """Incidents, and pages, that are at most so far apart are one [s]. Choice: Alertmanager's group_interval, within which
 one notification tells of both."""

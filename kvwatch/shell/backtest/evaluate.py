@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -58,14 +58,25 @@ class FiringSpells:
         if found:
             self._found[rule, labels] += found
 
-    def alerting(self, known: Callable[[Model], bool]) -> list[Alerting]:
-        """Each spell of each alert, about a model where its labels name one that is known."""
+    def alerting(self, known: Collection[Model]) -> list[Alerting]:
+        """Each spell of each alert that is about one of the known models, or does not say about which."""
         result = []
         for (rule, labels), found in self._found.items():
-            model = model_of({**dict(labels), **dict(rule.labels)})
-            about = model if known(model) else None
-            result += [Alerting(rule.name, rule.severity, about, spell) for spell in joined(found)]
+            about = _about({**dict(labels), **dict(rule.labels)}, known)
+            if about is not None:
+                model = about or None
+                result += [Alerting(rule.name, rule.severity, model, spell) for spell in joined(found)]
         return sorted(result, key=lambda a: (a.spell, a.alert, str(a.model)))
+
+
+def _about(labels: Mapping[str, str], known: Collection[Model]) -> Model | tuple[()] | None:
+    """The model that labels name; () where they may mean any of them, and ``None`` where they mean none of them."""
+    named = model_of(labels)
+    if named in known:
+        return named
+    # a rule that sums over a namespace leaves it out
+    like = [model for model in known if all(value in {"", own} for value, own in zip(named, model, strict=True))]
+    return like[0] if len(like) == 1 and named[2] else () if like else None
 
 
 def evaluate_rules(
@@ -93,4 +104,4 @@ def evaluate_rules(
         run.forget(float(times[-1]))
         told((number + 1) / (parts + 1))
     timelines = {timeline.model: timeline for timeline in joined_timelines(stretches)}
-    return Evaluated(fired.alerting(timelines.__contains__), timelines, queues)
+    return Evaluated(fired.alerting(timelines), timelines, queues)

@@ -41,6 +41,7 @@ def read_rows(path: Path) -> dict[Labels, Stored]:
 
 def write_json(path: Path, document: object) -> None:
     """Write a document, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".draft")
     draft.write_bytes(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
     draft.replace(path)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Protocol
 
-from kvwatch.shell.backtest.estimate import Coverage, Job, estimate
+from kvwatch.backtest.coverage import Coverage
+from kvwatch.shell.backtest.estimate import Job, estimate
 
 LOOK_SECONDS = 0.5
 """How often those who wait are told [s]. Choice: a progress bar moves as often as one looks."""
@@ -77,8 +78,8 @@ def _cluster(address: str) -> Iterator[Executor]:
     except ImportError:
         raise ClusterError("the package `distributed` is missing: pip install 'kvwatch[dask]'") from None
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout="10s")  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise ClusterError(f"no Dask cluster at {address}: {error}") from None
     with client:
-        yield client.get_executor(pure=False)
+        yield client.get_executor(pure=False)  # type: ignore[no-untyped-call]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,7 @@ class UserRules:
     not_evaluated: tuple[tuple[str, str], ...]
 
 
-async def ask_prometheus(
-    api: Api, rules: RuleFile, span: Spell, known: Callable[[Model], bool], cache: Path
-) -> UserRules:
+async def ask_prometheus(api: Api, rules: RuleFile, span: Spell, known: Collection[Model], cache: Path) -> UserRules:
     """Evaluate the alerts of a file by range queries; answers are kept in a folder against a kill."""
     fired, failed = FiringSpells(0.0), []
     for number, rule in enumerate(rules.alerts):
@@ -119,7 +117,7 @@ async def _answers(api: Api, rule: Rule, span: Spell, cache: Path) -> AsyncItera
         yield times, active
 
 
-def ask_recordings(folders: Sequence[Path], rules: RuleFile, span: Spell, known: Callable[[Model], bool]) -> UserRules:
+def ask_recordings(folders: Sequence[Path], rules: RuleFile, span: Spell, known: Collection[Model]) -> UserRules:
     """Evaluate a file over recordings, as a Prometheus that had scraped their servers would have."""
     usable: list[Rule] = []
     failed = []

@@ -7,6 +7,7 @@ whoever asks asks for less.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -36,6 +37,8 @@ _TOO_MUCH_WORDS = (
     "too large",
 )
 _MAX_WORDS = 300
+_GZIP_OR_ZLIB = 47
+"""What zlib takes for either format [1]. Definition: its documentation, 32 and a window of 15 bits."""
 
 
 class PrometheusError(Exception):
@@ -67,6 +70,8 @@ class Api:
         self._session: aiohttp.ClientSession | None = None
         self._next_at = 0.0
         self._method = "POST"
+        self._answered = False
+        """Whether it has ever answered: who never has is not there, and not only busy."""
 
     async def __aenter__(self) -> Api:
         self._session = await self._opened.__aenter__()
@@ -114,7 +119,12 @@ class Api:
                 self._session.request(
                     self._method,
                     url,
-                    headers={**self._server.headers, **self._authenticator.headers(), "Accept": "application/json"},
+                    headers={
+                        **self._server.headers,
+                        **self._authenticator.headers(),
+                        "Accept": "application/json",
+                        "Accept-Encoding": "gzip",
+                    },
                     ssl=self._authenticator.tls(),
                     allow_redirects=False,
                     **form,  # type: ignore[arg-type]
@@ -126,11 +136,14 @@ class Api:
             raise TooMuchError(f"no answer within {self._server.timeout_seconds:g} s") from None
         except CredentialsError as error:
             raise PrometheusError(str(error)) from None
+        except zlib.error as error:
+            raise _PassingError(f"broken compression: {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             told: FetchError = translated(error)
-            if told.reason in {"tls", "dns"}:
+            if told.reason in {"tls", "dns"} or not self._answered:
                 raise PrometheusError(f"{self._server.url}: {told.detail}") from None
             raise _PassingError(told.detail) from None
+        self._answered = True
         if status == 405 and self._method == "POST":
             self._method = "GET"
             return await self._once(path, parameters)
@@ -170,10 +183,14 @@ class _PassingError(Exception):
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    pieces, size = [], 0
+    """The whole body, unpacked; the session leaves that to us."""
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
+    inflate = zlib.decompressobj(wbits=_GZIP_OR_ZLIB) if packed else None
+    pieces, left = [], _MAX_ANSWER_BYTES
     async for piece in response.content.iter_any():
-        size += len(piece)
-        if size > _MAX_ANSWER_BYTES:
+        data = piece if inflate is None else inflate.decompress(piece, left + 1)
+        left -= len(data)
+        if left < 0:
             raise TooMuchError("the answer is too large")
-        pieces.append(piece)
+        pieces.append(data)
     return b"".join(pieces)
