@@ -24,6 +24,7 @@ from kvwatch.backtest.words import duration, headline, moment
 from kvwatch.cli.common import CommandError
 from kvwatch.cli.flags.backtest import DEFAULT_OUTPUT
 from kvwatch.config import ConfigError, Fault, ValidatedConfig, load_config, parse_target_url
+from kvwatch.constants import DAY_SECONDS
 from kvwatch.core.options import CoreOptions
 from kvwatch.daemon.parts import configured_settings, core_options
 from kvwatch.facts import Settings
@@ -36,10 +37,17 @@ from kvwatch.shell.prometheus.history import matchers_of
 from kvwatch.shell.recordings.replay import RecordingError
 from kvwatch.shell.scrape.credentials import Credentials
 
-_DEFAULT_AGO_SECONDS = 7 * 86400.0
+_DEFAULT_AGO_SECONDS = 7 * DAY_SECONDS
 """How far back a backtest goes where nothing is said [s]. Choice: a week has every kind of day."""
-_LEAST_SECONDS = 600.0
+_LEAST_SECONDS = 300.0
 """Shortest time that is looked at [s]. Choice: estimates need minutes, and a page a trend."""
+_MODEL_LEAST_SECONDS = 300.0
+"""Least time between two runs of the embedded engine [s]. Measured: on simulated days with two overloads, μ differs by
+0.4% in the median and by 3% at most from that with a run each half minute, and the whole costs half."""
+_SHORT_SECONDS = 2 * DAY_SECONDS
+"""Time up to which estimates are looked at often [s]. Choice: beyond, they are what the work goes into."""
+_OFTEN_SECONDS = 15.0
+_SELDOM_SECONDS = 60.0
 _WRITERS: dict[str, Callable[[Report], bytes]] = {
     ".html": lambda report: as_html(report).encode(),
     ".md": lambda report: as_markdown(report).encode(),
@@ -162,7 +170,7 @@ def _question(
     return Question(
         span=span,
         queue_seconds=args.queue_for,
-        every_seconds=args.every,
+        every_seconds=args.every or (_OFTEN_SECONDS if span.seconds <= _SHORT_SECONDS else _SELDOM_SECONDS),
         server=_server(args) if args.prometheus is not None else None,
         matches=matches,
         recordings=tuple(args.recording or ()),
@@ -177,7 +185,8 @@ def _question(
 def _plain(options: CoreOptions) -> dict[str, object]:
     """The core's options as they go to another process."""
     found = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {**found, "windows_seconds": dict(options.windows_seconds)}
+    slower = {"model_least_seconds": _MODEL_LEAST_SECONDS, "seeks_seats": False}
+    return {**found, **slower, "windows_seconds": dict(options.windows_seconds)}
 
 
 def _server(args: argparse.Namespace) -> Server:

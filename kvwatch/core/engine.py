@@ -95,6 +95,7 @@ class EngineEstimator:
         self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES)))
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
+        self._seeks_seats = options.seeks_seats
         self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals)
         self._kept: dict[str, Kept] = {
             "law": self.law,
@@ -178,7 +179,8 @@ class EngineEstimator:
 
     def due_run(self, now: float) -> ModelRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
-        return self.capacity.due_run(now) or self.prescriber.due_run(now, self.capacity)
+        run = self.capacity.due_run(now)
+        return run or (self.prescriber.due_run(now, self.capacity) if self._seeks_seats else None)
 
     def correct(self, result: ModelResult) -> None:
         """Take the result of a run; ``None`` leaves the closed form uncorrected."""

@@ -25,6 +25,9 @@ lags behind a change of the traffic."""
 DEFAULT_MODEL_MAX_AGE_SECONDS = 3 * MINUTE_SECONDS
 """How old a run of the embedded engine may get although nothing has moved [s]. Choice: it depends on the shape of the
 lengths too, which the inputs that are watched do not show."""
+DEFAULT_MODEL_LEAST_SECONDS = 30.0
+"""Least time between two runs of the embedded engine for one engine [s]. Choice: a run costs a fraction of a second, so
+that runs take about 1% of a core for each engine."""
 DEFAULT_TOP_TENANTS = 20
 """Tenants that have series of their own [keys]. Choice: as many as a panel shows, and a Prometheus hardly notices."""
 _STALE_SCRAPES = 3
@@ -43,6 +46,8 @@ class CoreOptions:
     ``demand_window_seconds``: how far back requests count for E[g]; reaches further while they are few.
     ``top_tenants``: how many tenants have series of their own; the rest are one.
     ``whole_fleet``: false where other processes watch a part of the targets, so that no sum here is a model's.
+    ``model_least_seconds``: least time between two runs of the embedded engine, however much has moved.
+    ``seeks_seats``: whether the ``max_num_seqs`` that would serve most is searched for, which costs the most by far.
     ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
     """
 
@@ -53,6 +58,8 @@ class CoreOptions:
     scrape_interval_seconds: float = 1.0
     demand_window_seconds: float = DEFAULT_DEMAND_WINDOW_SECONDS
     model_max_age_seconds: float = DEFAULT_MODEL_MAX_AGE_SECONDS
+    model_least_seconds: float = DEFAULT_MODEL_LEAST_SECONDS
+    seeks_seats: bool = True
     top_tenants: int = DEFAULT_TOP_TENANTS
     whole_fleet: bool = True
 

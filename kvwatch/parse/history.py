@@ -6,6 +6,7 @@ a counter that is not there is unknown, and a server that came back with other s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,16 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.facts import Scrape, ScrapeFailed
-from kvwatch.parse.exposition import vllm
 from kvwatch.parse.exposition.engines import Plan
+from kvwatch.parse.exposition.names import PROCESS_START, TABLES, is_read, owned
 from kvwatch.parse.exposition.reader import MAX_ENGINES
 from kvwatch.parse.exposition.samples import Series
+from kvwatch.parse.exposition.tables import Table
 
 NAME = "__name__"
 UP = "up"
-ANCHORS = tuple(prefix + "num_requests_running" for prefix in (vllm.PREFIX, *vllm.RAY_PREFIXES))
-"""A metric that every engine of every version has, under each of its names."""
-_OF_AN_ENGINE = frozenset({NAME, vllm.MODEL_LABEL, vllm.ENGINE_LABEL, vllm.PROCESS_LABEL, *vllm.REPLICA_LABELS})
+TARGET_LABELS = ("cluster", "namespace", "job", "instance", "pod", "prometheus")
+"""Labels that tell one scraped server from another, added by whoever scrapes or collects. What other labels say about
+engines is found out as it is for a page that is read live."""
+_ANCHOR = "running"
+"""The field that every engine of every version shows."""
 _KEPT_PLANS = 64
 """Sets of series whose reading is kept [1]. Choice: memory; a server has a few, one more for each label it adds."""
 
@@ -36,15 +40,34 @@ class StoredSeries:
     values: npt.NDArray[np.float64]
 
 
+def anchor_pattern() -> str:
+    """A regular expression for the name of a metric that every server has, with whatever stands in front of it."""
+    return "|".join(
+        f".*{re.escape(stem)}{re.escape(name)}" for table in TABLES for stem in table.stems for name in _anchors(table)
+    )
+
+
 def names_like(anchor: str) -> list[str]:
-    """Every name that is read of a server that spells the anchor so."""
-    prefix = anchor.removesuffix("num_requests_running")
-    return sorted({name for name in vllm.WANTED if name.startswith(prefix)} | {vllm.PROCESS_START, UP})
+    """Every name that is read of a server that spells its anchor so."""
+    found = owned(anchor)
+    names = {f"{found.prefix}{name}" for name in found.table.names} if found is not None else set()
+    return sorted(names | {PROCESS_START, UP})
+
+
+def model_of(labels: Mapping[str, str]) -> str:
+    """The model that a series of an anchor is of."""
+    found = owned(labels.get(NAME, ""))
+    named = found.table.model_labels if found is not None else ()
+    return next((labels[label] for label in named if labels.get(label)), "")
 
 
 def target_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """What tells the server from others: the labels of a series of the anchor without those of the engine."""
-    return {name: value for name, value in labels.items() if name not in _OF_AN_ENGINE}
+    """What tells the server of a series from others."""
+    return {name: labels.get(name, "") for name in TARGET_LABELS}
+
+
+def _anchors(table: Table) -> list[str]:
+    return [sample.name for row in table.rows if row.field == _ANCHOR for sample in row.samples]
 
 
 class HistoryReader:
@@ -52,11 +75,12 @@ class HistoryReader:
 
     def __init__(self) -> None:
         self._plans: dict[tuple[tuple[str, ...], bytes], tuple[Plan, list[int]]] = {}
+        self._named_by: Mapping[str, tuple[str, ...]] = {}
 
     def read(self, series: Sequence[StoredSeries]) -> Iterator[Scrape | ScrapeFailed]:
         """The scrapes of a window in the order of time; those that failed as far as ``up`` is stored."""
         up = [one for one in series if one.labels.get(NAME) == UP]
-        ours = [one for one in series if one.labels.get(NAME) in vllm.WANTED]
+        ours = [one for one in series if is_read(one.labels.get(NAME, "").encode())]
         times = np.unique(np.concatenate([one.at for one in (*ours, *up)])) if ours or up else np.empty(0)
         rows = np.full((len(times), len(ours)), np.nan)
         for column, one in enumerate(ours):
@@ -83,6 +107,12 @@ class HistoryReader:
             if len(self._plans) >= _KEPT_PLANS:
                 self._plans.clear()
             places = np.flatnonzero(there).tolist()
-            made = tuple(Series(series[i].labels[NAME], dict(series[i].labels)) for i in places)
-            found = self._plans[key] = (Plan(made, MAX_ENGINES), places)
+            made = tuple(Series(series[i].labels[NAME], _own(series[i].labels)) for i in places)
+            found = self._plans[key] = (Plan(made, MAX_ENGINES, self._named_by), places)
+            self._named_by = found[0].named_by
         return found
+
+
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels without those of the target, which are all of its series'."""
+    return {name: value for name, value in labels.items() if name != NAME and name not in TARGET_LABELS}

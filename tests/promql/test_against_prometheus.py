@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import socket
 import subprocess
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -25,10 +21,10 @@ from kvwatch.promql.firing import Run
 from kvwatch.promql.labels import NAME, Labels, labels_of
 from kvwatch.promql.rules import read_rules
 from kvwatch.promql.series import Database, Stored
+from tests.prometheus_server import require_prometheus, serving
 
 pytestmark = pytest.mark.prometheus
-if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-    pytest.fail("prometheus and promtool must be on the PATH: make setup-prometheus", pytrace=False)
+require_prometheus()
 
 _START = 1_750_000_000.0
 _SCRAPES, _EVERY, _PHASE, _STEP = 200, 30.0, 7.0, 15.0
@@ -82,7 +78,6 @@ def _series() -> dict[Labels, Stored]:
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Prometheus that holds the series."""
-    folder = tmp_path_factory.mktemp("prometheus")
     lines = []
     for labels, stored in _series().items():
         given = ",".join(f'{k}="{v}"' for k, v in labels if k != NAME)
@@ -90,36 +85,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             f"{dict(labels)[NAME]}{{{given}}} {value!r} {at!r}"
             for at, value in zip(stored.at.tolist(), stored.values.tolist(), strict=True)
         ]
-    (folder / "series.txt").write_text("\n".join([*lines, "# EOF\n"]))
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(folder / "series.txt"), str(folder / "data")]
-    subprocess.run(blocks, check=True, capture_output=True, timeout=60)
-    (folder / "prometheus.yml").write_text("{}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    command = [
-        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-        "--storage.tsdb.retention.time=100y", f"--web.listen-address={address}", "--log.level=error",
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
-        try:
-            _wait(f"http://{address}/-/ready", server)
-            yield f"http://{address}"
-        finally:
-            server.terminate()
-            server.communicate(timeout=30)
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    server.kill()
-    raise AssertionError(f"prometheus did not start: {server.communicate()[1].decode()}")
+    with serving(tmp_path_factory.mktemp("prometheus"), lines) as address:
+        yield address
 
 
 def _ask(address: str, expression: str, times: np.ndarray[Any, Any]) -> dict[tuple[Labels, float], float]:

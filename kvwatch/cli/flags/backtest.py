@@ -135,8 +135,8 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--every",
         type=flag(duration(1.0, 300.0)),
-        default=15.0,
-        help='least time between two estimates, as a Prometheus would scrape kvwatch (default "15s")',
+        help="least time between two estimates, as a Prometheus would scrape kvwatch (default: 15s up to two days, "
+        "60s beyond)",
     )
     group.add_argument(
         "--processes",

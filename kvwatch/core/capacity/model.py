@@ -74,7 +74,7 @@ class CapacityModel:
     ) -> None:
         self._population, self._step_times, self._law = population, step_times, law
         self._backlog = Backlog(options.span_seconds(_BACKLOG_WINDOW_SECONDS, _LEAST_BACKLOG_SCRAPES))
-        self._refresh = Refresh(options.model_max_age_seconds)
+        self._refresh = Refresh(options.model_max_age_seconds, options.model_least_seconds)
         self._calibration = Calibration()
         self._last: Interval | None = None
         self._learned_at = float("-inf")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
+from kvwatch.core.options import DEFAULT_MODEL_LEAST_SECONDS
 
-_MIN_SECONDS = 30.0
-"""Least time between two runs of the embedded engine for one engine [s]. Choice: a run costs a fraction of a second, so
-that runs take about 1% of a core for each engine."""
 _MOVED_RATIO = 0.02
 """Relative change of E[g], E[T] or a limit's μ from which on a run is made before its time [1]. Choice: a run's own
 noise of 1 to 2%."""
@@ -17,8 +15,9 @@ noise of 1 to 2%."""
 class Refresh:
     """Keeps the last correction; asks for a new run when the inputs have moved, and at least every ``max_age``."""
 
-    def __init__(self, max_age_seconds: float) -> None:
-        self._max_age = max_age_seconds
+    def __init__(self, max_age_seconds: float, least_seconds: float = DEFAULT_MODEL_LEAST_SECONDS) -> None:
+        self._max_age = max(max_age_seconds, least_seconds)
+        self._least = least_seconds
         self._at = float("-inf")
         self._asked: tuple[float, ...] | None = None
         self.correction: Correction | None = None
@@ -28,12 +27,12 @@ class Refresh:
 
         ``current`` gives the inputs as they are; it costs something, so it is asked only when time allows a run.
         """
-        inputs = current() if now - self._at >= _MIN_SECONDS else None
+        inputs = current() if now - self._at >= self._least else None
         if inputs is None:
             return None
         moved = self._moved(_fingerprint(inputs))
         age = now - self._at
-        if (self.correction is None and age >= _MIN_SECONDS) or age >= (_MIN_SECONDS if moved else self._max_age):
+        if (self.correction is None and age >= self._least) or age >= (self._least if moved else self._max_age):
             self._at = now
             self._asked = _fingerprint(inputs)
             return FullEngineRun(inputs)

@@ -142,7 +142,7 @@ def ask_recordings(folders: Sequence[Path], rules: RuleFile, span: Spell, known:
 
 def _recorded(folder: Path, wanted: frozenset[str]) -> dict[Labels, Stored]:
     """The series of a recording with these names, with the labels that a Prometheus adds."""
-    reader = SampleReader(frozenset(name.encode() for name in wanted))
+    reader = SampleReader(frozenset(name.encode() for name in wanted).__contains__)
     given = {"job": "vllm", "instance": folder.resolve().name}
     at: list[float] = []
     rows: list[dict[Labels, float]] = []

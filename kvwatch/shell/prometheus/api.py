@@ -73,6 +73,11 @@ class Api:
         self._answered = False
         """Whether it has ever answered: who never has is not there, and not only busy."""
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._server.url
+
     async def __aenter__(self) -> Api:
         self._session = await self._opened.__aenter__()
         return self

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kvwatch.parse.exposition import vllm
-from kvwatch.parse.history import ANCHORS, NAME, StoredSeries, names_like, target_labels
+from kvwatch.parse.history import NAME, StoredSeries, anchor_pattern, model_of, names_like, target_labels
 from kvwatch.promql.evaluation import parsed
 from kvwatch.shell.prometheus.api import Api, PrometheusError, TooMuchError
 
@@ -47,7 +46,7 @@ class Found:
     @property
     def name(self) -> str:
         """What it is called: its instance, where it has one."""
-        return self.labels.get("instance") or self.labels.get("pod") or ",".join(self.labels.values()) or "vllm"
+        return self.labels["instance"] or self.labels["pod"] or ",".join(filter(None, self.labels.values())) or "vllm"
 
 
 def matchers_of(text: str) -> str:
@@ -67,7 +66,7 @@ async def find_targets(api: Api, matches: Sequence[str], start: float, end: floa
         NoSeriesError: there is none.
         PrometheusError: it cannot be asked.
     """
-    anchors = "|".join(ANCHORS)
+    anchors = anchor_pattern().replace("\\", "\\\\")
     found: dict[tuple[tuple[str, str], ...], list[dict[str, str]]] = defaultdict(list)
     for match in matches or ("",):
         selector = f'{{{NAME}=~"{anchors}"{"," if match else ""}{match}}}'
@@ -78,13 +77,16 @@ async def find_targets(api: Api, matches: Sequence[str], start: float, end: floa
                 found[key].append(labels)
     if not found:
         which = f" that match {' or '.join(matches)}" if matches else ""
-        raise NoSeriesError(f"it has no series of vLLM ({', '.join(ANCHORS)}){which} between --start and --end")
+        raise NoSeriesError(
+            f"{api.url} has no series of a vLLM (such as vllm:num_requests_running){which} between --start and --end"
+        )
     return sorted((_found(dict(key), all_labels) for key, all_labels in found.items()), key=lambda f: (f.name, str(f)))
 
 
 def _found(labels: dict[str, str], series: list[dict[str, str]]) -> Found:
-    models = tuple(sorted({one.get(vllm.MODEL_LABEL, "") for one in series}))
-    return Found(labels, series[0][NAME], models, len(series))
+    anchor = min((one[NAME] for one in series), key=lambda name: (len(name), name))
+    own = [one for one in series if one[NAME] == anchor]
+    return Found(labels, anchor, tuple(sorted({model_of(one) for one in own})), len(own))
 
 
 async def scrape_interval(api: Api, target: Found, start: float, end: float) -> float | None:

@@ -1,0 +1,1 @@
+"""What alerts would have done in the past, judged and reported."""

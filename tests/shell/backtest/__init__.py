@@ -1,0 +1,1 @@
+"""The core over the past of many servers."""

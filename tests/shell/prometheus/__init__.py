@@ -1,0 +1,1 @@
+"""A Prometheus asked for what it has kept."""
