@@ -12,6 +12,7 @@ WORKDIR /src
 RUN ["python3", "-m", "venv", "/build"]
 COPY pyproject.toml constraints.txt README.md ./
 COPY docs/runbooks docs/runbooks
+COPY alerts/kvwatch.rules.yaml alerts/
 COPY kvwatch kvwatch
 # The environment that is shipped has no pip: an installer outside of it fills it. With the extras: which of them is
 # needed is said by a configuration, and the image has to run any.
@@ -26,7 +27,7 @@ RUN find /app -type d -name tests -prune -exec rm -rf {} + \
 # -P: what is installed, not the sources in this folder.
 ENV PYTHONPYCACHEPREFIX=/app/bytecode
 RUN /app/bin/kvwatch --version \
-    && /app/bin/python3 -P -c 'import kvwatch.cli.run, kvwatch.cli.demo, kvwatch.cli.record, kvwatch.cli.replay, kvwatch.cli.simulate, kvwatch.shell.otlp.grpc, kubernetes_asyncio.client, kubernetes_asyncio.config' \
+    && /app/bin/python3 -P -c 'import kvwatch.cli.run, kvwatch.cli.demo, kvwatch.cli.record, kvwatch.cli.replay, kvwatch.cli.backtest, kvwatch.cli.simulate, kvwatch.shell.otlp.grpc, kubernetes_asyncio.client, kubernetes_asyncio.config' \
     && mkdir /state
 
 # The last stage runs nothing, so that a base without a shell serves as well.

@@ -59,7 +59,7 @@ def once_or_more(score: Score) -> str:
     elif score.averted:
         when = "and no queue came where an engine was added"
     elif score.open:
-        when = "too close to the end to tell"
+        when = "too close to the end to know"
     else:
         when = "before no queue" if score.false else "during a queue"
     return f"once, {when}; false: {score.false}"
@@ -76,7 +76,7 @@ def outcomes(score: Score) -> str:
     if score.averted:
         parts.append(f"{score.averted} where an engine was added and no queue came")
     if score.open:
-        parts.append(f"{score.open} too close to the end to tell")
+        parts.append(f"{score.open} too close to the end to know")
     parts.append(f"false: {score.false}")
     return ", ".join(parts)
 
@@ -103,7 +103,7 @@ def page_words(page: Page) -> str:
         case Outcome.FALSE:
             return f"no queue within {duration(HORIZON_SECONDS)}, and no engine was added"
         case Outcome.OPEN:
-            return "the data ends too soon to tell"
+            return "the data ends too soon to know"
 
 
 def lead_words(incident: Incident, side: Side) -> str:

@@ -177,7 +177,7 @@ async def _look(server: Server, question: Question, told: Told) -> list[dict[str
 
 def _too_coarse(servers: Sequence[tuple[str, float | None]]) -> str:
     name, interval = servers[0]
-    what = "is scraped too seldom to tell how often" if interval is None else f"is scraped every {interval:.0f} s"
+    what = "is scraped too seldom to see how often" if interval is None else f"is scraped every {interval:.0f} s"
     return (
         f"{name} {what}; kvwatch needs a scrape every {LONGEST_INTERVAL_SECONDS:.0f} s or more often, "
         "best every 15 s (lower scrape_interval, or look at a time in which it was lower)"
