@@ -27,7 +27,7 @@ from kvwatch.config import ConfigError, Fault, ValidatedConfig, load_config, par
 from kvwatch.constants import DAY_SECONDS
 from kvwatch.core.options import CoreOptions
 from kvwatch.daemon.parts import configured_settings, core_options
-from kvwatch.facts import Settings
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.promql.rules import RuleFile, RuleFileError, read_rules
 from kvwatch.shell.backtest.checkpoint import Checkpoint, CheckpointError
 from kvwatch.shell.backtest.run import NothingError, Question, backtest, span_of_recordings
@@ -161,7 +161,7 @@ def _question(
     args: argparse.Namespace, config: ValidatedConfig, span: Spell, rules: tuple[str, RuleFile] | None
 ) -> Question:
     given = (args.max_num_seqs, args.max_num_batched_tokens, args.max_model_len)
-    general = Settings(*given, source="unknown" if given == (None, None, None) else "config")
+    general = Settings(*given, source=SettingSource.CONFIG)
     options = core_options(config)
     try:
         matches = tuple(matchers_of(text) for text in args.match)

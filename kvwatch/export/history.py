@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from kvwatch.export.catalog import ENGINE_METRICS, TARGET_METRICS, VALIDITY
-from kvwatch.export.series import engine_series, target_series, validity_series
+from kvwatch.export.series import number, target_series
 from kvwatch.promql.labels import Labels, labels_of
 from kvwatch.views import EngineView, FleetView
 
@@ -21,29 +21,29 @@ def stored(view: FleetView, wanted: Collection[str], given: Mapping[str, str]) -
     for target in view.targets:
         for engine in target.shown:
             role = {"role": target.role} if target.role else {}
-            for name, labels, value in _of_engine(engine, wanted):
-                found[labels_of(name, **labels, **role, **given)] = value
+            for name, own, value in _of_engine(engine, wanted):
+                found[labels_of(name, **own, **role, **given)] = value
     for metric, series in zip(TARGET_METRICS, target_series(view), strict=True):
-        for values, number in series if metric.name in wanted else ():
-            if number is not None and math.isfinite(number):
-                found[labels_of(metric.name, **dict(zip(metric.labels, values, strict=True)), **given)] = number
+        for labels, known in series if metric.name in wanted else ():
+            if known is not None and math.isfinite(known):
+                found[labels_of(metric.name, **dict(zip(metric.labels, labels, strict=True)), **given)] = known
     return found
 
 
-def _of_engine(engine: EngineView, wanted: Collection[str]) -> list[tuple[str, dict[str, str], float]]:
-    found = []
+def _of_engine(engine: EngineView, wanted: Collection[str]) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each series of an engine."""
+    own = {"target": engine.target, "model_name": engine.model_name, "engine": engine.engine}
     for metric in ENGINE_METRICS:
-        if metric.name in wanted:
-            for values, value in engine_series(metric, engine):
-                if value is not None and math.isfinite(value):
-                    found.append((metric.name, dict(zip(metric.labels, values, strict=True)), value))
+        value = number(metric, engine) if metric.name in wanted else None
+        if isinstance(value, dict):
+            (label,) = metric.extra_labels
+            yield from ((metric.name, {**own, label: key}, one) for key, one in value.items())
+        elif value is not None:
+            yield metric.name, own, value
     if VALIDITY.name in wanted:
-        for values, value in validity_series(engine):
-            if value is not None:
-                found.append((VALIDITY.name, dict(zip(VALIDITY.labels, values, strict=True)), value))
+        for estimate, said in engine.estimate_valid.items():
+            yield VALIDITY.name, {**own, "estimate": estimate, "reason": said.reason}, float(said.valid)
     if OBSERVED_LATENCY in wanted:
-        own = {"target": engine.target, "model_name": engine.model_name, "engine": engine.engine}
         for kind, by_quantile in engine.latency_seconds.items():
             for quantile, seconds in by_quantile.items():
-                found.append((OBSERVED_LATENCY, {**own, "kind": kind, "quantile": quantile}, seconds))
-    return found
+                yield OBSERVED_LATENCY, {**own, "kind": kind, "quantile": quantile}, seconds

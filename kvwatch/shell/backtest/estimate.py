@@ -73,7 +73,8 @@ def _followed(job: Job, coverage: Coverage) -> Iterator[tuple[float, dict[Labels
     """Times, and the series of the view at each of them; no series where nothing had been scraped for a while."""
     interval = job.source.interval_seconds
     fleet = Fleet(CoreOptions(**{**job.options, "scrape_interval_seconds": interval}))  # type: ignore[arg-type]
-    fleet.add(job.name, job.settings.over(job.source.settings))
+    fleet.add(job.name, job.settings)
+    fleet.observe(job.name, job.source.settings)
     given = {"job": "kvwatch", "instance": job.name, **job.given}
     last, viewed, age = None, float("-inf"), float("inf")
     slack = min(interval, job.every_seconds) / 2
