@@ -96,6 +96,12 @@ fuzz-traces: $(VENV)/.dev ## Ten minutes of random exports to the receiver of tr
 	$(PIP) install --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz.otlp $(ARGS)
 
+.PHONY: audit release
+audit: $(VENV)/.made ## Known weaknesses of the pinned packages; fails where no advisories can be had
+	scripts/audit.sh $(CACHE)/audit
+release: $(VENV)/.made setup-helm ## Build wheel, sources, list of parts, chart and hashes into dist/
+	CACHE=$(CACHE) scripts/build_release.sh dist $(VERSION)
+
 .PHONY: format chart constraints clean
 format: $(VENV)/.dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
