@@ -48,7 +48,7 @@ async def test_runbooks_are_read_only(method: str) -> None:
 
 
 def test_the_package_holds_the_runbooks_of_docs() -> None:
-    """Its folder is a link, which builds of wheels and images follow."""
+    """Its folder is a link in a working copy; wheels and images hold the files themselves."""
     package = Path(RUNBOOKS).parents[1] / "kvwatch" / "runbooks"
     assert package.is_symlink()
     assert package.resolve() == RUNBOOKS
