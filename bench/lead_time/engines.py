@@ -3,7 +3,8 @@
 A request lives ten seconds and a few are served a second, as on a GPU that serves a model of tens of gigabytes; but
 it has a quarter of the tokens, steps take four times as long, and twenty to fifty requests fill it. What decides
 about queues (how many requests run, how long they live, how the step time grows with them) is kept, and the cost is
-that of a few steps a second.
+that of a few steps a second. Every fourth one is a mixture of experts, whose steps get longer with each expert that the
+first few requests touch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from dataclasses import replace
 
 from bench.accuracy import nature
 from bench.accuracy.engines import TrueEngine, filled
+from bench.accuracy.moe_engines import PADDED_SHARE, SKEW
+from bench.accuracy.nature import Range
+from bench.accuracy.routing import Routing
 from bench.accuracy.step_physics import StepPhysics
 from bench.accuracy.true_clock import Disturbance
 from bench.accuracy.workloads import Classes, Workload, composition
@@ -40,6 +44,13 @@ _BASE_SHARES = (0.3, 0.45, 0.6)
 _WEIGHT_SHARE = 0.6
 """Share of the step at small batches that is reading weights. [choice]"""
 _BURSTINESS = (1.0, 1.0, 1.0, 1.5)
+_EXPERTS_EVERY = 4
+"""One engine of so many is a mixture of experts. [choice: as many as cases of each scrape interval]"""
+_EXPERTS = (64, 128, 256)
+_INCLUSION = Range(0.03, 0.08)
+"""Share of a layer's experts that one token touches. [those of bench/accuracy/moe_systems.py]"""
+_EXPERT_SHARE = Range(0.6, 0.9)
+"""Share of the weights read by a full batch that is experts'. [likewise]"""
 _NATURE_SEED = 9000
 """Of the bends of engine 0; the next engine has the next."""
 ENGINES = 24
@@ -57,6 +68,9 @@ def engine(index: int) -> TrueEngine:
     settings = _settings(pool, running, limit, sharing=workload.prefixes > 0)
     straight = _straight(source, pool, settings)
     kind = source.choice(nature.KINDS)
+    physics = nature.bent(straight, kind, random.Random(_NATURE_SEED + index))
+    if index % _EXPERTS_EVERY == _EXPERTS_EVERY - 1:
+        kind, physics = f"experts, {kind}", _with_experts(physics, index, running)
     return filled(
         TrueEngine(
             index=index,
@@ -65,11 +79,25 @@ def engine(index: int) -> TrueEngine:
             workload=workload,
             settings=settings,
             kind=kind,
-            physics=nature.bent(straight, kind, random.Random(_NATURE_SEED + index)),
+            physics=physics,
             disturbance=Disturbance(source.choice((0.0, 0.0, 0.05)), source.choice((None, None, 60.0))),
             burstiness=source.choice(_BURSTINESS),
             pool=pool,
         )
+    )
+
+
+def _with_experts(physics: StepPhysics, index: int, running: int) -> StepPhysics:
+    """The same with most weights in experts: alike for a full batch, less to read for a small one."""
+    source = random.Random(_NATURE_SEED + 500 + index)
+    routing = Routing(source.choice(_EXPERTS), _INCLUSION.draw(source), source.choice(SKEW).draw(source), index)
+    experts = _EXPERT_SHARE.draw(source) * physics.weight_seconds
+    return replace(
+        physics,
+        weight_seconds=physics.weight_seconds - experts,
+        expert_seconds=experts / routing.read_share(running),
+        routing=routing,
+        padded=source.random() < PADDED_SHARE,
     )
 
 
