@@ -42,7 +42,7 @@ def main() -> None:
     parts = arguments.only or [part for part in PARTS if part != "rebuilt" or arguments.rebuilt]
     found = results.load(arguments.output)
     if "recordings" in parts:
-        folders = sorted(path for path in FOLDER.iterdir() if path.is_dir()) + arguments.folders
+        folders = sorted(path.parent for path in FOLDER.glob("*/truth.json")) + arguments.folders
         found.recordings = [outcome for folder in folders for outcome in score_recording(folder)]
     if "rebuilt" in parts:
         found.rebuilt = [outcome for folder in arguments.rebuilt for outcome in score_rebuilt(folder)]
