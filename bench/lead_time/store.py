@@ -18,8 +18,8 @@ _SOURCES = (
     "kvwatch/core/**/*.py", "kvwatch/stats/*.py", "kvwatch/queueing/**/*.py", "kvwatch/embedded/*.py",
     "kvwatch/export/c*.py", "kvwatch/facts.py", "kvwatch/views.py", "bench/accuracy/engines.py",
     "bench/accuracy/moe_engines.py", "bench/accuracy/nature.py", "bench/accuracy/routing.py",
-    "bench/accuracy/s[ant]*.py", "bench/accuracy/true_clock.py", "bench/accuracy/workloads.py", "bench/lead_time/engines.py",
-    "bench/lead_time/simulate.py",
+    "bench/accuracy/s[ant]*.py", "bench/accuracy/true_clock.py", "bench/accuracy/workloads.py",
+    "bench/lead_time/engines.py", "bench/lead_time/simulate.py",
 )  # fmt: skip
 """All that a trace depends on, but for the case itself."""
 
