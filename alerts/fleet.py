@@ -18,5 +18,5 @@ RECORDINGS = (
     Recording("fleet:kvwatch_utilization:max5m", "max by (cluster) (model:kvwatch_utilization:ratio5m)"),
     Recording("fleet:kvwatch_stability_margin:min5m", "min by (cluster) (model:kvwatch_stability_margin:ratio5m)"),
     Recording("fleet:kvwatch_engines:count", "sum by (cluster) (model:kvwatch_engines:count)"),
-    Recording("fleet:kvwatch_replicas_required:sum5m", "sum by (cluster) (model:kvwatch_replicas_required:ceil5m)"),
+    Recording("fleet:kvwatch_replicas_required:sum5m", "sum by (cluster) (model:kvwatch_replicas_required:hold5m)"),
 )

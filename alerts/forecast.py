@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.numbers import MOST_GROWTH
 from alerts.promql import LIMIT, RHO_1M, RHO_5M, SCALE_UP, SERVICE_RATE, by_model, first_of
 from alerts.rule import Recording
-from alerts.trends import SLOPES
+from alerts.trends import SLOPES, STEEPEST
 
 FROM_RATIO = 0.7
 """ρ over its limit from which a trend counts [1]. Choice: below it a trend has far to go, and few go on for so long."""
@@ -83,5 +84,14 @@ RECORDINGS = (
         """,
         "One of those on which the early page begins: the limit is met sooner than a new replica serves, from a ρ on "
         "that is not far from it. A trend that has lasted for long is trusted to go on for longer.",
+    ),
+    Recording(
+        "model:kvwatch_utilization:growth",
+        f"""
+        {STEEPEST.name} * {SCALE_UP} / {SERVICE_RATE} < {MOST_GROWTH - 1:g} * {RHO_1M}
+        or {MOST_GROWTH - 1:g} * {RHO_1M} and {STEEPEST.name}
+        or {RHO_1M} * 0
+        """,
+        f"What the steepest trend adds to ρ by the time that a new replica serves, at most to {MOST_GROWTH:g} times ρ.",
     ),
 )

@@ -15,17 +15,22 @@ _OF_OTHER_ESTIMATES = {
 }
 PAGING_REASONS = "|".join(reason for reason in Reason if reason.pages and reason not in _OF_OTHER_ESTIMATES)
 """Reasons with which ρ is exported and may page, as a regular expression: those of λ or δ are no reason of ρ's."""
-WIDTH = f"{long('kvwatch_arrival_rate_upper')} - {long('kvwatch_arrival_rate_lower')}"
-"""That of the 90% interval of an engine's λ, requests/s."""
+SIZING_REASONS = "|".join(reason for reason in Reason if reason.sizes)
+"""Reasons with which λ or ρ may size a fleet, likewise."""
+WIDTH_1M = f"{short('kvwatch_arrival_rate_upper')} - {short('kvwatch_arrival_rate_lower')}"
+WIDTH_5M = f"{long('kvwatch_arrival_rate_upper')} - {long('kvwatch_arrival_rate_lower')}"
+"""That of the 90% interval of an engine's λ over either window, requests/s."""
 
 RATES = (
     Recording("model:kvwatch_arrival_rate:sum1m", by_model("sum", short("kvwatch_arrival_rate"))),
     Recording("model:kvwatch_arrival_rate:sum5m", by_model("sum", long("kvwatch_arrival_rate"))),
     Recording(
-        "model:kvwatch_arrival_rate:variance5m",
-        by_model("sum", f"(({WIDTH}) / {INTERVAL_DEVIATIONS}) ^ 2"),
+        "model:kvwatch_arrival_rate:variance1m",
+        by_model("sum", f"(({WIDTH_1M}) / {INTERVAL_DEVIATIONS}) ^ 2"),
         f"Square of λ's standard error: a 90% interval is {INTERVAL_DEVIATIONS} of these wide.",
     ),
+    Recording("model:kvwatch_arrival_rate:variance5m", by_model("sum", f"(({WIDTH_5M}) / {INTERVAL_DEVIATIONS}) ^ 2")),
+    Recording("model:kvwatch_arrival_rate:count1m", by_model("count", short("kvwatch_arrival_rate"))),
     Recording("model:kvwatch_service_rate:sum", by_model("sum", "kvwatch_service_rate")),
     Recording("model:kvwatch_service_rate:avg", by_model("avg", "kvwatch_service_rate")),
 )

@@ -6,26 +6,54 @@ from kvwatch.constants import TINY as ROUNDING
 from kvwatch.core.engine_state import EVICTION_LOSS_RATIO
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
-from kvwatch.core.pool.fleet_model import INTERVAL_DEVIATIONS, MOST_GROWTH
-from kvwatch.core.pool.replicas_required import BAND_DEVIATIONS, BAND_RATIO, WIDEST_BAND_RATIO
+from kvwatch.core.pool.arrivals import HALF_SECONDS, HALF_SHARE, KNOWN_SINCE_SECONDS, TREND_DEVIATIONS
+from kvwatch.core.pool.arrivals import STAYS_RATIO as TREND_STAYS
+from kvwatch.core.pool.evaluation import (
+    EVALUATION_SECONDS,
+    FIRST_SECONDS,
+    FIRST_WITHIN_SECONDS,
+    MEAN_SECONDS,
+    MEMORY_SECONDS,
+)
+from kvwatch.core.pool.members import INTERVAL_DEVIATIONS
+from kvwatch.core.pool.need import MEAN_AGE_SECONDS, MOST_GROWTH, SURGE_DEVIATIONS
+from kvwatch.core.pool.replicas_required import MAJORITY_RATIO
 
 __all__ = [
-    "BAND_DEVIATIONS",
-    "BAND_RATIO",
+    "EVALUATION_SECONDS",
     "EVICTION_LOSS_RATIO",
+    "HALF_SHARE",
     "INTERVAL_DEVIATIONS",
     "LOWEST_LIMIT",
+    "MAJORITY_RATIO",
+    "MEAN_AGE_SECONDS",
+    "MEMORY_SECONDS",
     "MOST_GROWTH",
     "ROUNDING",
-    "WIDEST_BAND_RATIO",
+    "SURGE_DEVIATIONS",
+    "TREND_DEVIATIONS",
+    "TREND_STAYS",
 ]
+
+
+def duration(seconds: float) -> str:
+    """A time as PromQL has it, such as ``4m55s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return (f"{minutes}m" if minutes else "") + (f"{rest}s" if rest or not minutes else "")
+
 
 SHORT_WINDOW, LONG_WINDOW = DEFAULT_WINDOWS_SECONDS
 """Values of the label ``window``. The names of recorded series end in them."""
 LONG_WINDOW_SECONDS = round(DEFAULT_WINDOWS_SECONDS[LONG_WINDOW])
 """The longer of kvwatch's default windows [s]. Definition."""
-HOLD = f"{CoreOptions().scale_up_seconds / 60:.0f}m"
-"""How long the number for autoscalers stands without data: the default time that a new replica takes, as in sizing."""
+MEAN_WINDOW, MEMORY_WINDOW = duration(MEAN_SECONDS), duration(MEMORY_SECONDS)
+"""How far back the number of replicas looks for a mean, and how long it remembers [PromQL]. Definition: as the core."""
+HALF_WINDOW, KNOWN_SINCE = duration(HALF_SECONDS), duration(KNOWN_SINCE_SECONDS)
+"""Where the older half of a trend's window ends, and how far back λ must be known for it [PromQL]. Definition: as the
+core."""
+FIRST, FIRST_WITHIN = duration(FIRST_SECONDS), duration(FIRST_WITHIN_SECONDS)
+"""How long a number must have been known before it is the first, and the width of the window in which it was [PromQL].
+Definition: as the core."""
 BUSY_UTILIZATION = CoreOptions().target_utilization
 """ρ from which an engine counts as busy [1]. Choice: the default that replicas are sized for."""
 

@@ -32,6 +32,11 @@ def by_model(operator: str, expression: str) -> str:
     return f"{operator} by {MODEL} ({inside})"
 
 
+def by_reason(metric: str) -> str:
+    """The values of a metric of models by its label ``reason``."""
+    return f"max by {MODEL.removesuffix(')')}, reason) ({metric})"
+
+
 def short(metric: str) -> str:
     """A metric over the short window."""
     return f'{metric}{{window="{SHORT_WINDOW}"}}'

@@ -20,9 +20,11 @@ from alerts import (
 from alerts.rule import Group
 
 GROUPS = (
-    Group("kvwatch-models.rules", (*load.RECORDINGS, *rollout.RECORDINGS, *out_of_sight.RECORDINGS)),
+    Group(
+        "kvwatch-models.rules",
+        (*load.RECORDINGS, *rollout.RECORDINGS, *replicas.RECORDINGS, *out_of_sight.RECORDINGS),
+    ),
     Group("kvwatch-trends.rules", (*trends.RECORDINGS, *forecast.RECORDINGS, *close.RECORDINGS)),
-    Group("kvwatch-replicas.rules", replicas.RECORDINGS),
     Group("kvwatch-fleet.rules", fleet.RECORDINGS),
     Group(
         "kvwatch.alerts",

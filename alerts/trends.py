@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alerts.numbers import LONG_WINDOW_SECONDS
-from alerts.promql import by_model, first_of, short
+from alerts.promql import by_model, first_of
 from alerts.rule import Recording
 
 STAYS = 0.95
@@ -114,7 +114,6 @@ NOISE = (
     ),
 )
 COUNTS = (
-    Recording("model:kvwatch_arrival_rate:count1m", by_model("count", short("kvwatch_arrival_rate"))),
     Recording(
         "model:kvwatch_arrival_rate:count10m",
         "max_over_time(model:kvwatch_arrival_rate:count1m[10m])",

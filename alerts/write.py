@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import dedent, indent, wrap
 
-from alerts.numbers import LONG_WINDOW, SHORT_WINDOW
+from alerts.numbers import EVALUATION_SECONDS, LONG_WINDOW, SHORT_WINDOW, duration
 from alerts.promql import MODEL
 from alerts.rule import Alert, Group, Recording
 
@@ -20,7 +20,7 @@ HEAD = f"""\
 # The rules need the windows "{SHORT_WINDOW}" and "{LONG_WINDOW}" of kvwatch's configuration (the default). How long a
 # new replica takes is configured there too (estimates.scale_up) and comes here as kvwatch_scale_up_seconds.
 """
-INTERVAL = "15s"
+INTERVAL = duration(EVALUATION_SECONDS)
 """How often rules are evaluated: as often as the shortest scrape interval that they are made for."""
 WIDTH = 120
 """Columns of a line of the file."""

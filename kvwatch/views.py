@@ -99,7 +99,6 @@ class EngineView:
     """What evictions cost and what to set, in sentences; only in JSON and on the page."""
     settings: Mapping[str, SettingView] = field(default_factory=dict)
     """vLLM's settings by their names, as far as anything is known of them; metrics of their own show them."""
-    replicas_required: float | None = None
     scale_up_seconds: float | None = None
     target_utilization: float | None = None
     engine_age_seconds: float | None = None
@@ -150,6 +149,8 @@ class ModelView:
     model_name: str
     role: str = ""
     replicas_required: float | None = None
+    replicas_added: Keyed = field(default_factory=dict)
+    backlog_replicas: float | None = None
     model_arrival_rate: float | None = None
     model_service_rate: float | None = None
     model_utilization: float | None = None

@@ -17,7 +17,6 @@ from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommend
 from kvwatch.core.eviction.wave import congestion, growth_ratio
 from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.pool.replicas_required import replicas_of_engine
 from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.steps.step_seconds import step_seconds
 from kvwatch.core.traffic.arrival_rate import ArrivalRate, arrival_rate, reference_window
@@ -117,9 +116,6 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         latency_seconds=engine.latency.get(now),
         advice=advice(c, p, evidence.settings.max_num_seqs),
         settings=setting_views(engine.settings.get(now)),
-        replicas_required=replicas_of_engine(
-            rates[window].estimate if window is not None else UNKNOWN, mu.estimate, options.target_utilization
-        ),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=options.target_utilization,
         engine_age_seconds=now - engine.since,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvwatch.core.pool.replicas_required import REASONS
 from kvwatch.export.metric import Metric, Scope
 
 _M = Scope.MODEL
@@ -13,15 +14,35 @@ MODEL_METRICS: tuple[Metric, ...] = (
         _M,
         "replicas",
         "Replicas that keep this model's utilization at the target: arrival rate over (mean service rate x target), "
-        "rounded up. Ahead of a sure trend by the time that a replica takes to start; falls only when all is known and "
-        "has been calm for the longest window.",
+        "rounded up, and what kvwatch_replicas_added says. Rises within 15 s and falls when less has been enough for "
+        "five minutes. Rests on engines whose arrival rate and utilization are valid; while these are not half of all, "
+        "it does not fall, and after ten minutes there is none.",
         estimate="utilization",
+    ),
+    Metric(
+        "kvwatch_replicas_added",
+        _M,
+        "replicas",
+        "Replicas in kvwatch_replicas_required beyond arrival rate over (mean service rate x target): for a surge of "
+        "the last minute, for a trend that is no accident by the time that a replica takes to start, for what waits, "
+        "for engines that are not known now, and for a load that was higher within five minutes.",
+        extra_labels=("reason",),
+        values=REASONS,
+        since="0.2.0",
+    ),
+    Metric(
+        "kvwatch_backlog_replicas",
+        _M,
+        "replicas",
+        "Replicas, not rounded, that it takes to serve what waits now in the time that a replica takes to start, "
+        "beside those that serve what arrives.",
+        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_arrival_rate",
         _M,
         _RATE,
-        "Arrival rate over all engines of the model, right also while replicas come and go.",
+        "Arrival rate over all engines of the model, a mean over five minutes, right also while replicas come and go.",
         since="0.2.0",
     ),
     Metric(

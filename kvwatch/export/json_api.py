@@ -46,9 +46,8 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
     """One engine's estimates; ``replicas_required`` is its model's, which stands in each of its engines."""
     document: Json = {"target": engine.target, "model_name": engine.model_name, "engine": engine.engine}
     _fill(document, ENGINE_METRICS, engine)
-    replicas = replicas_required if replicas_required is not None else engine.replicas_required
-    if replicas is not None and math.isfinite(replicas):
-        document[_REPLICAS] = replicas
+    if replicas_required is not None and math.isfinite(replicas_required):
+        document[_REPLICAS] = replicas_required
     if engine.latency_seconds:
         document["latency_seconds"] = {kind: dict(by) for kind, by in engine.latency_seconds.items()}
     if engine.settings:

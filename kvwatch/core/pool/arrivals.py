@@ -1,116 +1,91 @@
-"""λ of a pool of engines, right also while replicas come and go.
+"""λ of a pool of engines: its mean over five minutes and its trend over ten, right also while replicas come and go.
 
-Each engine's λ is a mean over a window. When one of five equal engines leaves, the means of the other four need the
-whole window to rise, and their plain sum is a fifth too low until then; when one comes, its mean is known long before
-the others' have fallen. So what an engine had in the window counts for as long as the window reaches back to it: one
-that has left fades out over the window, one that is younger than the window counts by its age. The sum is then exact
-where the total is steady and the traffic moves over at once. One that was out of sight and comes back with the counters
-that it had, has not left: its own mean counts again, and what was kept of it no longer.
+Each engine's own mean over five minutes is wrong for as long whenever another one comes or goes and takes its share of
+the traffic. The sum of the means over one minute is right again after a minute, so the sum is kept, and the mean is
+taken of it. The recording rules do the same, sample by sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
-_MOST_GONE = 20_000
-"""Engines that have left, remembered for λ of their pool [engines]. Choice: memory; ten times the largest fleet, each
-of them restarting once within five minutes."""
+from kvwatch.core.pool.evaluation import MEAN_SECONDS, MEMORY_SECONDS
+
+STAYS_RATIO = 0.95
+"""Share of the engines that must have been there throughout a trend [1]. Choice: one of twenty may restart."""
+TREND_DEVIATIONS = 4.5
+"""Standard errors above 0 from which a trend is no accident [sd]. Choice: it is asked for every 15 s, so that chance
+has many tries; one false trend in weeks of steady traffic."""
+HALF_SHARE = 0.5
+"""Share of the trend that either half of its window must have [1]. Choice: a ramp has all of it in both, a step of the
+load in one half only."""
+KNOWN_SINCE_SECONDS = 570.0
+"""How far back λ must be known for a trend [s]. Choice: its window but for two evaluations."""
+HALF_SECONDS = 300.0
+"""Half of a trend's window [s]. Definition."""
+LOOKBACK_SECONDS = 300.0
+"""How much older the sample may be that shows it [s]. Definition: how far Prometheus looks back for one."""
+SLOPE_VARIANCE_FACTOR = 12.0
+"""Variance of a regression's slope over T s, in times of the variance of a mean over T s by T² [1]. Definition."""
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """One engine: λ and its standard deviation by window [requests/s], and its age [s]."""
+class _Sample:
+    """λ over the last minute [requests/s], and of how many engines."""
 
-    name: tuple[str, str]
-    rates: Mapping[str, float]
-    deviations: Mapping[str, float]
-    age_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """λ of the pool with its standard deviation; ``settled`` while no engine has come or gone for a whole window."""
-
-    rate: float
-    deviation: float
-    settled: bool
-
-
-@dataclass(slots=True)
-class _Last:
-    """What an engine was last known to contribute [requests/s], when, and how old it was."""
-
-    rate: float
     at: float
-    age_seconds: float
+    rate: float
+    engines: int
 
 
 class PoolArrivals:
-    """Remembers the engines of the last window."""
+    """The sums of the last quarter of an hour, at most one an evaluation."""
 
-    def __init__(self, windows_seconds: Mapping[str, float]) -> None:
-        self._windows = windows_seconds
-        self._longest = max(windows_seconds.values())
-        self._last: dict[tuple[str, str], _Last] = {}
-        self._away: dict[tuple[str, str], _Last] = {}
-        """Engines that are out of sight, for good or not."""
-        self._ended: list[_Last] = []
-        """What engines had before they started again."""
-        self._changed_at = float("-inf")
+    def __init__(self) -> None:
+        self._samples: deque[_Sample] = deque()
 
-    def update(self, now: float, engines: Iterable[Serving]) -> Flow | None:
-        """λ at ``now``; ``None`` while no engine's is known."""
-        serving = list(engines)
-        window = self._reference(serving)
-        if window is None:
+    def update(self, now: float, rate: float, engines: int) -> None:
+        """Take the sum of λ over the last minute [requests/s] of so many ``engines`` at ``now`` [unix s]."""
+        self._samples.append(_Sample(now, rate, engines))
+        while now - self._samples[0].at > KNOWN_SINCE_SECONDS + LOOKBACK_SECONDS:
+            self._samples.popleft()
+
+    def mean(self, now: float) -> float | None:
+        """λ over the last five minutes [requests/s], or over what is known of them."""
+        rates = [sample.rate for sample in self._between(now - MEAN_SECONDS, now)]
+        return sum(rates) / len(rates) if rates else None
+
+    def trend(self, now: float, count_variance: float) -> float | None:
+        """How fast λ rises [requests/s²] where that is no accident; ``None`` while engines come or go.
+
+        ``count_variance``: variance of the arrivals in a second [requests²/s], which of Poisson arrivals is λ.
+        """
+        samples = self._between(now - MEMORY_SECONDS, now)
+        if not samples or not any(
+            KNOWN_SINCE_SECONDS <= now - sample.at <= KNOWN_SINCE_SECONDS + LOOKBACK_SECONDS for sample in self._samples
+        ):
             return None
-        seconds = self._windows[window]
-        total, variance = 0.0, 0.0
-        current: dict[tuple[str, str], _Last] = {}
-        for engine in serving:
-            rate, deviation = _share(engine, window, seconds)
-            total += rate
-            variance += deviation**2
-            known = self._last.pop(engine.name, None)
-            before = known if known is not None else self._away.pop(engine.name, None)
-            if before is not None and _began_anew(engine, before, now, in_sight=known is not None):
-                self._ended.append(before)
-                self._changed_at = now
-            if known is None:
-                self._changed_at = now
-            current[engine.name] = _Last(rate, now, engine.age_seconds)
-        if self._last:
-            self._changed_at = now
-            self._away |= self._last
-        self._last = current
-        self._forget(now)
-        gone = [*self._away.values(), *self._ended]
-        total += sum(last.rate * max(0.0, 1 - (now - last.at) / seconds) for last in gone)
-        return Flow(total, sqrt(variance), settled=now - self._changed_at >= self._longest)
+        engines = [sample.engines for sample in samples]
+        slope = _slope(samples)
+        halves = [_slope(self._between(now - back - MEAN_SECONDS, now - back)) for back in (0.0, HALF_SECONDS)]
+        if slope is None or min(engines) < STAYS_RATIO * max(engines):
+            return None
+        deviation = sqrt(SLOPE_VARIANCE_FACTOR * count_variance / MEMORY_SECONDS**3)
+        sure = slope > TREND_DEVIATIONS * deviation
+        return slope if sure and all(half is not None and half > HALF_SHARE * slope for half in halves) else None
 
-    def _forget(self, now: float) -> None:
-        """Keep what a window still reaches back to, and no more engines than memory allows."""
-        self._ended = [last for last in self._ended if now - last.at < self._longest][-_MOST_GONE:]
-        away = [(name, last) for name, last in self._away.items() if now - last.at < self._longest]
-        self._away = dict(away[-_MOST_GONE:])
-
-    def _reference(self, engines: Iterable[Serving]) -> str | None:
-        """The longest window that an engine knows."""
-        known = {window for engine in engines for window in engine.rates}
-        return next((window for window in reversed(list(self._windows)) if window in known), None)
+    def _between(self, begin: float, end: float) -> list[_Sample]:
+        return [sample for sample in self._samples if begin <= sample.at <= end]
 
 
-def _began_anew(engine: Serving, before: _Last, now: float, *, in_sight: bool) -> bool:
-    """Whether its counters are others than before: it is younger than it was, or than the time it was out of sight."""
-    return engine.age_seconds < before.age_seconds or (not in_sight and now - engine.age_seconds > before.at)
-
-
-def _share(engine: Serving, window: str, seconds: float) -> tuple[float, float]:
-    """What the engine had in the window, over the window's whole length, and its standard deviation."""
-    if window in engine.rates:
-        return engine.rates[window], engine.deviations.get(window, 0.0)
-    longest = list(engine.rates)[-1]
-    weight = min(1.0, engine.age_seconds / seconds)
-    return engine.rates[longest] * weight, engine.deviations.get(longest, 0.0) * weight
+def _slope(samples: Iterable[_Sample]) -> float | None:
+    """Of the regression line through the samples [requests/s²]; ``None`` for fewer than two."""
+    points = [(sample.at, sample.rate) for sample in samples]
+    if len(points) < 2:
+        return None
+    middle = sum(at for at, _ in points) / len(points)
+    mean = sum(rate for _, rate in points) / len(points)
+    return sum((at - middle) * (rate - mean) for at, rate in points) / sum((at - middle) ** 2 for at, _ in points)

@@ -9,39 +9,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import hypot, isfinite
+from dataclasses import dataclass, field
+from math import isfinite
 
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.pool.arrivals import PoolArrivals, Serving
-from kvwatch.core.pool.replicas_required import Need, Sizing
+from kvwatch.core.pool.evaluation import CLOCK_SECONDS, EVALUATION_SECONDS
+from kvwatch.core.pool.members import Members
+from kvwatch.core.pool.pool import Pool
+from kvwatch.core.pool.replicas_required import Sizing
 from kvwatch.core.pool.roles import with_roles
-from kvwatch.estimate import Reason
-from kvwatch.stats.normal import Z90
 from kvwatch.views import EngineView, ModelView, TargetView
 
 PoolKey = tuple[str, str]
 """(model_name, role); the role is empty where none is configured."""
-_SURE_DEVIATIONS = 3.0
-"""Standard deviations above 0 from which on a rising λ is followed [sd]. Choice: one false rise in a thousand; at half
-of it, one in fifteen."""
-MOST_GROWTH = 2.0
-"""Largest λ planned for, over λ now [1]. Choice: a trend that doubles the load before a replica serves is either over
-by then or asks for the next step anyway."""
-_LEAST_NEED = 0.01
-"""Replicas needed for requests that are inside while none arrives [replicas]. Choice: anything above 0 and below 1, so
-that one stays."""
-INTERVAL_DEVIATIONS = round(2 * Z90, 2)
-"""Width of a two-sided 90% interval [sd]. Definition: twice the 95th percentile of the normal law, to the two decimals
-that the recording rules show, which must agree."""
 
 
 @dataclass(slots=True)
-class _Pool:
-    """What is remembered of a pool between two views."""
+class _Hidden:
+    """Engines of a pool that have no view: stale ones, and fresh ones whose turn has not come."""
 
-    arrivals: PoolArrivals
-    sizing: Sizing
+    stale: int = 0
+    unviewed: int = 0
+
+
+@dataclass(slots=True)
+class _Listed:
+    """What the targets' views show of one pool."""
+
+    engines: list[EngineView] = field(default_factory=list)
+    hidden: _Hidden = field(default_factory=_Hidden)
 
 
 class FleetModel:
@@ -49,35 +45,34 @@ class FleetModel:
 
     def __init__(self, options: CoreOptions) -> None:
         self._options = options
-        self._pools: dict[PoolKey, _Pool] = {}
+        self._pools: dict[PoolKey, Pool] = {}
         self._first_seen: dict[str, float] = {}
+        self._evaluated_at = float("-inf")
         self._restored: dict[PoolKey, tuple[float, float]] = {}
         """The last numbers before a restart, of pools of which no engine has been seen yet."""
 
     def update(self, now: float, targets: Sequence[TargetView]) -> tuple[ModelView, ...]:
-        """The models as the targets' views show them at ``now`` [unix s], which never goes back."""
+        """The models as the targets' views show them at ``now`` [unix s], which never goes back.
+
+        λ and the number of replicas are those of the last evaluation, which is at most 15 s old.
+        """
         self._first_seen = {t.target: self._first_seen.get(t.target, now) for t in targets}
-        unseen = any(
+        unread = any(
             t.scrape_age_seconds is None and now - self._first_seen[t.target] < self._options.scale_up_seconds
             for t in targets
         )
-        engines: dict[PoolKey, list[EngineView]] = defaultdict(list)
-        stale: dict[PoolKey, int] = defaultdict(int)
-        unviewed: dict[PoolKey, int] = defaultdict(int)
-        for target in targets:
-            for engine in target.engines:
-                engines[engine.model_name, target.role].append(engine)
-            for model_name in target.withheld:
-                stale[model_name, target.role] += 1
-            for model_name in target.unviewed:
-                unviewed[model_name, target.role] += 1
-        keys = sorted(engines.keys() | stale.keys() | unviewed.keys())
-        self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in keys}
-        views = [self._view(now, key, engines[key], (stale[key], unviewed[key]), unseen) for key in keys]
-        return tuple(with_roles(views))
+        listed = _by_pool(targets)
+        self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in sorted(listed)}
+        if now - self._evaluated_at >= EVALUATION_SECONDS - CLOCK_SECONDS:
+            self._evaluated_at = now
+            watched = [t.target for t in targets]
+            for key, pool in self._pools.items():
+                members = Members(listed[key].engines, watched, self._options)
+                pool.evaluate(now, members, waits_for=unread or listed[key].hidden.unviewed > 0)
+        return tuple(with_roles([self._view(key, listed[key]) for key in self._pools]))
 
     def dump(self) -> dict[str, dict[str, list[float]]]:
-        """The number of replicas of each pool, and when all was known last [unix s], by model name and role."""
+        """The number of replicas of each pool, and when it was last sure [unix s], by model name and role."""
         found = self._restored | {key: last for key, pool in self._pools.items() if (last := pool.sizing.dump())}
         dumped: dict[str, dict[str, list[float]]] = {}
         for (model_name, role), last in found.items():
@@ -88,58 +83,39 @@ class FleetModel:
         """Take up what was dumped, before the first view. Raises ValueError or TypeError for what cannot be any."""
         restored = {}
         for model_name, roles in dumped.items():
-            for role, (required, complete_at) in roles.items():
-                numbers = float(required), float(complete_at)
+            for role, (required, sure_at) in roles.items():
+                numbers = float(required), float(sure_at)
                 if not all(map(isfinite, numbers)) or not numbers[0].is_integer() or numbers[0] < 0:
-                    raise ValueError(f"{required} is no number of replicas, or {complete_at} no time")
+                    raise ValueError(f"{required} is no number of replicas, or {sure_at} no time")
                 restored[model_name, role] = numbers
         self._restored = restored
 
-    def _new_pool(self, key: PoolKey, now: float) -> _Pool:
-        longest = max(self._options.windows_seconds.values())
-        sizing = Sizing(hold_seconds=max(self._options.scale_up_seconds, longest), calm_seconds=longest)
+    def _new_pool(self, key: PoolKey, now: float) -> Pool:
+        sizing = Sizing()
         if key in self._restored:
             sizing.restore(*self._restored.pop(key), now)
-        return _Pool(PoolArrivals(self._options.windows_seconds), sizing)
+        return Pool(sizing)
 
-    def _view(
-        self, now: float, key: PoolKey, engines: list[EngineView], hidden: tuple[int, int], unseen: bool
-    ) -> ModelView:
-        """One pool; ``hidden`` are the numbers of its engines that are stale, and that have not been viewed yet."""
-        pool, (stale, unviewed) = self._pools[key], hidden
-        serving = [e for e in engines if e.arrival_rate.value]
-        starting = [e for e in engines if not e.arrival_rate.value and self._is_young(e)]
-        flow = pool.arrivals.update(now, [_serving(e) for e in serving])
+    def _view(self, key: PoolKey, listed: _Listed) -> ModelView:
+        engines, pool = listed.engines, self._pools[key]
+        starting = sum(not e.arrival_rate.value and self._is_young(e) for e in engines)
         rates = [e.service_rate.value for e in engines if e.service_rate.value]
-        mean = sum(rates) / len(rates) if rates else None
-        waiting = sum(e.queue_length or 0.0 for e in engines)
-        inside = waiting + sum(e.running_requests or 0.0 for e in engines)
         utilization, hottest = _utilization(engines)
-        need = None
-        if flow is not None and (mean is not None or flow.rate == 0):
-            planned = self._planned(flow.rate, serving) if flow.settled else flow.rate
-            per_replica = len(engines) / len({e.target for e in engines}) if engines else 1.0
-            capacity = (mean or 1.0) * per_replica * self._options.target_utilization
-            replicas = max(planned / capacity, _LEAST_NEED if inside else 0.0)
-            if waiting >= max(inside - waiting, 1.0):
-                # what waits is no smaller a need for having arrived before the window
-                replicas = max(replicas, pool.sizing.required or 0.0)
-            need = Need(replicas, flow.deviation / flow.rate if flow.rate else 0.0)
-        silent = any(_is_silent(e) for e in engines)
-        complete = not (stale or unviewed or starting or unseen or silent) and need is not None
         return ModelView(
             model_name=key[0],
             role=key[1],
-            replicas_required=pool.sizing.update(now, need, complete=complete),
-            model_arrival_rate=flow.rate if flow is not None else None,
+            replicas_required=pool.number,
+            replicas_added=pool.added,
+            backlog_replicas=pool.need.backlog if pool.need is not None else None,
+            model_arrival_rate=pool.arrival_rate,
             model_service_rate=sum(rates) if rates else None,
-            mean_service_rate=mean,
+            mean_service_rate=sum(rates) / len(rates) if rates else None,
             model_utilization=utilization,
             model_imbalance_ratio=hottest / utilization if utilization and hottest is not None else None,
             model_engines={
-                "serving": float(len(engines) - len(starting)),
-                "starting": float(len(starting) + unviewed),
-                "stale": float(stale),
+                "serving": float(len(engines) - starting),
+                "starting": float(starting + listed.hidden.unviewed),
+                "stale": float(listed.hidden.stale),
             },
         )
 
@@ -147,39 +123,17 @@ class FleetModel:
         age = engine.engine_age_seconds
         return age is not None and age < self._options.scale_up_seconds
 
-    def _planned(self, rate: float, serving: Iterable[EngineView]) -> float:
-        """λ when a replica that is asked for now will serve, where the trend of all engines is beyond doubt."""
-        slope, deviation = 0.0, 0.0
-        for engine in serving:
-            trend = engine.arrival_rate_slope
-            if trend.value is None or trend.lower is None or trend.upper is None:
-                return rate
-            slope += trend.value
-            deviation = hypot(deviation, (trend.upper - trend.lower) / INTERVAL_DEVIATIONS)
-        if slope <= _SURE_DEVIATIONS * deviation:
-            return rate
-        # a mean over a window is what λ was half a window ago
-        ahead = max(self._options.windows_seconds.values()) / 2 + self._options.scale_up_seconds
-        return min(rate + slope * ahead, MOST_GROWTH * rate)
 
-
-def _is_silent(engine: EngineView) -> bool:
-    """Whether it has traffic that cannot be counted just now: requests have vanished in a mass, or a metric has."""
-    rate = engine.arrival_rate
-    return not rate.value and not {Reason.ABORTS, Reason.METRIC_MISSING}.isdisjoint(
-        (rate.verdict, *rate.verdicts.values())
-    )
-
-
-def _serving(engine: EngineView) -> Serving:
-    rate = engine.arrival_rate
-    deviations = {
-        window: (upper - rate.lower[window]) / INTERVAL_DEVIATIONS
-        for window, upper in rate.upper.items()
-        if window in rate.lower
-    }
-    name = (engine.target, engine.engine)
-    return Serving(name, rate.value, deviations, engine.engine_age_seconds or 0.0)
+def _by_pool(targets: Iterable[TargetView]) -> dict[PoolKey, _Listed]:
+    listed: dict[PoolKey, _Listed] = defaultdict(_Listed)
+    for target in targets:
+        for engine in target.engines:
+            listed[engine.model_name, target.role].engines.append(engine)
+        for model_name in target.withheld:
+            listed[model_name, target.role].hidden.stale += 1
+        for model_name in target.unviewed:
+            listed[model_name, target.role].hidden.unviewed += 1
+    return listed
 
 
 def _utilization(engines: Iterable[EngineView]) -> tuple[float | None, float | None]:

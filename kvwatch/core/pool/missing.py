@@ -1,0 +1,57 @@
+"""The engines of a pool of which nothing is known now, and what they had when they were last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kvwatch.core.pool.evaluation import MEMORY_SECONDS
+
+EngineName = tuple[str, str]
+"""(target, engine)."""
+_MOST_REMEMBERED = 20_000
+"""Engines that are remembered [engines]. Choice: memory; ten times the largest fleet, each of them restarting once
+within ten minutes."""
+
+
+@dataclass(slots=True)
+class _Last:
+    """When an engine was last in sight [unix s], its last λ [requests/s], and when it had that."""
+
+    seen_at: float
+    rate: float = 0.0
+    rate_at: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Engines out of sight that their target may still have, and the last λ [requests/s] of all that have none now."""
+
+    gone: int
+    rate: float
+
+
+class Memory:
+    """What engines had, for ten minutes."""
+
+    def __init__(self) -> None:
+        self._last: dict[EngineName, _Last] = {}
+
+    def update(self, now: float, rates: Mapping[EngineName, float | None], watched: Iterable[str]) -> Missing:
+        """What is missing at ``now``: ``rates`` of the engines in sight, ``watched`` the targets that there are."""
+        for name, rate in rates.items():
+            last = self._last.pop(name, None) or _Last(now)  # the newest are at the end
+            last.seen_at = now
+            if rate is not None:
+                last.rate, last.rate_at = rate, now
+            self._last[name] = last
+        recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= MEMORY_SECONDS]
+        self._last = dict(recent[-_MOST_REMEMBERED:])
+        targets = set(watched)
+        gone = sum(name not in rates and name[0] in targets for name in self._last)
+        silent = [
+            last
+            for name, last in self._last.items()
+            if rates.get(name) is None and name[0] in targets and now - last.rate_at <= MEMORY_SECONDS
+        ]
+        return Missing(gone, sum(last.rate for last in silent))
