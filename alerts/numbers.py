@@ -14,6 +14,7 @@ from kvwatch.core.pool.evaluation import (
     FIRST_WITHIN_SECONDS,
     MEAN_SECONDS,
     MEMORY_SECONDS,
+    UNREADABLE_SECONDS,
 )
 from kvwatch.core.pool.members import INTERVAL_DEVIATIONS
 from kvwatch.core.pool.need import MEAN_AGE_SECONDS, MOST_GROWTH, SURGE_DEVIATIONS
@@ -48,6 +49,8 @@ LONG_WINDOW_SECONDS = round(DEFAULT_WINDOWS_SECONDS[LONG_WINDOW])
 """The longer of kvwatch's default windows [s]. Definition."""
 MEAN_WINDOW, MEMORY_WINDOW = duration(MEAN_SECONDS), duration(MEMORY_SECONDS)
 """How far back the number of replicas looks for a mean, and how long it remembers [PromQL]. Definition: as the core."""
+UNREADABLE = duration(UNREADABLE_SECONDS)
+"""How long an engine counts whose target does not answer [PromQL]. Definition: as the core."""
 HALF_WINDOW, KNOWN_SINCE = duration(HALF_SECONDS), duration(KNOWN_SINCE_SECONDS)
 """Where the older half of a trend's window ends, and how far back λ must be known for it [PromQL]. Definition: as the
 core."""

@@ -24,6 +24,7 @@ from alerts.numbers import (
     SURGE_DEVIATIONS,
     TREND_DEVIATIONS,
     TREND_STAYS,
+    UNREADABLE,
 )
 from alerts.promql import MODEL, SCALE_UP, TARGET, WATCHER, by_model, by_reason, short
 from alerts.rule import Recording
@@ -158,18 +159,23 @@ NEED = (
 UNKNOWN = (
     Recording(
         "engine:kvwatch_queue_length:gone",
-        f"last_over_time(kvwatch_queue_length[{MEMORY_WINDOW}]) unless kvwatch_queue_length",
-        "Engines that were there in the last ten minutes and are out of sight, with the queue that each had.",
+        f"last_over_time(kvwatch_queue_length[{UNREADABLE}]) unless kvwatch_queue_length",
+        "Engines that were there in the last hour and are out of sight, with the queue that each had.",
     ),
     Recording(
         "model:kvwatch_engines:gone",
         f"""
         count by {MODEL} (
-          engine:kvwatch_queue_length:gone and on {TARGET} kvwatch_target_up
+          engine:kvwatch_queue_length:gone and on {TARGET} kvwatch_target_up == 0
           or engine:kvwatch_queue_length:gone and on {WATCHER} up == 0
+          or (
+            (last_over_time(kvwatch_queue_length[{MEMORY_WINDOW}]) unless kvwatch_queue_length)
+            and on {TARGET} kvwatch_target_up
+          )
         )
         """,
-        "Those of them that may have traffic: their server is still watched, or kvwatch does not answer Prometheus.",
+        "Those of them that may have traffic: their server does not answer kvwatch, or kvwatch not Prometheus; and for "
+        "ten minutes those whose server answers without them.",
     ),
     Recording(
         "engine:kvwatch_arrival_rate:gone",

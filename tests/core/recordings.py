@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 from kvwatch.parse.settings import settings_from_recording
-from kvwatch.views import EngineView
+from kvwatch.views import EngineView, TargetView
 from tests.queueing.steps import held_step_by_step
 
 FOLDER = Path(__file__).parent.parent / "data" / "recordings"
@@ -115,6 +115,31 @@ def load(name: str) -> Recording:
         block_tokens=truth["block_size"],
         pool=tuple((s, o) for s, o, _ in truth["pool"]),
     )
+
+
+def incident(every: float, *, model_name: str | None = None) -> Iterator[tuple[float, TargetView]]:
+    """The recorded incident through the core: seconds since its begin, and the view of its target, every so often."""
+    reader = ExpositionReader()
+    settings = settings_from_recording((FOLDER / "incident" / "settings.json").read_bytes())
+    assert settings is not None
+    fleet = Fleet(CoreOptions())
+    fleet.add("incident", replace(settings, source="config"))
+    begin: float | None = None
+    with gzip.open(FOLDER / "incident" / "scrapes.jsonl.gz") as lines:
+        for line in lines:
+            scrape = recorded_scrape(line, reader)
+            if not isinstance(scrape, Scrape):
+                continue
+            fleet.observe("incident", scrape)
+            for target, key, run in fleet.due_runs(scrape.at):
+                fleet.correct(target, key, run.run())
+            begin = scrape.at if begin is None else begin
+            due = begin + every * round((scrape.at - begin) / every)
+            if abs(scrape.at - due) < 0.5:
+                (view,) = fleet.view(scrape.at).targets
+                if model_name is not None:
+                    view = replace(view, engines=tuple(replace(e, model_name=model_name) for e in view.engines))
+                yield scrape.at - begin, view
 
 
 def replay(

@@ -27,3 +27,6 @@ FIRST_WITHIN_SECONDS = 30.0
 """Width of the window in which it was [s]. Choice: two evaluations, one of which may fail."""
 CLOCK_SECONDS = 0.5
 """What an evaluation may be early by [s]. Choice: callers come on timers that are a little early or late."""
+UNREADABLE_SECONDS = 60 * MINUTE_SECONDS - 5.0
+"""How long an engine counts as one whose target does not answer [s]. Choice: what it gets is not known, so that the
+others are no majority beside it; a server that is gone for good is taken off the list long before."""

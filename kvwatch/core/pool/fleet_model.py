@@ -65,9 +65,9 @@ class FleetModel:
         self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in sorted(listed)}
         if now - self._evaluated_at >= EVALUATION_SECONDS - CLOCK_SECONDS:
             self._evaluated_at = now
-            watched = [t.target for t in targets]
+            answering = {t.target: t.up for t in targets}
             for key, pool in self._pools.items():
-                members = Members(listed[key].engines, watched, self._options)
+                members = Members(listed[key].engines, answering, self._options)
                 pool.evaluate(now, members, waits_for=unread or listed[key].hidden.unviewed > 0)
         return tuple(with_roles([self._view(key, listed[key]) for key in self._pools]))
 

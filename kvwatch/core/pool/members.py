@@ -19,10 +19,10 @@ that the recording rules show, which must agree."""
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The engines in sight of one pool, and the targets that there are."""
+    """The engines in sight of one pool, and which of all targets answer."""
 
     engines: Sequence[EngineView]
-    watched: Sequence[str]
+    targets: Mapping[str, bool]
     options: CoreOptions
 
     @property

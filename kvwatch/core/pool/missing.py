@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvwatch.core.pool.evaluation import MEMORY_SECONDS
+from kvwatch.core.pool.evaluation import MEMORY_SECONDS, UNREADABLE_SECONDS
 
 EngineName = tuple[str, str]
 """(target, engine)."""
@@ -25,33 +25,39 @@ class _Last:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Engines out of sight that their target may still have, and the last λ [requests/s] of all that have none now."""
+    """Engines out of sight that their target may still have, and the last λ [requests/s] of all that have none now.
+
+    An engine counts for ten minutes after it was last seen, and for an hour while its target does not answer.
+    """
 
     gone: int
     rate: float
 
 
 class Memory:
-    """What engines had, for ten minutes."""
+    """What engines had, for an hour."""
 
     def __init__(self) -> None:
         self._last: dict[EngineName, _Last] = {}
 
-    def update(self, now: float, rates: Mapping[EngineName, float | None], watched: Iterable[str]) -> Missing:
-        """What is missing at ``now``: ``rates`` of the engines in sight, ``watched`` the targets that there are."""
+    def update(self, now: float, rates: Mapping[EngineName, float | None], targets: Mapping[str, bool]) -> Missing:
+        """What is missing at ``now``: ``rates`` of the engines in sight, and which of the ``targets`` answer."""
         for name, rate in rates.items():
             last = self._last.pop(name, None) or _Last(now)  # the newest are at the end
             last.seen_at = now
             if rate is not None:
                 last.rate, last.rate_at = rate, now
             self._last[name] = last
-        recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= MEMORY_SECONDS]
+        recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= UNREADABLE_SECONDS]
         self._last = dict(recent[-_MOST_REMEMBERED:])
-        targets = set(watched)
-        gone = sum(name not in rates and name[0] in targets for name in self._last)
+        there = {name: last for name, last in self._last.items() if name[0] in targets}
+        gone = sum(
+            name not in rates and (now - last.seen_at <= MEMORY_SECONDS or not targets[name[0]])
+            for name, last in there.items()
+        )
         silent = [
-            last
-            for name, last in self._last.items()
-            if rates.get(name) is None and name[0] in targets and now - last.rate_at <= MEMORY_SECONDS
+            last.rate
+            for name, last in there.items()
+            if rates.get(name) is None and now - last.rate_at <= MEMORY_SECONDS
         ]
-        return Missing(gone, sum(last.rate for last in silent))
+        return Missing(gone, sum(silent))

@@ -31,7 +31,7 @@ class Pool:
         """Take what the engines say at ``now``; ``waits_for``: whether a target may have engines and was never read."""
         rates = members.rates
         known = [rate for rate in rates.values() if rate is not None]
-        missing = self._memory.update(now, rates, members.watched)
+        missing = self._memory.update(now, rates, members.targets)
         if known:
             self._arrivals.update(now, sum(known), len(known))
         self.arrival_rate = self._arrivals.mean(now)
