@@ -159,41 +159,30 @@ NEED = (
 UNKNOWN = (
     Recording(
         "engine:kvwatch_queue_length:gone",
-        f"last_over_time(kvwatch_queue_length[{UNREADABLE}]) unless kvwatch_queue_length",
-        "Engines that were there in the last hour and are out of sight, with the queue that each had.",
-    ),
-    Recording(
-        "model:kvwatch_engines:gone",
         f"""
-        count by {MODEL} (
-          engine:kvwatch_queue_length:gone and on {TARGET} kvwatch_target_up == 0
-          or engine:kvwatch_queue_length:gone and on {WATCHER} up == 0
-          or (
-            (last_over_time(kvwatch_queue_length[{MEMORY_WINDOW}]) unless kvwatch_queue_length)
-            and on {TARGET} kvwatch_target_up
-          )
-        )
+        (last_over_time(kvwatch_queue_length[{UNREADABLE}]) unless kvwatch_queue_length)
+          and on {TARGET} kvwatch_target_up == 0
+        or (last_over_time(kvwatch_queue_length[{UNREADABLE}]) unless kvwatch_queue_length)
+          and on {WATCHER} up == 0
+        or (last_over_time(kvwatch_queue_length[{MEMORY_WINDOW}]) unless kvwatch_queue_length)
+          and on {TARGET} kvwatch_target_up
         """,
-        "Those of them that may have traffic: their server does not answer kvwatch, or kvwatch not Prometheus; and for "
-        "ten minutes those whose server answers without them.",
+        "Engines out of sight that may have traffic, with the queue that each had: for an hour while their server does "
+        "not answer kvwatch, or kvwatch not Prometheus; for ten minutes where the server answers without them.",
     ),
-    Recording(
-        "engine:kvwatch_arrival_rate:gone",
-        f"""
-        last_over_time({short("kvwatch_arrival_rate")}[{MEMORY_WINDOW}])
-        unless {short("kvwatch_arrival_rate")}
-        """,
-        "Engines that had a λ in the last ten minutes and have none now, with the last.",
-    ),
+    Recording("model:kvwatch_engines:gone", by_model("count", "engine:kvwatch_queue_length:gone")),
     Recording(
         "model:kvwatch_arrival_rate:gone",
         f"""
         sum by {MODEL} (
-          engine:kvwatch_arrival_rate:gone and on {TARGET} kvwatch_target_up
-          or engine:kvwatch_arrival_rate:gone and on {WATCHER} up == 0
+          (
+            last_over_time({short("kvwatch_arrival_rate")}[{UNREADABLE}])
+            unless {short("kvwatch_arrival_rate")}
+          )
+          and ignoring (window) (kvwatch_queue_length or engine:kvwatch_queue_length:gone)
         )
         """,
-        "Their λ together, where they may still have it.",
+        "The last λ of engines that have none now, in sight or not.",
     ),
     Recording(
         f"{NUMBER}:with_missing",

@@ -27,7 +27,7 @@ class _Last:
 class Missing:
     """Engines out of sight that their target may still have, and the last λ [requests/s] of all that have none now.
 
-    An engine counts for ten minutes after it was last seen, and for an hour while its target does not answer.
+    An engine that is out of sight counts for an hour while its target does not answer, else for ten minutes.
     """
 
     gone: int
@@ -51,13 +51,11 @@ class Memory:
         recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= UNREADABLE_SECONDS]
         self._last = dict(recent[-_MOST_REMEMBERED:])
         there = {name: last for name, last in self._last.items() if name[0] in targets}
-        gone = sum(
-            name not in rates and (now - last.seen_at <= MEMORY_SECONDS or not targets[name[0]])
+        gone = [
+            last
             for name, last in there.items()
-        )
-        silent = [
-            last.rate
-            for name, last in there.items()
-            if rates.get(name) is None and now - last.rate_at <= MEMORY_SECONDS
+            if name not in rates and (now - last.seen_at <= MEMORY_SECONDS or not targets[name[0]])
         ]
-        return Missing(gone, sum(silent))
+        mute = [last for name, last in there.items() if name in rates and rates[name] is None]
+        silent = [last for last in gone + mute if now - last.rate_at <= UNREADABLE_SECONDS]
+        return Missing(len(gone), sum(last.rate for last in silent))

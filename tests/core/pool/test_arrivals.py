@@ -1,80 +1,78 @@
-"""λ of a pool of engines, asked for at any time after a sample."""
+"""λ of a pool: a mean that replicas that come and go leave alone, and a trend that a step of the load is not."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from kvwatch.core.pool.arrivals import PoolArrivals, Serving
+from kvwatch.core.pool.arrivals import PoolArrivals
+from kvwatch.core.pool.evaluation import EVALUATION_SECONDS, MEAN_SECONDS, MEMORY_SECONDS
 
-_WINDOWS = {"1m": 60.0, "5m": 300.0}
-
-
-def test_it_does_not_matter_how_long_after_a_sample_it_is_asked_for() -> None:
-    """An engine is as old as its last sample says; asking again, early or late, is no restart of it."""
-    pool, source = PoolArrivals(_WINDOWS), random.Random(1)
-    for scrape in range(80):
-        at = 15.0 * scrape
-        engine = Serving(("host", "0"), {"1m": 4.5, "5m": 4.5}, {}, 1000.0 + at)
-        for delay in sorted(source.uniform(0.0, 15.0) for _ in range(3)):
-            flow = pool.update(at + delay, [engine])
-            assert flow is not None
-            assert flow.rate == pytest.approx(4.5)
+STEP = int(EVALUATION_SECONDS)
 
 
-def test_a_silent_watcher_does_not_raise_it() -> None:
-    """While no samples come the number stays, however often it is asked for."""
-    pool = PoolArrivals(_WINDOWS)
-    engine = Serving(("host", "0"), {"5m": 4.5}, {}, 1000.0)
-    rates = [flow.rate for at in range(60) if (flow := pool.update(float(at), [engine])) is not None]
-    assert rates == [4.5] * 60
+def fed(rate: Callable[[float], float], end: int, engines: int = 4) -> PoolArrivals:
+    """A quarter of an hour of it, up to ``end`` [s]."""
+    pool = PoolArrivals()
+    for now in range(end - 900, end + 1, STEP):
+        pool.update(float(now), rate(now), engines)
+    return pool
 
 
-def test_a_restart_keeps_what_the_engine_had_and_fades_it_out() -> None:
-    """A server that starts anew has not lost its clients: its last rate counts on, less as the window moves on."""
-    pool = PoolArrivals(_WINDOWS)
-    assert pool.update(0.0, [Serving(("host", "0"), {"5m": 4.0}, {}, 1000.0)]) is not None
-    young = pool.update(60.0, [Serving(("host", "0"), {"5m": 0.0}, {}, 30.0)])
-    assert young is not None
-    assert young.rate == pytest.approx(4.0 * (1 - 60 / 300))
-    assert not young.settled
-    later = pool.update(210.0, [Serving(("host", "0"), {"5m": 2.0}, {}, 180.0)])
-    assert later is not None
-    assert later.rate == pytest.approx(2.0 + 4.0 * (1 - 210 / 300))
+def test_the_mean_and_the_slope_are_those_of_the_samples_in_their_windows() -> None:
+    """At any time, as numpy has them over what was taken in the last five and ten minutes."""
+    source, pool = random.Random(3), PoolArrivals()
+    taken: list[tuple[float, float]] = []
+    for place in range(200):
+        now, rate = 15.0 * place, 4.0 + 0.01 * place + source.gauss(0, 0.0005)
+        pool.update(now, rate, 4)
+        taken.append((now, rate))
+        recent = [r for at, r in taken if now - at <= MEAN_SECONDS]
+        assert pool.mean(now) == pytest.approx(np.mean(recent))
+        trend = pool.trend(now, 1e-6)
+        if now >= 600:
+            points = np.array([(at, r) for at, r in taken if now - at <= MEMORY_SECONDS])
+            assert trend == pytest.approx(np.polyfit(points[:, 0], points[:, 1], 1)[0])
+        elif now < 570:
+            assert trend is None
 
 
-def test_an_engine_that_was_out_of_sight_counts_once_when_it_is_back() -> None:
-    """Half of ten engines are stale for 30 s and come back with the same counters: λ is what it was, at once."""
-    pool = PoolArrivals(_WINDOWS)
-    for at in range(0, 700, 5):
-        seen = range(5 if 300 <= at < 330 else 10)
-        engines = [Serving((f"pod-{n}", "0"), {"5m": 3.0}, {}, 1000.0 + at) for n in seen]
-        flow = pool.update(float(at), engines)
-        assert flow is not None
-        expected = 30.0 if not 300 <= at < 330 else 15.0 + 15.0 * (1 - (at - 295) / 300)
-        assert flow.rate == pytest.approx(expected)
+def test_a_ramp_is_a_trend_and_a_step_is_none() -> None:
+    """A ramp of an hour has its slope; a step of the load, however high and whenever it came, has none."""
+    assert fed(lambda now: 5 + now / 300, 0).trend(0.0, 5.0) == pytest.approx(1 / 300)
+    for ago in range(0, 900, STEP):
+        pool = fed(lambda now, ago=ago: 5 + 10 * min(max((now + ago) / 60, 0.0), 1.0), 0)
+        assert pool.trend(0.0, 5.0) is None or 210 < ago < 360  # a minute's means of a step halfway are in both halves
 
 
-def test_an_engine_that_started_anew_out_of_sight_is_a_young_one() -> None:
-    """What it had before goes on fading when it is back, for its counters do not know of it, however old it is now."""
-    pool = PoolArrivals(_WINDOWS)
-    pool.update(0.0, [Serving(("pod", "0"), {"1m": 3.0}, {}, 90.0), Serving(("other", "0"), {"5m": 1.0}, {}, 900.0)])
-    pool.update(5.0, [Serving(("other", "0"), {"5m": 1.0}, {}, 905.0)])
-    back = [Serving(("pod", "0"), {"1m": 3.0}, {}, 120.0), Serving(("other", "0"), {"5m": 1.0}, {}, 1100.0)]
-    flow = pool.update(200.0, back)
-    assert flow is not None
-    assert flow.rate == pytest.approx(1.0 + 3.0 * 120 / 300 + 3.0 * 90 / 300 * (1 - 200 / 300))
+def test_what_chance_does_to_steady_traffic_is_no_trend() -> None:
+    """Of a thousand times ten minutes of Poisson arrivals none has one."""
+    found = 0
+    for seed in range(1000):
+        source = np.random.default_rng(seed)
+        counts = source.poisson(5.0 * 15, 64)
+        pool = PoolArrivals()
+        for place in range(4, 64):
+            pool.update(15.0 * place, counts[place - 4 : place].sum() / 60, 4)
+        found += pool.trend(15.0 * 63, 5.0) is not None
+    assert found == 0
 
 
-def test_an_engine_that_is_out_of_sight_again_and_again_counts_once() -> None:
-    """The share of an engine that flaps is never there twice."""
-    pool = PoolArrivals(_WINDOWS)
-    rates = []
-    for at in range(0, 1200, 5):
-        names = ["steady"] if at % 40 == 20 else ["steady", "flaps"]
-        flow = pool.update(float(at), [Serving((name, "0"), {"5m": 2.0}, {}, 1000.0 + at) for name in names])
-        assert flow is not None
-        rates.append(flow.rate)
-    assert max(rates) == pytest.approx(4.0)
-    assert min(rates) == pytest.approx(2.0 + 2.0 * (1 - 5 / 300))
+@pytest.mark.parametrize(("before", "after", "trend"), [(20, 20, True), (20, 19, True), (20, 18, False), (4, 5, False)])
+def test_while_engines_come_or_go_there_is_no_trend(before: int, after: int, *, trend: bool) -> None:
+    """Their share of the load moves to or from the others; one of twenty does not matter."""
+    pool = PoolArrivals()
+    for now in range(-900, 1, STEP):
+        pool.update(float(now), 5 + now / 300, before if now < -300 else after)
+    assert (pool.trend(0.0, 5.0) is not None) == trend
+
+
+def test_it_remembers_a_quarter_of_an_hour() -> None:
+    """Whatever goes on for a day."""
+    pool = PoolArrivals()
+    for now in range(0, 86_400, STEP):
+        pool.update(float(now), 3.0, 4)
+    assert len(pool._samples) <= 870 / STEP + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -12,16 +14,17 @@ from hypothesis import strategies as st
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.pool.evaluation import EVALUATION_SECONDS
 from kvwatch.core.pool.fleet_model import FleetModel
-from kvwatch.core.pool.replicas_required import Need, Sizing
 from kvwatch.core.pool.roles import best_split
 from kvwatch.core.target import Target
-from kvwatch.estimate import Estimate, KeyedEstimate
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.facts import EngineKey, EngineSample, Scrape, Settings
 from kvwatch.views import EngineView, ModelView, TargetView
 from tests.core.synthetic import SEATS_KNOWN, START, SyntheticEngine, poisson
 
 OPTIONS = CoreOptions(scale_up_seconds=240)
+STEP = int(EVALUATION_SECONDS)
 
 
 @dataclass
@@ -34,7 +37,6 @@ class Replica:
     """(time, λ from then on)."""
     service_rate: float | None = 5.0
     role: str = ""
-    slope: float = 0.0
 
     def mean(self, now: float, seconds: float) -> float | None:
         """Mean λ over the last ``seconds``; ``None`` while the replica is younger."""
@@ -52,10 +54,13 @@ class Replica:
             self.name,
             "m",
             "0",
-            arrival_rate=KeyedEstimate.of({w: Estimate(r, r * 0.95, r * 1.05) for w, r in rates.items()}),
-            arrival_rate_slope=Estimate(self.slope, self.slope - 0.001, self.slope + 0.001),
+            arrival_rate=KeyedEstimate.of({w: Estimate(r, r * 0.95, r * 1.05, Reason.OK) for w, r in rates.items()}),
             service_rate=Estimate(mu),
-            utilization=KeyedEstimate({w: r / mu for w, r in rates.items()} if mu else {}),
+            utilization=KeyedEstimate(
+                {w: r / mu for w, r in rates.items()} if mu else {},
+                verdict=Reason.OK if rates else Reason.WARMING_UP,
+            ),
+            queue_length=0.0,
             engine_age_seconds=now - self.born,
         )
         if stale:
@@ -74,10 +79,24 @@ def one(model: FleetModel, now: float, views: list[TargetView]) -> ModelView:
     return view
 
 
+def settled(model: FleetModel, now: float, views: Callable[[float], list[TargetView]]) -> ModelView:
+    """The only model there is, at ``now`` after five minutes of this."""
+    for back in range(-300, 0, STEP):
+        model.update(now + back, views(now + back))
+    return one(model, now, views(now))
+
+
+def course(
+    model: FleetModel, begin: int, end: int, views: Callable[[float], list[TargetView]]
+) -> dict[int, float | None]:
+    """The number of the only model there is, by time, evaluation after evaluation."""
+    return {now: one(model, float(now), views(float(now))).replicas_required for now in range(begin, end, STEP)}
+
+
 def test_rates_add_and_the_hottest_engine_shows() -> None:
     """λ and μ are sums, ρ is λ over μ, and one hot replica is not hidden by the sum."""
     replicas = [*steady(3, 2.0), Replica("hot", -1000.0, [(-1000.0, 4.0)])]
-    view = one(FleetModel(OPTIONS), 0.0, [r.view(0.0) for r in replicas])
+    view = settled(FleetModel(OPTIONS), 0.0, lambda now: [r.view(now) for r in replicas])
     assert view.model_arrival_rate == pytest.approx(10.0)
     assert view.model_service_rate == pytest.approx(20.0)
     assert view.model_utilization == pytest.approx(0.5)
@@ -85,112 +104,127 @@ def test_rates_add_and_the_hottest_engine_shows() -> None:
     assert view.replicas_required == 3.0  # 10 / (5 × 0.8) = 2.5
 
 
+def test_the_number_is_made_every_fifteen_seconds_however_often_it_is_asked_for() -> None:
+    """In between it stands, so that who asks often gets no other answer than who asks seldom."""
+    often, seldom = FleetModel(OPTIONS), FleetModel(OPTIONS)
+    replicas = steady(3, 2.0)
+    for replica in replicas:
+        replica.changes.append((300.0, 9.0))
+    seen = {now: one(often, float(now), [r.view(float(now)) for r in replicas]) for now in range(900)}
+    for now, number in course(seldom, 0, 900, lambda now: [r.view(now) for r in replicas]).items():
+        assert {seen[now + more].replicas_required for more in range(STEP)} == {number}
+
+
 def test_the_sum_stays_true_while_a_replica_leaves_and_another_comes() -> None:
-    """With steady traffic in total, neither a departure nor an arrival moves λ by a percent, or the number at all."""
+    """With steady traffic in total, neither a departure nor an arrival moves the number, or λ for long."""
     model = FleetModel(OPTIONS)
-    rates, numbers = [], []
     old = steady(5, 2.0)
     new = Replica("new", 900.0, [(900.0, 2.0)])
     for replica in old[:4]:
         replica.changes += [(300.0, 2.5), (900.0, 2.0)]  # pod-4 goes at 300 s, and another comes at 900 s
-    for now in range(0, 1800, 5):
+    rates, numbers = [], set()
+    for now in range(0, 1800, STEP):
         present = old if now < 300 else old[:4] if now < 900 else [*old[:4], new]
         view = one(model, float(now), [r.view(float(now)) for r in present])
-        rates.append(view.model_arrival_rate)
-        numbers.append(view.replicas_required)
-    young = range(900 // 5, 960 // 5)  # until a minute of it is known, the new one's share is not counted
-    assert [rate for i, rate in enumerate(rates) if i not in young] == pytest.approx(
-        [10.0] * (len(rates) - 12), rel=0.01
-    )
-    assert set(numbers) == {3.0}
+        rates.append(view.model_arrival_rate or 0.0)
+        numbers.add(view.replicas_required)
+    assert min(rates) > 9.5  # 2 of 10 are missing for a minute of six
+    assert max(rates) < 10.001
+    assert rates[-1] == pytest.approx(10.0)
+    assert numbers == {None, 3.0}
 
 
 def test_a_restart_of_a_server_does_not_lower_the_number() -> None:
-    """Counters that begin anew make the engine young again: what it had before fades, what it has now counts by age."""
-    model = FleetModel(OPTIONS)
-    replicas = steady(4, 2.0)
-    numbers = set()
-    for now in range(0, 900, 5):
-        if now == 300:
-            replicas[0] = Replica("pod-0", 300.0, [(300.0, 2.0)])
-        numbers.add(one(model, float(now), [r.view(float(now)) for r in replicas]).replicas_required)
-    assert numbers == {2.0}
+    """Counters that begin again make the engine young: what it had before counts until it has a λ of its own."""
+    model, replicas = FleetModel(OPTIONS), steady(4, 2.0)
+
+    def views(now: float) -> list[TargetView]:
+        young = Replica("pod-0", 300.0, [(300.0, 2.0)])
+        return [r.view(now) for r in [young if now >= 300 else replicas[0], *replicas[1:]]]
+
+    assert set(course(model, 60, 900, views).values()) == {None, 2.0}
 
 
-def test_a_starting_replica_is_no_capacity_and_holds_the_number_for_the_time_that_a_start_takes() -> None:
-    """While an engine has no λ of its own the number does not fall; once it should have one, it does."""
-    model = FleetModel(OPTIONS)
-    replicas = steady(4, 3.0)
-    assert one(model, 0.0, [r.view(0.0) for r in replicas]).replicas_required == 3.0
+@pytest.mark.parametrize("every", [120, 210, 600])
+def test_an_engine_that_crashes_again_and_again_does_not_keep_the_number_up(every: int) -> None:
+    """The load falls to a third: twelve minutes later the number is what that needs, with the crashing one's share."""
+    model, replicas = FleetModel(OPTIONS), steady(5, 3.0)
     for replica in replicas:
-        replica.changes.append((0.0, 0.5))
-    mute = Replica("mute", 1.0, [], service_rate=None)
-    mute.mean = lambda _now, _seconds: None  # type: ignore[method-assign]
-    seen = {}
-    for now in range(5, 900, 5):
-        view = one(model, float(now), [r.view(float(now)) for r in [*replicas, mute]])
-        seen[now] = view.replicas_required
-        assert view.model_service_rate == pytest.approx(20.0)
-        assert view.model_engines["starting"] == (1.0 if now < 241 else 0.0)
-    assert seen[235] == 3.0
-    assert seen[895] == 1.0
+        replica.changes.append((900.0, 1.0))
+
+    def views(now: float) -> list[TargetView]:
+        begun = now - now % every
+        crashing = Replica("loop", begun + 30, [(begun + 30, 1.0)])
+        return [*(r.view(now) for r in replicas), crashing.view(now, stale=now < begun + 30)]
+
+    numbers = course(model, 0, 2400, views)
+    assert numbers[885] in {4.0, 5.0}  # 15 to 18 / (5 × 0.8)
+    assert {numbers[now] for now in numbers if now >= 900 + 720} <= {2.0}  # 5 to 6 / (5 × 0.8)
 
 
-def test_stale_engines_never_lower_the_number_and_after_the_hold_there_is_none() -> None:
-    """The network to three of four engines breaks while the load of the fourth falls: 3, then nothing, never 1."""
-    model = FleetModel(OPTIONS)
+def test_a_starting_replica_is_no_capacity_and_takes_nothing_from_the_number() -> None:
+    """One engine of five has no λ of its own; the load of the others falls, and with it the number."""
     replicas = steady(4, 3.0)
-    before = one(model, 0.0, [r.view(0.0) for r in replicas])
-    assert before.replicas_required == 3.0
-    replicas[0].changes.append((0.0, 0.1))
-    numbers = [
-        one(
-            model, float(now), [replicas[0].view(float(now)), *(r.view(float(now), stale=True) for r in replicas[1:])]
-        ).replicas_required
-        for now in range(5, 1500, 5)
-    ]
-    assert numbers[: 300 // 5] == [3.0] * 60
-    assert numbers[-1] is None
-    assert set(numbers) == {3.0, None}
+    for replica in replicas:
+        replica.changes.append((300.0, 0.5))
+    mute = Replica("mute", 301.0, [], service_rate=None)
+    mute.mean = lambda _now, _seconds: None  # type: ignore[method-assign]
+    model = FleetModel(OPTIONS)
+    numbers = {}
+    for now in range(0, 1200, STEP):
+        present = [*replicas, mute] if now > 301 else replicas
+        view = one(model, float(now), [r.view(float(now)) for r in present])
+        numbers[now] = view.replicas_required
+        assert view.model_service_rate == pytest.approx(20.0)
+        assert view.model_engines["starting"] == (1.0 if 301 < now < 541 else 0.0)
+    assert numbers[300] == 3.0
+    assert numbers[300 + 600] == 1.0
+
+
+def test_while_most_engines_are_stale_the_number_does_not_fall_and_after_ten_minutes_there_is_none() -> None:
+    """The network to three of four engines breaks while the load of the fourth falls: 3, then nothing, never 1."""
+    model, replicas = FleetModel(OPTIONS), steady(4, 3.0)
+    replicas[0].changes.append((300.0, 0.1))
+    numbers = course(
+        model,
+        0,
+        2700,
+        lambda now: [replicas[0].view(now), *(r.view(now, stale=now >= 300) for r in replicas[1:])],
+    )
+    assert {numbers[now] for now in numbers if 60 <= now < 285 + 595} == {3.0}
+    assert {numbers[now] for now in numbers if now >= 285 + 600} == {None}
 
 
 @pytest.mark.parametrize("cause", ["stale", "not listed"])
 def test_engines_that_come_back_do_not_raise_the_number(cause: str) -> None:
     """Half of the engines are out of sight for 30 s: 30/(5 × 0.8) is 7.5 before and after, so 8 and no more."""
-    model = FleetModel(OPTIONS)
-    replicas = steady(10, 3.0)
-    numbers, rates = set(), []
-    for now in range(0, 1800, 5):
+    model, replicas = FleetModel(OPTIONS), steady(10, 3.0)
+
+    def views(now: float) -> list[TargetView]:
         away = replicas[:5] if 300 <= now < 330 else []
-        views = [r.view(float(now), stale=r in away) for r in replicas if cause == "stale" or r not in away]
-        view = one(model, float(now), views)
-        numbers.add(view.replicas_required)
-        rates.append(view.model_arrival_rate or 0.0)
-    assert numbers == {8.0}
-    assert max(rates) == pytest.approx(30.0)
+        return [r.view(now, stale=r in away) for r in replicas if cause == "stale" or r not in away]
+
+    assert set(course(model, 60, 1800, views).values()) == {None, 8.0}
 
 
 def test_stale_engines_do_not_keep_the_number_from_rising() -> None:
-    """One engine cannot be read while the others' load doubles: more replicas are asked for."""
-    model = FleetModel(OPTIONS)
-    replicas = steady(4, 2.0)
-    one(model, 0.0, [r.view(0.0) for r in replicas])
+    """One engine cannot be read while the others' load triples: more replicas are asked for within two minutes."""
+    model, replicas = FleetModel(OPTIONS), steady(4, 2.0)
     for replica in replicas[:3]:
-        replica.changes.append((0.0, 6.0))
-    last = [
-        one(model, float(now), [*(r.view(float(now)) for r in replicas[:3]), replicas[3].view(0.0, stale=True)])
-        for now in range(5, 1000, 5)
-    ][-1]
-    assert last.replicas_required == 5.0  # 18 / (5 × 0.8) = 4.5
+        replica.changes.append((300.0, 6.0))
+    numbers = course(
+        model, 0, 900, lambda now: [*(r.view(now) for r in replicas[:3]), replicas[3].view(now, stale=now >= 300)]
+    )
+    assert numbers[300] == 2.0
+    assert numbers[420] == 5.0  # 18 / (5 × 0.8) = 4.5
 
 
 def test_targets_that_were_never_read_hold_the_number_back_for_as_long_as_a_start_takes() -> None:
     """A daemon that has read two of four targets does not say what is needed as if it were all; later it does."""
-    model = FleetModel(OPTIONS)
-    unread = TargetView("dark", False, None, None)
-    replicas = steady(2, 3.0)
-    assert one(model, 0.0, [*(r.view(0.0) for r in replicas), unread]).replicas_required is None
-    assert one(model, 300.0, [*(r.view(300.0) for r in replicas), unread]).replicas_required == 2.0
+    unread, replicas = TargetView("dark", False, None, None), steady(2, 3.0)
+    numbers = course(FleetModel(OPTIONS), 0, 600, lambda now: [*(r.view(now) for r in replicas), unread])
+    assert {numbers[now] for now in numbers if now < 240 + 60} == {None}
+    assert {numbers[now] for now in numbers if now >= 240 + 60} == {2.0}
 
 
 def test_an_engine_of_a_state_file_is_waited_for_like_any_target_that_was_never_read() -> None:
@@ -198,40 +232,41 @@ def test_an_engine_of_a_state_file_is_waited_for_like_any_target_that_was_never_
     dark = Target("dark", OPTIONS, Settings())
     dark.restore([{"model_name": "m", "engine": "0", **EngineEstimator(OPTIONS).dump()}])
     assert dark.dump()
-    model = FleetModel(OPTIONS)
     replicas = steady(4, 3.0)
-    numbers = {
-        now: one(model, float(now), [*(r.view(float(now)) for r in replicas), dark.view(float(now))]).replicas_required
-        for now in range(0, 600, 5)
-    }
-    assert {numbers[now] for now in range(0, 240, 5)} == {None}
-    assert {numbers[now] for now in range(240, 600, 5)} == {3.0}  # 12 / (5 × 0.8)
+    numbers = course(FleetModel(OPTIONS), 0, 600, lambda now: [*(r.view(now) for r in replicas), dark.view(now)])
+    assert {numbers[now] for now in numbers if now < 240 + 60} == {None}
+    assert {numbers[now] for now in numbers if now >= 240 + 60} == {3.0}  # 12 / (5 × 0.8)
 
 
 def test_idle_engines_need_no_replica() -> None:
     """λ = 0 all over asks for 0, even while no μ was ever learnt: an autoscaler may go to its least number."""
-    view = one(FleetModel(OPTIONS), 0.0, [r.view(0.0) for r in steady(3, 0.0, service_rate=None)])
+    replicas = steady(3, 0.0, service_rate=None)
+    view = settled(FleetModel(OPTIONS), 0.0, lambda now: [r.view(now) for r in replicas])
     assert view.replicas_required == 0.0
 
 
-def test_a_sure_trend_asks_ahead_for_what_a_start_takes() -> None:
-    """Traffic that grows by 0.01/s² needs, when a replica is up after 240 s, 3.9 requests/s more than the mean says."""
-    replicas = steady(2, 2.0, slope=0.005)
-    model = FleetModel(OPTIONS)
-    one(model, -400.0, [r.view(-400.0) for r in replicas])
-    view = one(model, 0.0, [r.view(0.0) for r in replicas])
-    assert view.model_arrival_rate == pytest.approx(4.0)
-    assert view.replicas_required == 2.0  # (4 + 3.9) / (5 × 0.8) = 1.98; without the trend 1
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 1.8, 3.1])
+def test_on_a_steady_load_the_number_is_the_load_over_what_a_replica_serves_at_the_target(share: float) -> None:
+    """⌈λ/(μ·target)⌉ from the first minutes on, overload included."""
+    replicas = steady(1, share * 5.0)
+    numbers = course(FleetModel(OPTIONS), 0, 1800, lambda now: [r.view(now) for r in replicas])
+    assert {numbers[now] for now in numbers if now >= 60} == {float(math.ceil(share / 0.8))}
 
 
-def test_a_trend_is_not_believed_while_replicas_come_or_go() -> None:
-    """The four that stay take over the traffic of the fifth: their λ rises, the model's does not."""
-    replicas = steady(5, 2.0)
-    model = FleetModel(OPTIONS)
-    one(model, 0.0, [r.view(0.0) for r in replicas])
-    for replica in replicas[:4]:
-        replica.slope, replica.changes = 0.005, [(-10_000.0, 2.0), (0.0, 2.5)]
-    assert one(model, 100.0, [r.view(100.0) for r in replicas[:4]]).replicas_required == 3.0
+def test_what_is_not_valid_sizes_no_fleet() -> None:
+    """A μ that other numbers refute is used for nothing: the last number stands for ten minutes, then there is none."""
+    replicas = steady(2, 3.0)
+
+    def views(now: float) -> list[TargetView]:
+        found = [r.view(now) for r in replicas]
+        if now < 300:
+            return found
+        refuted = KeyedEstimate(verdict=Reason.CAPACITY_REFUTED)
+        return [replace(t, engines=(replace(t.engines[0], utilization=refuted),)) for t in found]
+
+    numbers = course(FleetModel(OPTIONS), 0, 1200, views)
+    assert {numbers[now] for now in numbers if 60 <= now < 285 + 595} == {2.0}
+    assert {numbers[now] for now in numbers if now >= 285 + 600} == {None}
 
 
 def test_data_parallel_engines_are_queues_of_their_own_and_one_replica() -> None:
@@ -240,7 +275,7 @@ def test_data_parallel_engines_are_queues_of_their_own_and_one_replica() -> None
     for target in ("a", "b"):
         pair = [Replica(target, -1000.0, [(-1000.0, 3.0)]).view(0.0).engines[0] for _ in range(2)]
         views.append(TargetView(target, True, 0.1, 0.1, (pair[0], replace(pair[1], engine="1"))))
-    view = one(FleetModel(OPTIONS), 0.0, views)
+    view = settled(FleetModel(OPTIONS), 0.0, lambda _: views)
     assert view.model_engines["serving"] == 4.0
     assert view.model_service_rate == pytest.approx(20.0)
     assert view.replicas_required == 2.0  # 12 / (5 × 0.8) = 3 engines, in servers of two
@@ -250,7 +285,9 @@ def test_prefill_and_decode_are_sized_apart_and_the_slower_pool_binds() -> None:
     """Each role has its own λ, μ and number; the one with the higher ρ binds, and both μ give the best split."""
     prefill = [Replica(f"p{i}", -1000.0, [(-1000.0, 3.0)], service_rate=10.0, role="prefill") for i in range(4)]
     decode = [Replica(f"d{i}", -1000.0, [(-1000.0, 3.0)], service_rate=4.0, role="decode") for i in range(4)]
-    views = FleetModel(OPTIONS).update(0.0, [r.view(0.0) for r in [*prefill, *decode]])
+    model = FleetModel(OPTIONS)
+    for now in range(0, 120, STEP):
+        views = model.update(float(now), [r.view(float(now)) for r in [*prefill, *decode]])
     by_role = {v.role: v for v in views}
     assert by_role["prefill"].replicas_required == 2.0
     assert by_role["decode"].replicas_required == 4.0
@@ -266,26 +303,6 @@ def test_no_split_beats_the_recommended_one(engines: int, prefill: float, decode
     n, m = best_split(engines, prefill, decode)
     assert n >= 1 and m >= 1 and n + m == engines
     assert min(n * prefill, m * decode) == max(min(k * prefill, (engines - k) * decode) for k in range(1, engines))
-
-
-def test_noise_about_a_whole_number_does_not_flap() -> None:
-    """A need that wanders a few percent about 3 changes the number once at most."""
-    sizing = Sizing(hold_seconds=600, calm_seconds=300)
-    wobble = [3.0 + 0.12 * (-1) ** (t // 7) * ((t * 37) % 11) / 11 for t in range(4000)]
-    numbers = [sizing.update(float(t), Need(need, 0.02), complete=True) for t, need in enumerate(wobble)]
-    assert sum(a != b for a, b in pairwise(numbers)) <= 1
-
-
-@given(st.lists(st.tuples(st.floats(0, 50), st.booleans()), min_size=2, max_size=60))
-def test_the_number_falls_only_when_all_is_known(steps: list[tuple[float, bool]]) -> None:
-    """Whatever the needs are, no number that was made without knowing all is below the one before it."""
-    sizing = Sizing(hold_seconds=600, calm_seconds=30)
-    last: float | None = None
-    for i, (need, complete) in enumerate(steps):
-        number = sizing.update(10.0 * i, Need(need, 0.02), complete=complete)
-        if not complete and number is not None:
-            assert last is not None and number >= last
-        last = number if number is not None else last
 
 
 def test_a_part_of_the_fleet_makes_no_models() -> None:
@@ -349,8 +366,12 @@ def test_until_every_engine_has_been_viewed_once_there_is_no_number_of_replicas(
         (model,) = fleet.view(now).models
         assert model.replicas_required is None
         assert model.model_engines == {"serving": float(turn), "starting": 20.0 - turn, "stale": 0.0}
-    assert fleet.keep_views(now)
-    (model,) = fleet.view(now).models
+    for second in range(181, 271):
+        for target, engine in enumerate(watches):
+            engine.advance(START + second)
+            fleet.observe(str(target), Scrape(START + second, (engine.sample(),)))
+            fleet.keep_views(START + second + 0.5)
+        (model,) = fleet.view(START + second + 0.5).models
     assert model.replicas_required is not None
     assert model.model_engines["serving"] == 20
 

@@ -9,7 +9,7 @@ import pytest
 
 from kvwatch.core.pool.fleet_model import FleetModel
 from kvwatch.views import TargetView
-from tests.core.pool.test_fleet_model import OPTIONS, one, steady
+from tests.core.pool.test_fleet_model import OPTIONS, STEP, one, settled, steady
 
 START = 1_000_000.0
 
@@ -21,44 +21,47 @@ def restarted(model: FleetModel) -> FleetModel:
     return found
 
 
+def sized() -> FleetModel:
+    """A model of four replicas whose 12 requests/s have needed three for five minutes, up to START."""
+    model, replicas = FleetModel(OPTIONS), steady(4, 3.0)
+    settled(model, START, lambda now: [r.view(now) for r in replicas])
+    return model
+
+
 def numbers(model: FleetModel, begin: float, rate: float, seconds: int) -> list[float | None]:
-    """The number every 5 s from ``begin`` on, while two of four targets are read and the others never are."""
+    """The number every 15 s from ``begin`` on, while two of four targets are read and the others never are."""
     unread = [TargetView(name, False, None, None) for name in ("dark-0", "dark-1")]
     replicas = steady(2, rate)
-    found = []
-    for now in range(0, seconds, 5):
-        views = [*(replica.view(begin + now) for replica in replicas), *unread]
-        found.append(one(model, begin + now, views).replicas_required)
-    return found
+    return [
+        one(model, begin + now, [*(replica.view(begin + now) for replica in replicas), *unread]).replicas_required
+        for now in range(0, seconds, STEP)
+    ]
 
 
 def test_the_number_before_a_restart_stands_while_not_all_targets_are_read() -> None:
-    """12 requests/s need 3; half of them alone would need 2, which is taken when it has been enough for a window."""
-    model = FleetModel(OPTIONS)
-    assert one(model, START, [r.view(START) for r in steady(4, 3.0)]).replicas_required == 3.0
+    """12 requests/s need 3; half of them alone need 2, which is taken when nothing is waited for any more."""
+    model = sized()
     begin = START + 30
-    assert restarted(model).dump() == model.dump()
-    assert numbers(restarted(model), begin, 3.0, 240 + 300) == [3.0] * (540 // 5)
-    assert numbers(restarted(model), begin, 3.0, 240 + 310)[-1] == 2.0
-    assert numbers(FleetModel(OPTIONS), begin, 3.0, 240) == [None] * (240 // 5)
-    assert numbers(restarted(model), begin, 9.0, 240) == [5.0] * (240 // 5)  # 18 / (5 × 0.8): it rises at once
+    assert restarted(model).dump() == model.dump() == {"m": {"": [3.0, START]}}
+    found = numbers(restarted(model), begin, 3.0, 600)
+    assert found[: 240 // STEP] == [3.0] * (240 // STEP)
+    assert found[-1] == 2.0
+    assert numbers(FleetModel(OPTIONS), begin, 3.0, 240) == [None] * (240 // STEP)
+    assert numbers(restarted(model), begin, 9.0, 240)[-1] == 5.0  # 18 / (5 × 0.8): it rises
 
 
 def test_a_number_is_of_no_use_when_the_hold_is_over() -> None:
-    """After an hour, or where the clock was ahead, there is no number before all is known."""
-    model = FleetModel(OPTIONS)
-    one(model, START, [r.view(START) for r in steady(4, 3.0)])
-    for begin in (START + 301, START - 1):
-        assert numbers(restarted(model), begin, 3.0, 240) == [None] * (240 // 5)
+    """After ten minutes, or where the clock was ahead, there is no number before all is known."""
+    for begin in (START + 600, START - 1):
+        assert numbers(restarted(sized()), begin, 3.0, 240) == [None] * (240 // STEP)
 
 
 def test_what_is_not_seen_again_at_once_is_saved_again() -> None:
     """A process that ends before it has read anything loses nothing."""
-    model = FleetModel(OPTIONS)
-    one(model, START, [r.view(START) for r in steady(4, 3.0)])
+    model = sized()
     again = restarted(model)
     again.update(START + 10, [TargetView("dark", False, None, None)])
-    assert again.dump() == model.dump() == {"m": {"": [3.0, START]}}
+    assert again.dump() == model.dump()
 
 
 @pytest.mark.parametrize(

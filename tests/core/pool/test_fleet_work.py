@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvwatch.core.pool.fleet_model import FleetModel
-from kvwatch.core.pool.replicas_required import Need, Sizing
 from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.views import TargetView
-from tests.core.pool.test_fleet_model import OPTIONS, Replica, one, steady
+from tests.core.pool.test_fleet_model import OPTIONS, STEP, Replica, one, steady
 from tests.core.synthetic import SyntheticEngine, Watch, poisson
 
 
@@ -19,33 +18,29 @@ def _inside(replica: Replica, now: float, running: float, waiting: float) -> Tar
     return replace(target, engines=(replace(engine, running_requests=running, queue_length=waiting),))
 
 
-def test_while_anything_runs_one_replica_is_needed() -> None:
-    """Half an hour after the last arrival long answers are still being written."""
-    replicas = steady(2, 0.0)
-    for running, needed in ((18.0, 1.0), (0.0, 0.0)):
-        model = FleetModel(OPTIONS)
-        assert one(model, 0.0, [_inside(r, 0.0, running, 0.0) for r in replicas]).replicas_required == needed
-
-
-def test_a_queue_keeps_the_number_until_it_is_worked_off() -> None:
-    """A burst that has ended: λ is 0 after five minutes, and nine hundred requests still wait."""
-    model, numbers = FleetModel(OPTIONS), []
-    replicas = steady(4, 3.0)
+def test_a_queue_has_a_need_of_its_own_until_it_is_worked_off() -> None:
+    """A burst that has ended: λ is 0, and 1,800 requests wait, for which 1.5 replicas of 5/s take four minutes."""
+    model, replicas, found = FleetModel(OPTIONS), steady(4, 3.0), {}
     for replica in replicas:
         replica.changes.append((300.0, 0.0))
-    for now in range(0, 3000, 10):
-        waiting = 900.0 if now < 2000 else 0.0
-        view = one(model, float(now), [_inside(r, float(now), 16.0 if waiting else 0.0, waiting) for r in replicas])
-        numbers.append(view.replicas_required)
-    assert set(numbers[: 2000 // 10]) == {3.0}
-    assert numbers[-1] == 0.0
+    for now in range(0, 3000, STEP):
+        waiting = 450.0 if 300 <= now < 2000 else 0.0
+        found[now] = one(
+            model, float(now), [_inside(r, float(now), 16.0 if waiting else 0.0, waiting) for r in replicas]
+        )
+    assert found[285].replicas_required == 3.0
+    assert found[285].backlog_replicas == 0.0
+    assert found[1500].backlog_replicas == 1800 / (5 * 240)
+    assert found[1500].replicas_required == 2.0
+    assert found[1500].replicas_added["backlog"] == 2.0
+    assert found[2985].replicas_required == 0.0
 
 
 def test_an_engine_whose_arrivals_cannot_be_counted_just_now_does_not_lower_the_number() -> None:
     """Clients of two of four engines give up in a mass: λ is unknown there, and has not fallen."""
     model, replicas = FleetModel(OPTIONS), steady(4, 3.0)
     gone = KeyedEstimate(verdict=Reason.ABORTS)
-    for now in range(0, 900, 10):
+    for now in range(0, 900, STEP):
         views = [r.view(float(now)) for r in replicas]
         if now >= 300:
             for i in range(2):
@@ -53,16 +48,7 @@ def test_an_engine_whose_arrivals_cannot_be_counted_just_now_does_not_lower_the_
                 silent = replace(engine, arrival_rate=gone, utilization=KeyedEstimate())
                 views[i] = replace(views[i], engines=(silent,))
         required = one(model, float(now), views).replicas_required
-        assert required == 3.0 if now < 300 + 240 else required in {3.0, None}
-
-
-def test_one_replica_that_never_gets_ready_does_not_keep_the_first_number_away() -> None:
-    """After the hold the number is what those need that are known, and it may rise."""
-    sizing = Sizing(hold_seconds=300, calm_seconds=300)
-    assert sizing.update(0, Need(4.2, 0.0), complete=False) is None
-    assert sizing.update(299, Need(4.2, 0.0), complete=False) is None
-    assert sizing.update(301, Need(4.2, 0.0), complete=False) == 5
-    assert sizing.update(400, Need(6.1, 0.0), complete=False) == 7
+        assert required == 3.0 if now >= 60 else required is None
 
 
 def test_an_engine_on_which_nothing_moves_is_withheld() -> None:
