@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvwatch.core.engine_state import EngineState
-from kvwatch.export.state_words import STATE_WORDS
+from kvwatch.export.state_words import REPLICA_REASON_WORDS, STATE_WORDS
 from kvwatch.export.summary import FULL_STATES, Summary
 from kvwatch.export.words import rate
 
@@ -115,7 +115,9 @@ def _replicas(summary: Summary) -> str | None:
     if required is None:
         return None
     if required > serving:
-        return f"Run {required:.0f} replicas instead of {serving:.0f}."
+        reasons = [f"{n:.0f} of them {REPLICA_REASON_WORDS[key]}" for key, n in summary.replicas_added.items() if n]
+        because = f" ({', '.join(reasons)})" if reasons else ""
+        return f"Run {required:.0f} replicas instead of {serving:.0f}{because}."
     if serving > 1:
         return f"Send it less: the model's {serving:.0f} replicas together have room."
     if summary.seconds_to_limit is not None:

@@ -41,3 +41,12 @@ STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
     }
 )
 """What each state means, in a sentence."""
+
+REPLICA_REASON_WORDS = {
+    "surge": "for the surge of the last minute",
+    "trend": "for the trend of the load",
+    "backlog": "for what waits",
+    "missing_engines": "for engines that are out of sight",
+    "recent_load": "for the load of minutes ago",
+}
+"""What makes replicas required more than the load alone needs, by the reasons of ``kvwatch_replicas_added``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,6 +46,7 @@ class Summary:
         drain_seconds: Until the queue is empty.
         standing_seconds: How long requests have waited that the engine should have served.
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
+        replicas_added: How many of them each reason adds to what the load itself needs.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
     """
 
@@ -78,6 +79,7 @@ class Summary:
     itl_seconds: float | None = None
     replicas_required: float | None = None
     replicas_serving: float | None = None
+    replicas_added: Mapping[str, float] = field(default_factory=dict)
     seats: float | None = None
     gain: float | None = None
     advice: tuple[str, ...] = ()
@@ -139,6 +141,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         itl_seconds=latency.get("itl", {}).get(_SLOW_QUANTILE),
         replicas_required=engine.get("replicas_required"),
         replicas_serving=(model or {}).get("model_engines", {}).get("serving"),
+        replicas_added=(model or {}).get("replicas_added", {}),
         seats=engine.get("recommended_max_num_seqs"),
         gain=engine.get("recommended_gain_ratio"),
         advice=tuple(engine.get("advice", ())),

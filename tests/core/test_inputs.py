@@ -42,7 +42,6 @@ def test_the_arrival_rate_is_withheld_when_one_of_its_inputs_vanishes_and_comes_
     assert set(view.arrival_rate.verdicts.values()) == {Reason.METRIC_MISSING}
     assert not view.utilization.value
     assert view.time_to_saturation_seconds is None
-    assert view.replicas_required is None
     assert view.stability_margin is None
     watch.run(100)
     server.left_out = ()

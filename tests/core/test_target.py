@@ -137,8 +137,10 @@ def test_data_parallel_engines_are_separate_queues_with_their_own_memory() -> No
     fleet.add(TARGET, SEATS_KNOWN)
     quiet, busy = SyntheticEngine(poisson(2, 400)), SyntheticEngine(poisson(9, 400, seed=2))
     summed = CacheConfig(block_size_tokens=16, num_gpu_blocks=4002)
-    for second in range(1, 71):
+    for second in range(1, 151):
         at = START + second
+        if second > 75 and second % 15 == 0:
+            fleet.view(at)
         quiet.advance(at)
         busy.advance(at)
         samples = (replace(quiet.sample(), cache=summed), replace(busy.sample(OTHER), cache=summed))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from kvwatch.core.pool.replicas_required import REASONS
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.metric import Metric
@@ -51,13 +52,14 @@ def full_engine(target: str = "localhost:8000", model_name: str = "llama", engin
             rows.append((metric, {key: place + index / 8 for index, key in enumerate(keys)}))
         else:
             rows.append((metric, float(place)))
-    return EngineView(target, model_name, engine, replicas_required=2.0, settings=SETTINGS, **fields_of(rows))
+    return EngineView(target, model_name, engine, settings=SETTINGS, **fields_of(rows))
 
 
 def full_model() -> ModelView:
     """A model of which everything is known."""
     engines = {"serving": 4.0, "starting": 1.0, "stale": 0.0}
-    return ModelView("llama", "", 3.0, 10.0, 20.0, 0.5, 1.2, engines, 1.0, 2.0, 5.0)
+    added = dict.fromkeys(REASONS, 0.0) | {"trend": 1.0}
+    return ModelView("llama", "", 3.0, added, 0.25, 10.0, 20.0, 0.5, 1.2, engines, 1.0, 2.0, 5.0)
 
 
 def fleet(*engines: EngineView) -> FleetView:

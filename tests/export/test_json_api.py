@@ -53,7 +53,6 @@ def test_the_document_is_strict_json() -> None:
         full_engine(),
         service_rate=Estimate(math.nan),
         utilization=KeyedEstimate({"1m": math.inf, "5m": 0.5}),
-        replicas_required=None,
     )
     document = fleet_json(
         replace(fleet(engine), models=(ModelView("llama", replicas_required=math.inf),)), targets=True

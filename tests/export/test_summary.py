@@ -87,7 +87,8 @@ def test_an_engine_that_is_full_beside_others_with_room_is_to_be_sent_less() -> 
     assert action(summarize(hot, {"model_engines": {"serving": 4.0}})) == (
         "Send it less: the model's 4 replicas together have room."
     )
-    assert action(summarize(hot, {"model_engines": {"serving": 2.0}})) == "Run 3 replicas instead of 2."
+    model = {"model_engines": {"serving": 2.0}, "replicas_added": {"surge": 0.0, "trend": 1.0}}
+    assert action(summarize(hot, model)) == "Run 3 replicas instead of 2 (1 of them for the trend of the load)."
 
 
 @pytest.mark.parametrize("state", ["idle", "fine", "warming_up", "unknown"])

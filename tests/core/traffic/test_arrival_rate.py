@@ -146,7 +146,6 @@ def test_an_idle_engine_has_no_arrivals_and_no_utilization_while_its_rate_is_unk
     assert view.service_rate.value is None
     assert view.arrival_rate.value == {"1m": 0.0, "5m": 0.0}
     assert view.utilization.value == {"1m": 0.0, "5m": 0.0}
-    assert view.replicas_required == 0
     assert view.estimate_valid["utilization"].valid
     assert not view.estimate_valid["service_rate"].valid
     assert view.step_seconds.value == {}
@@ -158,7 +157,6 @@ def test_without_the_metrics_of_the_balance_there_is_no_rate(missing: str) -> No
     view = Watch(SyntheticEngine(poisson(5, 100)), show=without(**{missing: None})).run(70)
     assert view.arrival_rate.value == {}
     assert view.utilization.value == {}
-    assert view.replicas_required is None
     assert view.estimate_valid["arrival_rate_1m"].reason == "metric_missing"
 
 
