@@ -66,6 +66,7 @@ def engine(
     put("kvwatch_arrival_rate_upper", [r + 0.2 for r in rate], window="5m")
     put("kvwatch_estimate_valid", steady(float(doubt == "ok")), estimate="utilization", reason=doubt)
     put("kvwatch_estimate_valid", steady(float(reason == "ok")), estimate="arrival_rate_5m", reason=reason)
+    put("kvwatch_estimate_valid", steady(1), estimate="arrival_rate_1m", reason="ok")
     return found
 
 
