@@ -6,18 +6,21 @@ from kvwatch.constants import TINY as ROUNDING
 from kvwatch.core.engine_state import EVICTION_LOSS_RATIO
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
-from kvwatch.core.pool.arrivals import HALF_SECONDS, HALF_SHARE, KNOWN_SINCE_SECONDS, TREND_DEVIATIONS
+from kvwatch.core.pool.arrivals import HALF_SHARE, TREND_DEVIATIONS
 from kvwatch.core.pool.arrivals import STAYS_RATIO as TREND_STAYS
 from kvwatch.core.pool.evaluation import (
     EVALUATION_SECONDS,
     FIRST_SECONDS,
     FIRST_WITHIN_SECONDS,
+    HALF_SECONDS,
+    KNOWN_SINCE_SECONDS,
+    MEAN_AGE_SECONDS,
     MEAN_SECONDS,
     MEMORY_SECONDS,
     UNREADABLE_SECONDS,
 )
 from kvwatch.core.pool.members import INTERVAL_DEVIATIONS
-from kvwatch.core.pool.need import MEAN_AGE_SECONDS, MOST_GROWTH, SURGE_DEVIATIONS
+from kvwatch.core.pool.need import MOST_GROWTH, SURGE_DEVIATIONS
 from kvwatch.core.pool.replicas_required import MAJORITY_RATIO
 
 __all__ = [

@@ -117,17 +117,18 @@ class Engines:
 
     @property
     def replicas(self) -> str:
-        """Engines that serve, by model and role."""
-        return self.by_model("count", self.known)
+        """Servers that are in sight, by model and role; sidecars all call theirs localhost."""
+        servers = f"count by (model_name, role, job, instance, target) ({self.known})"
+        return self.by_model("count", servers)
 
     @property
     def replicas_required(self) -> str:
-        """Engines that would keep ρ at the configured target, by model and role; unknown unless λ is known of all."""
-        arrivals = self.by_model("sum", self.arrivals)
-        rate = self.by_model("avg", self.metric("kvwatch_service_rate"))
-        target = self.by_model("max", self.metric("kvwatch_target_utilization"))
-        all_known = f"{self.by_model('count', self.arrivals)} == {self.replicas}"
-        return f"(\n(ceil({arrivals} / ({rate} * {target})) or {arrivals} == 0)\nand {all_known}\n)"
+        """The number of replicas, by model and role: the rules', or that of the only kvwatch that sees the model."""
+        own = self.metric("kvwatch_replicas_required")
+        return (
+            f"(\n{self.by_model('max', self.metric('model:kvwatch_replicas_required:hold5m'))}\n"
+            f"or {self.by_model('max', own)} and {self.by_model('count', own)} == 1\n)"
+        )
 
 
 def quoted(value: str) -> str:

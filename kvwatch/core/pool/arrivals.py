@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
-from kvwatch.core.pool.evaluation import MEAN_SECONDS, MEMORY_SECONDS
+from kvwatch.core.pool.evaluation import Times
 
 STAYS_RATIO = 0.95
 """Share of the engines that must have been there throughout a trend [1]. Choice: one of twenty may restart."""
@@ -22,12 +22,6 @@ has many tries; one false trend in weeks of steady traffic."""
 HALF_SHARE = 0.5
 """Share of the trend that either half of its window must have [1]. Choice: a ramp has all of it in both, a step of the
 load in one half only."""
-KNOWN_SINCE_SECONDS = 570.0
-"""How far back λ must be known for a trend [s]. Choice: its window but for two evaluations."""
-HALF_SECONDS = 300.0
-"""Half of a trend's window [s]. Definition."""
-LOOKBACK_SECONDS = 300.0
-"""How much older the sample may be that shows it [s]. Definition: how far Prometheus looks back for one."""
 SLOPE_VARIANCE_FACTOR = 12.0
 """Variance of a regression's slope over T s, in times of the variance of a mean over T s by T² [1]. Definition."""
 
@@ -44,18 +38,19 @@ class _Sample:
 class PoolArrivals:
     """The sums of the last quarter of an hour, at most one an evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._samples: deque[_Sample] = deque()
 
     def update(self, now: float, rate: float, engines: int) -> None:
         """Take the sum of λ over the last minute [requests/s] of so many ``engines`` at ``now`` [unix s]."""
         self._samples.append(_Sample(now, rate, engines))
-        while now - self._samples[0].at > KNOWN_SINCE_SECONDS + LOOKBACK_SECONDS:
+        while now - self._samples[0].at > self._times.longest:
             self._samples.popleft()
 
     def mean(self, now: float) -> float | None:
         """λ over the last five minutes [requests/s], or over what is known of them."""
-        rates = [sample.rate for sample in self._between(now - MEAN_SECONDS, now)]
+        rates = [sample.rate for sample in self._between(now - self._times.mean, now)]
         return sum(rates) / len(rates) if rates else None
 
     def trend(self, now: float, count_variance: float) -> float | None:
@@ -63,17 +58,15 @@ class PoolArrivals:
 
         ``count_variance``: variance of the arrivals in a second [requests²/s], which of Poisson arrivals is λ.
         """
-        samples = self._between(now - MEMORY_SECONDS, now)
-        if not samples or not any(
-            KNOWN_SINCE_SECONDS <= now - sample.at <= KNOWN_SINCE_SECONDS + LOOKBACK_SECONDS for sample in self._samples
-        ):
+        samples = self._between(now - self._times.memory, now)
+        if not samples or not any(self._times.shows_trend(now - sample.at) for sample in self._samples):
             return None
         engines = [sample.engines for sample in samples]
         slope = _slope(samples)
-        halves = [_slope(self._between(now - back - MEAN_SECONDS, now - back)) for back in (0.0, HALF_SECONDS)]
+        halves = [_slope(self._between(now - back - self._times.mean, now - back)) for back in (0.0, self._times.half)]
         if slope is None or min(engines) < STAYS_RATIO * max(engines):
             return None
-        deviation = sqrt(SLOPE_VARIANCE_FACTOR * count_variance / MEMORY_SECONDS**3)
+        deviation = sqrt(SLOPE_VARIANCE_FACTOR * count_variance / self._times.memory**3)
         sure = slope > TREND_DEVIATIONS * deviation
         return slope if sure and all(half is not None and half > HALF_SHARE * slope for half in halves) else None
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.pool.evaluation import CLOCK_SECONDS, EVALUATION_SECONDS
+from kvwatch.core.pool.evaluation import CLOCK_SHARE, Times
 from kvwatch.core.pool.members import Members
 from kvwatch.core.pool.pool import Pool
-from kvwatch.core.pool.replicas_required import Sizing
 from kvwatch.core.pool.roles import with_roles
 from kvwatch.views import EngineView, ModelView, TargetView
 
@@ -45,6 +44,7 @@ class FleetModel:
 
     def __init__(self, options: CoreOptions) -> None:
         self._options = options
+        self._times = Times.of(max(options.windows_seconds.values()))
         self._pools: dict[PoolKey, Pool] = {}
         self._first_seen: dict[str, float] = {}
         self._evaluated_at = float("-inf")
@@ -63,7 +63,7 @@ class FleetModel:
         )
         listed = _by_pool(targets)
         self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in sorted(listed)}
-        if now - self._evaluated_at >= EVALUATION_SECONDS - CLOCK_SECONDS:
+        if now - self._evaluated_at >= (1 - CLOCK_SHARE) * self._times.evaluation:
             self._evaluated_at = now
             answering = {t.target: t.up for t in targets}
             for key, pool in self._pools.items():
@@ -91,10 +91,10 @@ class FleetModel:
         self._restored = restored
 
     def _new_pool(self, key: PoolKey, now: float) -> Pool:
-        sizing = Sizing()
+        pool = Pool(self._times)
         if key in self._restored:
-            sizing.restore(*self._restored.pop(key), now)
-        return Pool(sizing)
+            pool.sizing.restore(*self._restored.pop(key), now)
+        return pool
 
     def _view(self, key: PoolKey, listed: _Listed) -> ModelView:
         engines, pool = listed.engines, self._pools[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kvwatch.core.pool.evaluation import MEMORY_SECONDS, UNREADABLE_SECONDS
+from kvwatch.core.pool.evaluation import Times
 
 EngineName = tuple[str, str]
 """(target, engine)."""
@@ -37,7 +37,8 @@ class Missing:
 class Memory:
     """What engines had, for an hour."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._last: dict[EngineName, _Last] = {}
 
     def update(self, now: float, rates: Mapping[EngineName, float | None], targets: Mapping[str, bool]) -> Missing:
@@ -48,14 +49,14 @@ class Memory:
             if rate is not None:
                 last.rate, last.rate_at = rate, now
             self._last[name] = last
-        recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= UNREADABLE_SECONDS]
+        recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= self._times.unreadable]
         self._last = dict(recent[-_MOST_REMEMBERED:])
         there = {name: last for name, last in self._last.items() if name[0] in targets}
         gone = [
             last
             for name, last in there.items()
-            if name not in rates and (now - last.seen_at <= MEMORY_SECONDS or not targets[name[0]])
+            if name not in rates and (now - last.seen_at <= self._times.memory or not targets[name[0]])
         ]
         mute = [last for name, last in there.items() if name in rates and rates[name] is None]
-        silent = [last for last in gone + mute if now - last.rate_at <= UNREADABLE_SECONDS]
+        silent = [last for last in gone + mute if now - last.rate_at <= self._times.unreadable]
         return Missing(len(gone), sum(last.rate for last in silent))

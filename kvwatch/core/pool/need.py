@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from kvwatch.constants import TINY
+from kvwatch.core.pool.evaluation import MEAN_AGE_SECONDS
 
 SURGE_DEVIATIONS = 3.0
 """Standard errors that λ over a minute must be above its mean over five to count in its place [sd]. Choice: a step of
@@ -17,17 +18,22 @@ the load is followed within a minute, and chance adds a replica in one evaluatio
 MOST_GROWTH = 2.0
 """Largest λ planned for, over λ now [1]. Choice: a trend that doubles the load before a replica serves is either over
 by then or asks for the next step anyway."""
-MEAN_AGE_SECONDS = 180.0
-"""How old a mean over five minutes of means over one is [s]. Definition: the middle of six minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """λ of a pool [requests/s]: its mean, what it surely is over the last minute, its sure trend [requests/s²]."""
+    """λ of a pool.
+
+    Attributes:
+        mean: Over five minutes [requests/s], which is that of ``mean_age`` s ago.
+        surge: What it surely is over the last minute [requests/s].
+        trend: How fast it rises where that is no accident [requests/s²].
+    """
 
     mean: float
     surge: float
     trend: float | None = None
+    mean_age: float = MEAN_AGE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def need(flow: Flow, replica: Replica | None, *, waiting: float, inside: float, 
         return Need(0, 0, 0, least, least, 0.0)
     rate = flow.mean
     surge = max(rate, flow.surge)
-    ahead = MEAN_AGE_SECONDS + replica.scale_up_seconds
+    ahead = flow.mean_age + replica.scale_up_seconds
     planned = max(surge, min(rate + (flow.trend or 0.0) * ahead, MOST_GROWTH * rate))
     backlog = replica.for_backlog(waiting)
     least = 1 if inside else 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import sqrt
 
 from kvwatch.core.pool.arrivals import PoolArrivals
+from kvwatch.core.pool.evaluation import Times
 from kvwatch.core.pool.members import Members
 from kvwatch.core.pool.missing import Memory
 from kvwatch.core.pool.need import SURGE_DEVIATIONS, Flow, Need, need
@@ -15,8 +16,8 @@ from kvwatch.core.pool.replicas_required import MAJORITY_RATIO, Sizing, added
 class Pool:
     """The engines of one model and one role."""
 
-    def __init__(self, sizing: Sizing) -> None:
-        self.sizing = sizing
+    def __init__(self, times: Times) -> None:
+        self.sizing = Sizing(times)
         self.number: float | None = None
         """Replicas required."""
         self.added: Mapping[str, float] = {}
@@ -24,8 +25,9 @@ class Pool:
         self.need: Need | None = None
         self.arrival_rate: float | None = None
         """λ as a mean over five minutes [requests/s]."""
-        self._arrivals = PoolArrivals()
-        self._memory = Memory()
+        self._times = times
+        self._arrivals = PoolArrivals(times)
+        self._memory = Memory(times)
 
     def evaluate(self, now: float, members: Members, *, waits_for: bool) -> None:
         """Take what the engines say at ``now``; ``waits_for``: whether a target may have engines and was never read."""
@@ -41,6 +43,7 @@ class Pool:
                 self.arrival_rate,
                 sum(known) - SURGE_DEVIATIONS * sqrt(members.rate_variance),
                 self._arrivals.trend(now, members.count_variance),
+                self._times.mean_age,
             )
             self.need = need(
                 flow,

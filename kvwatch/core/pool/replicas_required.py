@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from kvwatch.core.pool.evaluation import FIRST_SECONDS, FIRST_WITHIN_SECONDS, MEAN_SECONDS, MEMORY_SECONDS
+from kvwatch.core.pool.evaluation import Times
 from kvwatch.core.pool.need import Need
 
 REASONS = ("surge", "trend", "backlog", "missing_engines", "recent_load")
@@ -22,7 +22,8 @@ others do not tell what the model needs."""
 class Sizing:
     """The number of replicas of a pool, evaluation after evaluation."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times) -> None:
+        self._times = times
         self._needs: deque[tuple[float, int]] = deque()
         self._valid: deque[float] = deque()
         """Times at which there was a valid need."""
@@ -47,27 +48,23 @@ class Sizing:
     def _next(self, now: float, need: Need | None, *, valid: bool) -> float | None:
         last = self._number[0] if self._number is not None else None
         if last is None:
-            known = need is not None and valid and any(self._is_first(now - at) for at in self._valid)
+            known = need is not None and valid and any(self._times.is_first(now - at) for at in self._valid)
             return need.total if known and need is not None else None
         if need is not None and need.total >= last:
             return need.total
         if need is not None and valid:
             return min(max(need.missing, *self._recent(now)), last)
-        return last if self._valid and now - self._valid[-1] <= MEMORY_SECONDS else None
-
-    @staticmethod
-    def _is_first(age: float) -> bool:
-        return FIRST_SECONDS <= age <= FIRST_SECONDS + FIRST_WITHIN_SECONDS
+        return last if self._valid and now - self._valid[-1] <= self._times.memory else None
 
     def _recent(self, now: float) -> list[int]:
-        return [total for at, total in self._needs if now - at <= MEAN_SECONDS]
+        return [total for at, total in self._needs if now - at <= self._times.mean]
 
     def _forget(self, now: float) -> None:
-        while self._needs and now - self._needs[0][0] > MEAN_SECONDS:
+        while self._needs and now - self._needs[0][0] > self._times.mean:
             self._needs.popleft()
-        while self._valid and now - self._valid[0] > MEMORY_SECONDS:
+        while self._valid and now - self._valid[0] > self._times.memory:
             self._valid.popleft()
-        if self._number is not None and now - self._number[1] > MEMORY_SECONDS:
+        if self._number is not None and now - self._number[1] > self._times.memory:
             self._number = None
 
     def dump(self) -> tuple[float, float] | None:
@@ -76,7 +73,7 @@ class Sizing:
 
     def restore(self, number: float, sure_at: float, now: float) -> None:
         """Go on from what was dumped, unless by ``now`` the hold is over: as if nothing had been known since then."""
-        if 0 <= now - sure_at <= MEMORY_SECONDS:
+        if 0 <= now - sure_at <= self._times.memory:
             self._number = number, sure_at
             self._valid.append(sure_at)
 

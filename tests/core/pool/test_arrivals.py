@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from kvwatch.core.pool.arrivals import PoolArrivals
-from kvwatch.core.pool.evaluation import EVALUATION_SECONDS, MEAN_SECONDS, MEMORY_SECONDS
+from kvwatch.core.pool.evaluation import EVALUATION_SECONDS, MEAN_SECONDS, MEMORY_SECONDS, Times
 
 STEP = int(EVALUATION_SECONDS)
 
 
 def fed(rate: Callable[[float], float], end: int, engines: int = 4) -> PoolArrivals:
     """A quarter of an hour of it, up to ``end`` [s]."""
-    pool = PoolArrivals()
+    pool = PoolArrivals(Times())
     for now in range(end - 900, end + 1, STEP):
         pool.update(float(now), rate(now), engines)
     return pool
@@ -24,7 +24,7 @@ def fed(rate: Callable[[float], float], end: int, engines: int = 4) -> PoolArriv
 
 def test_the_mean_and_the_slope_are_those_of_the_samples_in_their_windows() -> None:
     """At any time, as numpy has them over what was taken in the last five and ten minutes."""
-    source, pool = random.Random(3), PoolArrivals()
+    source, pool = random.Random(3), PoolArrivals(Times())
     taken: list[tuple[float, float]] = []
     for place in range(200):
         now, rate = 15.0 * place, 4.0 + 0.01 * place + source.gauss(0, 0.0005)
@@ -54,7 +54,7 @@ def test_what_chance_does_to_steady_traffic_is_no_trend() -> None:
     for seed in range(1000):
         source = np.random.default_rng(seed)
         counts = source.poisson(5.0 * 15, 64)
-        pool = PoolArrivals()
+        pool = PoolArrivals(Times())
         for place in range(4, 64):
             pool.update(15.0 * place, counts[place - 4 : place].sum() / 60, 4)
         found += pool.trend(15.0 * 63, 5.0) is not None
@@ -64,7 +64,7 @@ def test_what_chance_does_to_steady_traffic_is_no_trend() -> None:
 @pytest.mark.parametrize(("before", "after", "trend"), [(20, 20, True), (20, 19, True), (20, 18, False), (4, 5, False)])
 def test_while_engines_come_or_go_there_is_no_trend(before: int, after: int, *, trend: bool) -> None:
     """Their share of the load moves to or from the others; one of twenty does not matter."""
-    pool = PoolArrivals()
+    pool = PoolArrivals(Times())
     for now in range(-900, 1, STEP):
         pool.update(float(now), 5 + now / 300, before if now < -300 else after)
     assert (pool.trend(0.0, 5.0) is not None) == trend
@@ -72,7 +72,7 @@ def test_while_engines_come_or_go_there_is_no_trend(before: int, after: int, *, 
 
 def test_it_remembers_a_quarter_of_an_hour() -> None:
     """Whatever goes on for a day."""
-    pool = PoolArrivals()
+    pool = PoolArrivals(Times())
     for now in range(0, 86_400, STEP):
         pool.update(float(now), 3.0, 4)
     assert len(pool._samples) <= 870 / STEP + 1

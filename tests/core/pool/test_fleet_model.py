@@ -115,6 +115,23 @@ def test_the_number_is_made_every_fifteen_seconds_however_often_it_is_asked_for(
         assert {seen[now + more].replicas_required for more in range(STEP)} == {number}
 
 
+def test_with_other_windows_all_times_are_longer_or_shorter_in_the_same_ratio() -> None:
+    """The demo's longest window is 30 s: a number after 6 s, and a fall half a minute after the need."""
+    model = FleetModel(CoreOptions({"7.5s": 7.5, "30s": 30.0}, scale_up_seconds=24.0))
+    found: list[float | None] = []
+    for place in range(500):
+        rate = 9.0 if place < 200 else 2.0
+        view = Replica("pod", -10_000.0, [(-10_000.0, rate)]).view(0.0)
+        (engine,) = view.engines
+        estimates = {w: Estimate(rate, rate - 0.1, rate + 0.1, Reason.OK) for w in ("7.5s", "30s")}
+        engine = replace(engine, arrival_rate=KeyedEstimate.of(estimates))
+        found.append(one(model, 0.25 * place, [replace(view, engines=(engine,))]).replicas_required)
+    assert found[20] is None
+    assert found[30] == 3.0
+    assert found[200 + 4 * 30] == 3.0
+    assert found[-1] == 1.0
+
+
 def test_the_sum_stays_true_while_a_replica_leaves_and_another_comes() -> None:
     """With steady traffic in total, neither a departure nor an arrival moves the number, or λ for long."""
     model = FleetModel(OPTIONS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvwatch.core.pool.evaluation import Times
 from kvwatch.core.pool.need import Flow, Need, Replica, need
 from kvwatch.core.pool.replicas_required import REASONS, Sizing, added
 
@@ -21,7 +22,7 @@ def wanted(total: int, missing: int | None = None) -> Need:
 
 def run(totals: list[int], every: float = 15.0) -> list[float | None]:
     """The numbers for needs that are all valid."""
-    sizing = Sizing()
+    sizing = Sizing(Times())
     return [sizing.update(every * place, wanted(total), valid=True) for place, total in enumerate(totals)]
 
 
@@ -91,7 +92,7 @@ def test_noise_about_a_whole_number_does_not_flap() -> None:
 
 def test_what_is_missing_holds_the_number_and_does_not_raise_it() -> None:
     """A need of 2 that was 4 stays at 3 while what is not known had a replica's load, and is no 6 for what had more."""
-    sizing = Sizing()
+    sizing = Sizing(Times())
     for place in range(20):
         sizing.update(15.0 * place, wanted(4), valid=True)
     held = [sizing.update(300.0 + 15 * place, wanted(2, 3), valid=True) for place in range(30)]
@@ -102,7 +103,7 @@ def test_what_is_missing_holds_the_number_and_does_not_raise_it() -> None:
 
 def test_without_a_majority_it_may_rise_does_not_fall_and_is_gone_after_ten_minutes() -> None:
     """It comes back with the first valid need after the gap, a minute late."""
-    sizing = Sizing()
+    sizing = Sizing(Times())
     for place in range(20):
         sizing.update(15.0 * place, wanted(3), valid=True)
     assert sizing.update(300.0, wanted(1), valid=False) == 3.0
@@ -117,7 +118,7 @@ def test_without_a_majority_it_may_rise_does_not_fall_and_is_gone_after_ten_minu
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans()), min_size=2, max_size=60))
 def test_the_number_falls_only_on_a_valid_need(steps: list[tuple[int, bool]]) -> None:
     """Whatever the needs are, no number without a majority is below the one before it."""
-    sizing = Sizing()
+    sizing = Sizing(Times())
     last: float | None = None
     for place, (total, valid) in enumerate(steps):
         number = sizing.update(15.0 * place, wanted(total), valid=valid)
