@@ -194,8 +194,8 @@ def test_only_a_model_that_is_scaled_to_zero_needs_nothing_by_default(  # noqa: 
         ('kube_deployment_spec_replicas{namespace="serving",deployment="other"}', 0),
         ('model:kvwatch_replicas_required:hold5m{namespace="serving",model_name="llama-3-8b"}', recorded),
         ('model:kvwatch_replicas_required:hold5m{namespace="other",model_name="llama-3-8b"}', 7),
-        ('model:kvwatch_replicas_required:ceil5m{namespace="serving",model_name="llama-3-8b"}', plain),
-        ('model:kvwatch_replicas_required:ceil5m{namespace="other",model_name="llama-3-8b"}', 9),
+        ('model:kvwatch_replicas_required:total{namespace="serving",model_name="llama-3-8b"}', plain),
+        ('model:kvwatch_replicas_required:total{namespace="other",model_name="llama-3-8b"}', 9),
     ):
         if number is not None:
             series.append({"series": name, "values": f"{number}+0x5"})

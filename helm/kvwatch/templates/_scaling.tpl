@@ -45,7 +45,7 @@ kvwatch_replicas_required_{{ regexReplaceAll "[^a-z0-9]+" (join "_" . | lower) "
 max({{ $series }})
 {{- if $a.keda.kubeStateMetrics }} or max({{ include "kvwatch.targetReplicas" . }}) == 0
 {{- /* A model that has just woken has no number to go on from for some minutes; what asks for more than there is is safe. */ -}}
-{{- if contains ":hold5m" $series }} or max({{ replace ":hold5m" ":ceil5m" $series }}) > max({{ include "kvwatch.targetReplicas" . }}){{ end -}}
+{{- if contains ":hold5m" $series }} or max({{ replace ":hold5m" ":total" $series }}) > max({{ include "kvwatch.targetReplicas" . }}){{ end -}}
 {{- end -}}
 {{- end -}}
 
