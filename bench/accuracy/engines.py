@@ -108,7 +108,13 @@ class TrueEngine:
     def told(self) -> Settings:
         """What a user tells kvwatch."""
         s = self.settings
-        return Settings(s.max_num_seqs, s.max_num_batched_tokens, s.max_model_len, source="config")
+        return Settings(
+            s.max_num_seqs,
+            s.max_num_batched_tokens,
+            s.max_model_len,
+            watermark_ratio=s.watermark_ratio,
+            source="config",
+        )
 
     def clock(self, seed: int) -> TrueClock:
         """A clock for one run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -135,10 +135,9 @@ def _noted(stream: Iterator[Arrival], arrived: list[Arrival]) -> Iterator[Arriva
 
 def _model(engine: TrueEngine) -> ModelledPool:
     """What saturates in kvwatch's own model does not depend on the time of steps, so any law will do."""
-    told = replace(engine.settings, watermark_ratio=0.0)
     running = min(engine.concurrency.values())
     steps = int(min(max((4 + _FINISHED / running) * engine.composition.steps, 2000), 30_000))
-    mean = saturate(engine.pool, told, StepLaw(1.0), steps=steps, seed=engine.index)
+    mean = saturate(engine.pool, engine.settings, StepLaw(1.0), steps=steps, seed=engine.index)
     composition = (mean.mean_decoding, mean.mean_prefill_tokens, mean.mean_kv_tokens, mean.mean_prefill_share)
     return ModelledPool(composition, mean.throughput_rps * mean.mean_step_seconds)
 

@@ -8,7 +8,7 @@ form, which follows the inputs at every view.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvwatch.constants import TINY
 from kvwatch.core.traffic.mix import Mix
@@ -63,6 +63,7 @@ class FullEngineInputs:
     max_num_seqs: int | None
     max_num_batched_tokens: int | None
     max_model_len: int | None
+    watermark_ratio: float = 0.0
 
     @property
     def demand(self) -> Demand:
@@ -176,6 +177,7 @@ class FullEngineRun:
             max_model_len=i.max_model_len,
             enable_prefix_caching=any(shape.shared_prefix_tokens for shape in pool),
         )
+        settings = replace(settings, watermark_ratio=i.watermark_ratio)
         return Experiment(pool, settings, i.full_law, self._steps(loads[limit].running), loads[limit], limit)
 
     def _steps(self, running: float) -> int:

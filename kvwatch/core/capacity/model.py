@@ -59,6 +59,7 @@ class FullLoad:
             max_num_seqs=last.seats,
             max_num_batched_tokens=chunk if last.budget_tokens is not None else None,
             max_model_len=last.whole(longest) if longest is not None else None,
+            watermark_ratio=last.settings.watermark_ratio or 0.0,
         )
 
 

@@ -172,7 +172,9 @@ def _saturated(
     watermark: float = 0.0,
 ) -> Saturation:
     settings = replace(
-        x.settings, max_num_seqs=x.settings.max_num_seqs if cap is None else cap, watermark_ratio=watermark
+        x.settings,
+        max_num_seqs=x.settings.max_num_seqs if cap is None else cap,
+        watermark_ratio=max(x.settings.watermark_ratio, watermark),
     )
     return saturate(x.pool if pool is None else pool, settings, x.law, steps=x.steps, seed=seed)
 

@@ -1,0 +1,40 @@
+"""What the embedded engine is run on: the server's settings, for as long as the requests need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun
+from tests.core.capacity.evidence import inputs
+
+
+def _of_lengths(*outputs: float) -> FullEngineInputs:
+    full = inputs()
+    mix = replace(full.mix, output_tokens=np.array(outputs), prompt_tokens=np.full(len(outputs), 100.0))
+    return replace(full, mix=mix)
+
+
+def test_a_run_lasts_four_lives_of_the_request_that_one_meets() -> None:
+    """One in ten is 40 times as long as the others: it is met most of the time, and must have grown old."""
+    wide = FullEngineRun(_of_lengths(*[50.0] * 9, 2000.0)).experiment()
+    alike = FullEngineRun(_of_lengths(*[50.0] * 10)).experiment()
+    assert wide is not None
+    assert alike is not None
+    # E[T²]/E[T] by hand: (9·50² + 2000²)/(9·50 + 2000) = 1,642 steps
+    assert wide.steps == pytest.approx(4 * 1642, rel=0.01)
+    assert alike.steps == 1500
+
+
+def test_the_watermark_that_the_server_has_is_the_embedded_engines() -> None:
+    """It saves evictions, a fifth of the throughput on some traffic; without a word it is vLLM's default, none."""
+    assert _settings_of(inputs()) == 0.0
+    assert _settings_of(replace(inputs(), watermark_ratio=0.02)) == 0.02
+
+
+def _settings_of(full: FullEngineInputs) -> float:
+    made = FullEngineRun(full).experiment()
+    assert made is not None
+    return made.settings.watermark_ratio
