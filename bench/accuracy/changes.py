@@ -10,6 +10,7 @@ import orjson
 
 from bench.accuracy.drive import Drive
 from bench.accuracy.engines import TrueEngine, design
+from bench.accuracy.moe_engines import moe_design
 from bench.accuracy.saturated import keep_full
 from bench.accuracy.watcher import TARGET
 from bench.accuracy.workloads import WORKLOADS, Drawn, composition
@@ -28,6 +29,8 @@ BEFORE_SECONDS, AFTER_SECONDS = 300, 400
 CHANGE_LOAD = 0.6
 _STEP_SECONDS = 10
 LAW_FACTOR = 1.5
+MIX_SHIFT = "mix"
+"""How the name of a change of the lengths begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,20 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change in mid-run and what each estimate made of it."""
+    """A change in mid-run and what each estimate made of it; ``experts``: of a mixture of experts."""
 
     name: str
     what: str
     courses: tuple[Course, ...]
+    experts: bool = False
+
+    @property
+    def new_rate_error(self) -> float | None:
+        """Relative error of μ at the end, where the mix of lengths changed and the hardware did not."""
+        if not self.what.startswith(MIX_SHIFT):
+            return None
+        (rate,) = (c for c in self.courses if c.quantity == "μ")
+        return None if rate.said_after is None else rate.said_after / rate.after - 1
 
 
 def restarts(engines: int) -> Iterator[Restart]:
@@ -134,9 +146,16 @@ def _restart(engine: TrueEngine, rate: float, settle: float, load: float) -> Res
 
 
 def changes(engines: int) -> Iterator[Change]:
-    """Step law × 1.5 on engines of the design, and the mix turned from 2:1 to 1:2 on the same hardware."""
-    for engine in design(engines):
-        yield _slower(engine)
+    """Step law × 1.5 on engines of the design, and the mix turned from 2:1 to 1:2 on the same hardware.
+
+    As many mixtures of experts, each of another system, have the latter only.
+    """
+    dense = design(engines)
+    tuned = [engine for engine in moe_design() if not engine.held_out]
+    mixtures = list({engine.system: engine for engine in tuned}.values())[:engines]
+    for engine in (*dense, *mixtures):
+        if engine in dense:
+            yield _slower(engine)
         pools = [w.pool(engine.index, engine.settings.max_model_len) for w in WORKLOADS[1:3]]
         yield _other_mix(replace(engine, workload=WORKLOADS[1], pool=pools[0], settings=_uncached(engine)), pools[1])
 
@@ -182,7 +201,7 @@ def _other_mix(engine: TrueEngine, pool: tuple[RequestShape, ...]) -> Change:
         "λ 1m": (arrival_rate, arrival_rate),
         "E[g]": (engine.composition.memory_token_steps, other.composition.memory_token_steps),
     }
-    return _observe(drive, "mix 2:1 to 1:2", truths, slow_down=False)
+    return _observe(drive, f"{MIX_SHIFT} 2:1 to 1:2", truths, slow_down=False)
 
 
 def _observe(drive: Drive, what: str, truths: dict[str, tuple[float, float]], *, slow_down: bool) -> Change:
@@ -209,7 +228,7 @@ def _observe(drive: Drive, what: str, truths: dict[str, tuple[float, float]], *,
     }
     truths = truths | {"b̄": (steps[0], steps[1])}
     courses = tuple(_course(name, truths[name], values, change) for name, values in said.items())
-    return Change(drive.true.name, what, courses)
+    return Change(drive.true.name, what, courses, experts=drive.true.physics.routing is not None)
 
 
 def _against_arrived(drive: Drive, at: float, view: EngineView) -> float:

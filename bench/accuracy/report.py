@@ -335,9 +335,24 @@ def changes(found: Sequence[Change]) -> str:
             ))  # fmt: skip
     head = ("engine", "change", "estimate", "truth", "should move", "said", "within 10% for a minute after",
             "furthest off in the last two minutes")  # fmt: skip
-    return "\n".join(
-        ["## Changes in mid-run\n", "At load 0.6 of the slower engine, Poisson arrivals.\n", table(head, rows)]
-    )
+    judged = []
+    for words, experts in (("dense", False), ("mixtures of experts, under an alias", True)):
+        errors = [abs(e) for c in found if c.experts == experts and (e := c.new_rate_error) is not None]
+        if errors:
+            median, most = float(np.median(errors)), max(errors)
+            judged.append(
+                Verdict(
+                    f"{words}: μ of a mix not seen before, after 400 s: median ≤ 6%",
+                    f"{median:.1%}, worst {most:.1%}",
+                    median <= 0.06,
+                )
+            )
+    return "\n".join([
+        "## Changes in mid-run\n",
+        "At load 0.6 of the slower engine, Poisson arrivals.\n",
+        verdicts(judged),
+        table(head, rows),
+    ])  # fmt: skip
 
 
 def as_json(outcomes: Iterable[Outcome | PhaseOutcome]) -> list[dict[str, Any]]:
