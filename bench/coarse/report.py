@@ -33,9 +33,10 @@ def page() -> str:
         "",
         f"Made by `python -m bench.coarse` on {document['made']['date']} ({document['made']['commit']}). Simulated "
         f"engines ({', '.join(BASES)}) go from half load into overload within "
-        f"{' or '.join(map(str, RAMP_MINUTES))} minutes, scraped each second; then only every n-th scrape is left. Against the same at one second:",
+        f"{' or '.join(map(str, RAMP_MINUTES))} minutes, scraped each second; then only every n-th scrape is left. "
+        "Against the same at one second:",
         "",
-        "| scrapes every | time with a valid ρ | μ differs by (median) | (90th percentile) | page later by | too late |",
+        "| scrapes every | time with a valid ρ | μ differs by (median) | (90%) | page later by | too late |",
         "| --- | --- | --- | --- | --- | --- |",
         *(
             f"| {cost['interval_seconds']:.0f} s | {cost['judged_ratio']:.0%} | {cost['service_rate_error']:.1%} | "

@@ -14,6 +14,8 @@ from kvwatch import __version__
 from kvwatch.shell.backtest.parts import write_json
 
 _MANIFEST = "backtest.json"
+SERVERS = "servers"
+"""Under which the servers that were found are noted."""
 _DIGITS = 12
 
 
@@ -51,15 +53,21 @@ class Checkpoint:
                 document = orjson.loads(path.read_bytes())
                 if document.get("asked") != self._asked:
                     raise CheckpointError(f"{self.folder} is of another backtest; name another folder, or give --fresh")
-                self.resumed = True
-                self.found = dict(document["found"])
+                if SERVERS in document["found"]:
+                    self.resumed = True
+                    self.found = dict(document["found"])
+                    return
+                # nothing had been read yet, so that nothing is lost by the times of now
+                self.write(found)
                 return
             if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise CheckpointError(f"{self.folder} holds something else; name another folder")
             self.folder.mkdir(parents=True, exist_ok=True)
             self.write(found)
         except OSError as error:
-            raise CheckpointError(f"cannot use {self.folder}: {error.strerror or error}") from None
+            raise CheckpointError(
+                f"cannot use {self.folder}: {error.strerror or error}; give --checkpoint DIR"
+            ) from None
         except ValueError:
             raise CheckpointError(f"{path} is damaged; give --fresh to begin again") from None
 

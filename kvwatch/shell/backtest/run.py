@@ -17,7 +17,7 @@ from kvwatch.backtest.spells import Spell
 from kvwatch.backtest.timeline import Model
 from kvwatch.facts import Settings
 from kvwatch.promql.rules import RuleFile
-from kvwatch.shell.backtest.checkpoint import Checkpoint
+from kvwatch.shell.backtest.checkpoint import SERVERS, Checkpoint
 from kvwatch.shell.backtest.estimate import Job, part_path
 from kvwatch.shell.backtest.evaluate import Evaluated, evaluate_rules, own_rules, wanted_names
 from kvwatch.shell.backtest.parts import PART_SECONDS
@@ -141,10 +141,10 @@ def _sources(question: Question, checkpoint: Checkpoint, told: Told) -> dict[str
             first = [s for s, _ in zip(recording.scrapes(), range(_SCRAPES_TO_TELL_INTERVAL), strict=False)]
             found[folder.resolve().name] = FromRecording(folder, interval_seconds(first))
         return found
-    noted = checkpoint.found.get("servers")
+    noted = checkpoint.found.get(SERVERS)
     if noted is None:
         noted = asyncio.run(_look(question.server, question, told))
-        checkpoint.write({**checkpoint.found, "servers": noted})
+        checkpoint.write({**checkpoint.found, SERVERS: noted})
     shared = 1 if question.dask is not None else min(question.processes, len(noted))
     server = replace(question.server, queries_per_second=question.server.queries_per_second / shared)
     sources: dict[str, Source] = {}

@@ -28,6 +28,8 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same question may be answered."""
+_TOO_MANY_REQUESTS = 429
+"""Who says that means how often is asked, and not what."""
 _TOO_MUCH_WORDS = (
     "too many samples",
     "exceeded maximum resolution",
@@ -169,7 +171,7 @@ class Api:
         if status == 200 and isinstance(document, dict) and document.get("status") == "success":
             return document.get("data")
         words = str(document.get("error", ""))[:_MAX_WORDS] if isinstance(document, dict) else ""
-        if any(part in words.lower() for part in _TOO_MUCH_WORDS):
+        if status != _TOO_MANY_REQUESTS and any(part in words.lower() for part in _TOO_MUCH_WORDS):
             raise TooMuchError(words)
         if status in _PASSING:
             seconds = float(retry_after) if retry_after.isdigit() else 0.0

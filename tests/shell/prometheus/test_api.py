@@ -90,6 +90,17 @@ async def test_what_fails_for_a_moment_is_asked_again() -> None:
         assert await api.ask("/api/v1/query", query="x") == "there"
 
 
+async def test_who_is_asked_too_often_is_asked_again_later() -> None:
+    """A limit on the rate is none on the question, whatever words it comes with."""
+    answers = iter([refusal("rate limit exceeded: too many points a second", 429)])
+
+    async def handler(_: web.Request) -> web.Response:
+        return next(answers, None) or answer("there")
+
+    async with serving(handler) as url, Api(Server(url, **FAST)) as api:
+        assert await api.ask("/api/v1/query", query="x") == "there"
+
+
 async def test_what_goes_on_failing_ends_with_what_it_said() -> None:
     """After some attempts the last words of the server are the error's."""
 
