@@ -6,6 +6,9 @@ from alerts.promql import TARGET
 from alerts.rule import FLEET, WARNING, Alert
 from alerts.words import text
 
+FLAPS_CHANGES = 8
+"""Changes between answering and not in a quarter of an hour that make a ticket [1]. Choice: four restarts, which no rollout
+has."""
 _DOWN = 'up{job=~".*kvwatch.*"} == 0'
 
 TARGET_DOWN = Alert(
@@ -72,4 +75,56 @@ DOWN = Alert(
     ),
     dashboard=FLEET,
 )
-ALERTS = (TARGET_DOWN, STALE, DOWN)
+EMPTY = Alert(
+    "KvwatchTargetEmpty",
+    "max_over_time(kvwatch_target_engines[10m]) == 0",
+    WARNING,
+    hold="5m",
+    keep_firing="1m",
+    summary=text("kvwatch at <kvwatch> finds no engine at <target>: see what it is told to read"),
+    description=text(
+        """
+        Users notice nothing of this, but an overload of whatever serves at <target> would come without a page.
+        To do: see what its /metrics shows, and correct its address, its metrics_path or its engine's flags.
+        It has answered kvwatch at <kvwatch> for a quarter of an hour without a series that kvwatch knows.
+        """
+    ),
+    dashboard=FLEET,
+)
+FLAPS = Alert(
+    "KvwatchTargetFlaps",
+    f"changes(kvwatch_target_up[15m]) >= {FLAPS_CHANGES}",
+    WARNING,
+    hold="1m",
+    keep_firing="15m",
+    summary=text("<target> comes and goes for kvwatch at <kvwatch>: see if it restarts"),
+    description=text(
+        """
+        Users may lose requests at <target>, and an overload of it may come without a page:
+        each time that it goes its load has to be learned again.
+        To do: see if the server restarts, or is too busy to answer in time.
+        By <at> kvwatch at <kvwatch> has lost or found it <whole value> times within 15 minutes.
+        """
+    ),
+    dashboard=FLEET,
+)
+UNSAVED = Alert(
+    "KvwatchStateNotSaved",
+    """
+    sum without (result) (increase(kvwatch_state_saves_total{result="failure"}[15m])) > 0
+    unless sum without (result) (increase(kvwatch_state_saves_total{result="success"}[15m])) > 0
+    """,
+    WARNING,
+    hold="5m",
+    keep_firing="1m",
+    summary=text("kvwatch at <kvwatch> cannot save its state: see to its volume"),
+    description=text(
+        """
+        Users notice nothing of this; but after its next restart kvwatch would know nothing for minutes.
+        To do: see in its log why the state file cannot be written, such as a full disk or a read-only folder.
+        No attempt of kvwatch at <kvwatch> has succeeded for 15 minutes.
+        """
+    ),
+    dashboard=FLEET,
+)
+ALERTS = (TARGET_DOWN, EMPTY, FLAPS, STALE, UNSAVED, DOWN)

@@ -170,9 +170,10 @@ def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
 
 
 def test_rules_are_those_that_are_packed(helm4: Helm) -> None:
-    """The PrometheusRule holds the rules that are packed, to the letter, less the alerts that are switched off."""
+    """To the letter, but for the address of the runbooks, and less the alerts that are switched off."""
     groups = yaml.safe_load((CHART / "files" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
-    assert one(helm4.template(named("fleet")), "PrometheusRule")["spec"]["groups"] == groups
+    at_home = ("--set", "prometheusRule.runbookUrl=http://localhost:9718/runbooks/")
+    assert one(helm4.template(named("fleet"), *at_home), "PrometheusRule")["spec"]["groups"] == groups
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "KvwatchModelGap"]
     assert one(helm4.template(named("sidecar")), "PrometheusRule")["spec"]["groups"] == groups
@@ -216,3 +217,19 @@ def test_every_key_of_the_fullest_case_matters(helm4: Helm) -> None:
     for key in values.keys() - {"mode", "config"}:
         rest = {name: value for name, value in values.items() if name != key}
         assert helm4.template(rest) != whole, key
+
+
+@each_case
+def test_runbooks_are_found_where_kvwatch_serves_them(helm: Helm, case: Path) -> None:
+    """In a fleet behind its service, in the scheme that it speaks; in other modes on a port that is forwarded."""
+    objects = helm.template(case)
+    scheme = "https" if "tls" in yaml.safe_load(case.read_text()).get("config", {}).get("server", {}) else "http"
+    hosts = [
+        f"{item['metadata']['name']}.{item['metadata']['namespace']}.svc:{item['spec']['ports'][0]['port']}"
+        for item in objects
+        if item["kind"] == "Service"
+    ]
+    for item in (item for item in objects if item["kind"] == "PrometheusRule"):
+        for rule in (rule for group in item["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
+            url = rule["annotations"]["runbook_url"]
+            assert url == f"{scheme}://{(*hosts, 'localhost:9718')[0]}/runbooks/{rule['alert']}.md"
