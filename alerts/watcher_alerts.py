@@ -7,8 +7,7 @@ from alerts.rule import FLEET, WARNING, Alert
 from alerts.words import text
 
 FLAPS_CHANGES = 8
-"""Changes between answering and not in a quarter of an hour that make a ticket [1]. Choice: four restarts, which no rollout
-has."""
+"""Changes between answering and not in a quarter of an hour that make a ticket [1]. Choice: four restarts."""
 _DOWN = 'up{job=~".*kvwatch.*"} == 0'
 
 TARGET_DOWN = Alert(
