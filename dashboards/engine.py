@@ -19,7 +19,7 @@ _DESCRIPTION = (
 
 def build() -> Dashboard:
     """The dashboard."""
-    known = "kvwatch_running_requests"
+    known = "kvwatch_engine_state"
     model = 'model_name="$model_name"'
     target = f'{model},target="$target"'
     board = (
@@ -33,7 +33,7 @@ def build() -> Dashboard:
         .link(link("Fleet", FLEET_UID, "All models"))
         .annotation(Alerts('model_name=~"${model_name:regex}|"', 'target=~"${target:regex}|"'))
     )
-    for panel in (*rows.verdict(), *rows.load(), *rows.pressure()):
+    for panel in (*rows.verdict(), *rows.load(), *rows.latency(), *rows.pressure()):
         board.with_panel(panel)
     add(board, "Why: what the sustainable rate is made of", why.parts())
     add(board, "Evictions: congestion that serving itself creates", why.evictions())

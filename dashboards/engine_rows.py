@@ -74,15 +74,20 @@ def verdict() -> list[stat.Panel]:
     when = (
         p.value(
             "Full in",
-            "When ρ reaches its limit on the present trend of arrivals. Orange is sooner than a new replica usually "
+            "When ρ reaches its limit on the present trend of arrivals; of an engine whose queue empties, when it is "
+            "empty. Orange is sooner than a new replica usually "
             "serves (ten minutes). Soon: already past what is surely stable, though not at the limit.",
             width=4,
             unit=SECONDS,
         )
-        .with_target(p.at_end("A", ENGINE.saturation))
+        .with_target(p.at_end("A", f"{ENGINE.saturation} unless {ENGINE.drain}", "full"))
+        .with_target(p.at_end("B", ENGINE.drain, "queue empty"))
         .decimals(0)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.VERTICAL)
         .mappings([p.words(WHEN)])
         .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
+        .override_by_query("B", [p.color(PLAIN)])
     )
     required, pool = MODEL.replicas_required, f"and on (model_name, role) {ENGINE.known}"
     replicas = (
@@ -232,3 +237,23 @@ def pressure() -> list[timeseries.Panel]:
         )
     )
     return [queue, p.band(trend, "lower end", "upper end", WAITING), memory]
+
+
+def latency() -> list[timeseries.Panel]:
+    """What users feel, beside the load: from vLLM's histograms, where Prometheus scrapes vLLM as well."""
+    names = ("time_to_first_token_seconds", "inter_token_latency_seconds")
+    titles = ("Time to the first token", "Time between tokens")
+    words = "Half of the requests and nineteen of twenty wait no longer, by vLLM's own histogram"
+    panels = []
+    for title, name in zip(titles, names, strict=True):
+        panel = p.graph(
+            title,
+            f"{words} ({name}), over the engines of this model and number. Empty where vLLM is not scraped.",
+            height=7,
+            unit=SECONDS,
+        )
+        for ref, quantile, label in (("A", 0.95, "95%"), ("B", 0.5, "50%")):
+            panel = panel.with_target(p.over_time(ref, ENGINE.latency(name, quantile), label))
+        panel = panel.override_by_query("A", [p.color(WAITING)])
+        panels.append(panel.override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 1)]))
+    return panels

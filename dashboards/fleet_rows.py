@@ -44,12 +44,11 @@ def verdict() -> list[stat.Panel]:
         .orientation(common.VizOrientation.VERTICAL)
         .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
     )
-    ahead = FLEET.by_model("min", f"{FLEET.saturation} > 0")
+    ahead = FLEET.by_model("min", FLEET.saturation)
     when = (
         p.value(
-            "Next at its limit",
-            "The model that reaches its limit next on the present trend of arrivals, and when, among those that are "
-            "not there yet.",
+            "Full next",
+            "The model that is at its limit, or reaches it next on the present trend of arrivals, and when.",
             width=5,
             unit=SECONDS,
         )
@@ -63,9 +62,8 @@ def verdict() -> list[stat.Panel]:
     )
     add = (
         p.value(
-            "Scale up by",
-            "Replicas to add over all chosen models: what is needed to keep each at the utilization to size for, less "
-            "what serves now.",
+            "Replicas to add",
+            "Over all chosen models: what is needed to keep each at the utilization to size for, less what serves now.",
             width=4,
         )
         .with_target(p.at_end("A", f"sum(clamp_min({FLEET.replicas_required} - {FLEET.replicas}, 0))"))
@@ -73,8 +71,8 @@ def verdict() -> list[stat.Panel]:
     )
     down = (
         p.value(
-            "Down",
-            "Servers that kvwatch cannot read now, of whatever model: what they do is not known.",
+            "Unreadable",
+            "Servers that do not answer kvwatch now, of whatever model: what they do is not known.",
             width=3,
         )
         .with_target(p.at_end("A", "count(kvwatch_target_up == 0) or count(kvwatch_target_up) * 0"))

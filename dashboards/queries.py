@@ -1,15 +1,15 @@
 """PromQL that both dashboards share, for any selection of engines.
 
-Nothing here names a window of λ: what kvwatch judges an engine by is the stable limit minus the margin, over its
-longest window that is full, whatever windows are configured. Metrics of one engine share all labels, those that
-Prometheus adds included, so that they match without naming any.
+Load and arrivals are those of the last minute, as on kvwatch's page and in the alerts; where no window of a minute is
+configured, those over the longest window that is full: the stable limit minus the margin. Metrics of one engine share
+all labels, those that Prometheus adds included, so that they match without naming any.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.numbers import EVICTION_LOSS_RATIO, LOWEST_LIMIT
+from alerts.numbers import LOWEST_LIMIT, SHORT_WINDOW
 from dashboards import states
 from dashboards.style import LIMIT_WORDS
 
@@ -47,9 +47,10 @@ class Engines:
 
     @property
     def load(self) -> str:
-        """ρ as the margin has it; of an idle engine, which may have no limit yet, 0."""
+        """ρ over the last minute, else as the margin has it; of an idle engine, which may have no limit yet, 0."""
         limit, margin = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_stability_margin")
-        return f"({limit} - {margin} or max without (window) ({self.metric('kvwatch_utilization')}))"
+        longest = f"{limit} - {margin} or max without (window) ({self.metric('kvwatch_utilization')})"
+        return f"({self._last_minute('kvwatch_utilization')} or {longest})"
 
     @property
     def load_of_limit(self) -> str:
@@ -58,30 +59,34 @@ class Engines:
 
     @property
     def arrivals(self) -> str:
-        """λ over the window of the margin, requests/s."""
+        """λ over the same window, requests/s."""
         limit, margin = self.metric("kvwatch_stable_limit"), self.metric("kvwatch_stability_margin")
         rate = self.metric("kvwatch_service_rate")
-        return f"(({limit} - {margin}) * {rate} or max without (window) ({self.metric('kvwatch_arrival_rate')}))"
+        longest = f"({limit} - {margin}) * {rate} or max without (window) ({self.metric('kvwatch_arrival_rate')})"
+        return f"({self._last_minute('kvwatch_arrival_rate')} or {longest})"
+
+    def _last_minute(self, name: str) -> str:
+        return f"max without (window) ({self.metric(name, f'window={quoted(SHORT_WINDOW)}')})"
 
     @property
     def state(self) -> str:
         """The code of the engine's state, see :mod:`dashboards.states`."""
-        used = self.load_of_limit
-        grows = f"{self.metric('kvwatch_queue_slope_lower')} > 0"
-        evicts = f"{self.metric('kvwatch_congestion_loss_ratio')} > {EVICTION_LOSS_RATIO}"
-        soon = f"{self.predicted} < {self.metric('kvwatch_scale_up_seconds')}"
-        tests: tuple[tuple[str, states.State], ...] = (
-            (f"{used} >= 1 and {grows} and {evicts}", states.COLLAPSES),
-            (f"{used} >= 1 and {grows}", states.OVERLOADED),
-            (evicts, states.EVICTS),
-            (f"{used} >= 1", states.FULL),
-            (f"{grows}", states.QUEUES),
-            (f"{used} >= {states.NEAR_RATIO} or {soon}", states.NEAR),
-            (f"{used} > 0", states.FINE),
-            (f"{used}", states.IDLE),
-            (self.known, states.UNKNOWN),
+        of_each = (
+            f"{self.metric('kvwatch_engine_state', f'state={quoted(state.label)}')} * {state.code}"
+            for state in states.STATES
         )
-        return "(\n" + "\nor ".join(f"({test}) * 0 + {state.code}" for test, state in tests) + "\n)"
+        return "max without (state) (\n" + "\nor ".join(of_each) + "\n)"
+
+    @property
+    def drain(self) -> str:
+        """Seconds until the queue is empty; there while it empties."""
+        return self.metric("kvwatch_backlog_drain_seconds")
+
+    def latency(self, name: str, quantile: float) -> str:
+        """A quantile of one of vLLM's own histograms over the engines of the same model and number, s."""
+        labels = self.where.split(",target=")[0]
+        buckets = f'vllm:{name}_bucket{{{labels},engine="$engine"}}'
+        return f"histogram_quantile({quantile}, sum by (le) (rate({buckets}[$__rate_interval])))"
 
     @property
     def binding(self) -> str:

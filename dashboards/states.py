@@ -1,10 +1,16 @@
-"""The state of an engine as one number, and the words and colour that a panel shows for it."""
+"""The state of an engine as one number, and the words and colour that a panel shows for it.
+
+The states are those that kvwatch itself exports (``kvwatch_engine_state``) and shows on its page: a dashboard that
+judged by numbers of its own would show red beside green.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from dashboards.style import CALM, DANGER, MUTED, WORRY
+from kvwatch.core.engine_state import SEVERITY, EngineState
+from kvwatch.export.state_words import STATE_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,28 +19,34 @@ class State:
 
     Attributes:
         code: Its number; the worst of several engines is the highest.
+        label: The value of the label ``state``.
         name: Two or three words, for a table.
         sentence: What it means for who is on call, short enough to be large.
         color: Green, orange, red, or grey where nothing is known.
     """
 
     code: int
+    label: str
     name: str
     sentence: str
     color: str
 
 
-UNKNOWN = State(0, "unknown", "Unknown so far", MUTED)
-IDLE = State(1, "idle", "Idle: nothing arrives", CALM)
-FINE = State(2, "fine", "Fine: well below limit", CALM)
-NEAR = State(3, "nearing limit", "Nearing its limit: act soon", WORRY)
-QUEUES = State(4, "queue grows", "Queue grows below the limit", WORRY)
-FULL = State(5, "at its limit", "At its limit", DANGER)
-EVICTS = State(6, "evicting", "Evicting: work is lost", DANGER)
-OVERLOADED = State(7, "overloaded", "Overloaded: queue grows", DANGER)
-COLLAPSES = State(8, "overl., evicting", "Overloaded and evicting", DANGER)
-
-STATES = (UNKNOWN, IDLE, FINE, NEAR, QUEUES, FULL, EVICTS, OVERLOADED, COLLAPSES)
+_LOOKS = {
+    EngineState.IDLE: ("Idle: nothing arrives", CALM),
+    EngineState.FINE: ("Fine: room to spare", CALM),
+    EngineState.WARMING_UP: ("Warming up", MUTED),
+    EngineState.UNKNOWN: ("Not known", MUTED),
+    EngineState.DRAINING: ("Draining: queue empties", WORRY),
+    EngineState.STANDING: ("Queue stands still", WORRY),
+    EngineState.APPROACHING: ("Near its limit: act soon", WORRY),
+    EngineState.SATURATED: ("At its limit", DANGER),
+    EngineState.EVICTING: ("Evicting: work is lost", DANGER),
+    EngineState.OVERLOADED: ("Overloaded: queue grows", DANGER),
+    EngineState.HUNG: ("Hung: restart it", DANGER),
+}
+STATES = tuple(State(code, state.value, STATE_NAMES[state], *_LOOKS[state]) for code, state in enumerate(SEVERITY))
+"""From what can be left alone to what needs somebody now, as on kvwatch's page."""
 
 NEAR_RATIO = 0.8
-"""Share of its limit from which an engine is near it: the default utilization to size replicas for."""
+"""Share of its limit from which a load is drawn as near it: the default utilization to size replicas for."""

@@ -77,7 +77,7 @@ def test_the_top_row_answers_the_first_questions() -> None:
     """Verdict, load, when, how many replicas, what limits: the first row of either dashboard, and nothing else."""
     first = {name: [p["title"] for p in board(name)["panels"] if p["gridPos"]["y"] == 0] for name in NAMES}
     assert first["engine.json"] == ["Verdict", "Load", "Full in", "Replicas", "Limited by"]
-    assert first["fleet.json"] == ["Worst engine", "Most loaded", "Next at its limit", "Scale up by", "Down"]
+    assert first["fleet.json"] == ["Worst engine", "Most loaded", "Full next", "Replicas to add", "Unreadable"]
 
 
 def urls(node: Any) -> list[str]:

@@ -17,7 +17,7 @@ pytestmark = [
 
 ONE_OF = {
     frozenset({"Replicas / B", "Replicas / C"}),
-    frozenset({"Next at its limit / A", "Next at its limit / B"}),
+    frozenset({"Full next / A", "Full next / B"}),
 }
 """Queries of which just one has data at a time, by design."""
 SILENT = {"annotation Alerts"}
@@ -27,6 +27,7 @@ FULL_PAGE_ONLY = {
     "Arrivals by tenant / A",
     "Waves in a full engine / B",
     "Waves in a full engine / C",
+    "Full in / B",
     "A max_num_seqs that helps / A",
     "A max_num_seqs that helps / B",
 }

@@ -64,7 +64,10 @@ def faults(expression: str) -> list[str]:
     return found
 
 
-VLLM = frozenset(vllm.PREFIX + sample.name for row in vllm.ROWS for sample in row.samples)
+VLLM = frozenset(vllm.PREFIX + sample.name for row in vllm.ROWS for sample in row.samples) | {
+    "vllm:time_to_first_token_seconds_bucket",
+    "vllm:inter_token_latency_seconds_bucket",
+}
 """Names that vLLM documents and kvwatch reads."""
 
 
