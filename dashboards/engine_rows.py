@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableSort
 
+from alerts.numbers import SHORT_WINDOW
 from dashboards import panels as p
 from dashboards.frame import choice
 from dashboards.queries import NOT_IN_SIGHT, SOON, Engines
@@ -38,11 +39,11 @@ SCALE_UP_SECONDS = 600.0
 
 
 def window_variable() -> builders.QueryVariable:
-    """The window of λ that graphs show in bold, the longest first."""
+    """The window of λ that graphs show in bold, the shortest first: what verdict and load are judged by."""
     return (
         choice("window", "Window of λ", "kvwatch_utilization", "window")
-        .sort(VariableSort.NUMERICAL_DESC)
-        .current(VariableOption(text="5m", value="5m", selected=True))
+        .sort(VariableSort.NUMERICAL_ASC)
+        .current(VariableOption(text=SHORT_WINDOW, value=SHORT_WINDOW, selected=True))
     )
 
 
@@ -251,7 +252,7 @@ def latency() -> list[timeseries.Panel]:
             f"{words} ({name}), over the engines of this model and number. Empty where vLLM is not scraped.",
             height=7,
             unit=SECONDS,
-        )
+        ).no_value("not scraped from vLLM")
         for ref, quantile, label in (("A", 0.95, "95%"), ("B", 0.5, "50%")):
             panel = panel.with_target(p.over_time(ref, ENGINE.latency(name, quantile), label))
         panel = panel.override_by_query("A", [p.color(WAITING)])

@@ -28,6 +28,7 @@ def verdict() -> list[stat.Panel]:
         .mappings([p.words({state.code: (state.sentence, state.color) for state in STATES})])
         .color_mode(common.BigValueColorMode.BACKGROUND_SOLID)
         .thresholds(p.steps(MUTED))
+        .no_value("No engine in sight")
     )
     used = FLEET.by_model("max", FLEET.load_of_limit)
     closest = (

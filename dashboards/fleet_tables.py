@@ -79,7 +79,7 @@ def dressed(panel: table.Panel, names: Mapping[str, str]) -> table.Panel:
 
 
 def models() -> table.Panel:
-    """One row for each model and role, the closest to its limit first."""
+    """One row for each model and role, the worst state first."""
     queries = {
         "A": ("State", FLEET.by_model("max", FLEET.state)),
         "B": ("Load", FLEET.by_model("max", FLEET.load_of_limit)),
@@ -92,7 +92,7 @@ def models() -> table.Panel:
         "I": ("Waiting", FLEET.by_model("sum", FLEET.metric("kvwatch_queue_length"))),
     }
     panel = p.rows(
-        "Models, closest to its limit first",
+        "Models, the most urgent first",
         "Load is the share of its limit that the busiest engine has reached, state that of the worst; λ, μ and waiting "
         "are summed. To add is how many replicas it takes more to be at the utilization to size for; below 0, how many "
         "are to spare. Click a model for its engine in detail.",
@@ -107,7 +107,7 @@ def models() -> table.Panel:
 
 
 def engines() -> table.Panel:
-    """One row for each engine, the closest to its limit first."""
+    """One row for each engine, the worst state first."""
 
     def of(expression: str) -> str:
         return f"max by ({IDENTITY}) ({expression})"
@@ -123,7 +123,7 @@ def engines() -> table.Panel:
     }
     panel = p.rows(
         "Engines",
-        "Every engine, the closest to its limit first. One far above the others of its model is hot: requests are "
+        "Every engine, the worst state first. One far above the others of its model is hot: requests are "
         "not spread evenly. Click a target for its details.",
         height=10,
     )
@@ -150,7 +150,7 @@ def joined(
     for name in labels.values():
         if name in {"Model", "Target"}:
             panel = panel.override_by_name(name, [p.prop("links", [{"title": "Engine dashboard", "url": url}])])
-    return panel.sort_by([p.descending("Load")])
+    return panel.sort_by([p.descending("State"), p.descending("Load")])
 
 
 def watching() -> list[table.Panel]:
@@ -193,7 +193,7 @@ def watching() -> list[table.Panel]:
         .with_target(
             p.as_rows("A", FLEET.metric("kvwatch_estimate_valid", 'estimate=~"utilization|service_rate"') + " == 0")
         )
-        .no_value("none: every ρ stands")
+        .no_value("none")
         .override_by_name("Why", [p.prop("mappings", [p.words(reasons())])])
     )
     unsure = p.columns(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -17,6 +18,9 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)  # how long a case takes says more of the machine than of the code
 settings.load_profile("untimed")
 
+# what a daemon of a test has learnt is for no other run of tests
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="kvwatch-state-")
+os.environ.pop("STATE_DIRECTORY", None)
 REQUIRED = os.environ.get("KVWATCH_REQUIRE_COMPONENTS", "") not in {"", "0"}
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 
 from kvwatch.cli.common import CommandError, config_from_flags
+from kvwatch.cli.state_place import with_state_file
 from kvwatch.config import ValidatedConfig
 from kvwatch.daemon import Daemon
 from kvwatch.daemon.signals import serve
@@ -21,7 +23,7 @@ def execute(args: argparse.Namespace) -> None:
     setup(read[0].log.level, read[0].log.format)  # before the state file is read, which has things to say
 
     def load() -> ValidatedConfig:
-        return read.pop() if read else config_from_flags(args)
+        return with_state_file(read.pop() if read else config_from_flags(args), os.environ)
 
     daemon = Daemon(load)
     try:

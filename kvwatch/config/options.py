@@ -148,9 +148,12 @@ ESTIMATES = Section(
             "state_file",
             reader.file_path,
             "path",
-            "Where to keep what has been learnt, above all the step law, over a restart; saved every minute, and where "
-            "logs are followed every five seconds, less often with hundreds of targets. Its folder must be writable. "
-            "Without it, a restarted kvwatch learns from the start. What targets that are gone had is kept for a week, "
+            "Where to keep what has been learnt, above all the step law, over a restart. Without it, `kvwatch "
+            "run` takes `state-PORT.json` in `$STATE_DIRECTORY` (systemd's `StateDirectory=`), else in `kvwatch` "
+            "of `$XDG_STATE_HOME` or `~/.local/state`; `none` switches it off, and a restarted kvwatch learns "
+            "from the start. Only its owner can read the file (0600), and a symbolic link in its place is not "
+            "written through. Saved every minute, and where logs are followed every five seconds, less often with "
+            "hundreds of targets. Its folder must be writable. What targets that are gone had is kept for a week, "
             "for a thousand of them at most, and for an hour of as many as were watched at once.",
         ),
     ),

@@ -47,7 +47,10 @@ def add(commands: SubParsers) -> None:
     )
     parser.add_argument("--interval", type=flag(duration(0.1, 60.0)), help='time between scrapes (default "1s")')
     parser.add_argument(
-        "--state-file", type=Path, metavar="FILE", help="keep what has been learnt over a restart (default: none)"
+        "--state-file",
+        type=Path,
+        metavar="FILE",
+        help="keep what has been learnt over a restart (default: where the system has a place for it; none: nowhere)",
     )
     parser.add_argument(
         "--shard",
