@@ -11,9 +11,8 @@ from alerts.numbers import SHORT_WINDOW
 from dashboards import panels as p
 from dashboards.frame import choice
 from dashboards.queries import NOT_IN_SIGHT, SOON, Engines
-from dashboards.states import NEAR_RATIO, STATES
+from dashboards.states import STATES
 from dashboards.style import (
-    CALM,
     COUNT,
     DANGER,
     DEMAND,
@@ -32,7 +31,7 @@ from dashboards.style import (
 ENGINE = Engines('model_name="$model_name",target="$target",engine="$engine",instance="$instance"')
 MODEL = Engines('model_name="$model_name"')
 WINDOW, OTHER_WINDOWS = 'window="$window"', 'window!="$window"'
-WHEN = {0: ("now", DANGER), SOON: ("soon", WORRY), NOT_IN_SIGHT: ("not in sight", CALM)}
+WHEN = {0: ("now", DANGER), SOON: ("soon", WORRY), NOT_IN_SIGHT: ("not in sight", PLAIN)}
 """Words for times to saturation that stand for something."""
 SCALE_UP_SECONDS = 600.0
 """kvwatch's default of estimates.scale_up: a limit that is nearer than that cannot be met by a new replica in time."""
@@ -70,7 +69,7 @@ def verdict() -> list[stat.Panel]:
         )
         .with_target(p.at_end("A", ENGINE.load_of_limit))
         .decimals(0)
-        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN), (1.0, DANGER)))
     )
     when = (
         p.value(

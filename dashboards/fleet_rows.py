@@ -43,7 +43,7 @@ def verdict() -> list[stat.Panel]:
         .decimals(0)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
-        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN), (1.0, DANGER)))
     )
     ahead = FLEET.by_model("min", FLEET.saturation)
     when = (
@@ -68,7 +68,7 @@ def verdict() -> list[stat.Panel]:
             width=4,
         )
         .with_target(p.at_end("A", f"sum(clamp_min({FLEET.replicas_required} - {FLEET.replicas}, 0))"))
-        .thresholds(p.steps(MUTED, (-1e6, CALM), (1.0, WORRY)))
+        .thresholds(p.steps(MUTED, (-1e6, PLAIN), (1.0, WORRY)))
     )
     down = (
         p.value(
@@ -108,7 +108,7 @@ def over_time() -> list[timeseries.Panel]:
         .line_interpolation(common.LineInterpolation.STEP_AFTER)
         .with_target(p.over_time("A", f"{FLEET.replicas_required} - {FLEET.replicas}", NAME))
         .color_scheme(p.by_last_value())
-        .thresholds(p.steps(MUTED, (-1e6, CALM), (1.0, WORRY)))
+        .thresholds(p.steps(MUTED, (-1e6, PLAIN), (1.0, WORRY)))
         .axis_soft_max(2)
         .axis_soft_min(-1)
     )

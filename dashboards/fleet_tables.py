@@ -12,8 +12,8 @@ from dashboards.belief import reasons
 from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
 from dashboards.fleet_rows import FLEET
 from dashboards.frame import ENGINE_UID
-from dashboards.states import NEAR_RATIO, STATES
-from dashboards.style import CALM, DANGER, LIMIT_WORDS, MUTED, PLAIN, RATE, RATIO, SECONDS, WORRY
+from dashboards.states import STATES
+from dashboards.style import CALM, DANGER, DEMAND, LIMIT_WORDS, MUTED, PLAIN, RATE, RATIO, SECONDS, WORRY
 
 IDENTITY = "model_name, target, engine, instance"
 _CELL = "custom.cellOptions"
@@ -21,7 +21,7 @@ _CELL = "custom.cellOptions"
 
 def looks() -> dict[str, list[DynamicConfigValue]]:
     """How the columns of these tables look, by their name."""
-    load_steps = p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)).build()
+    load_steps = p.steps(MUTED, (0.0, DEMAND), (1.0, DANGER)).build()
     by_value = p.prop("color", {"mode": "thresholds"})
     colored = p.prop(_CELL, {"type": "color-text"})
     limits = {code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)}

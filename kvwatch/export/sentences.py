@@ -19,7 +19,7 @@ def action(summary: Summary) -> str | None:
     The cheaper mend comes first: a flag that is to be set, then replicas, and whether the first is enough.
     """
     if summary.state is EngineState.HUNG:
-        return "Restart this engine."
+        return "Send it a request by hand, and restart it if no answer comes."
     if summary.state is EngineState.STANDING and summary.standing_seconds is not None:
         return "Look at the log and the device of this engine: more replicas do not help those that wait."
     if summary.state is EngineState.DRAINING:

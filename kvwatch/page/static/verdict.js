@@ -59,9 +59,11 @@ export function showVerdict(engines, troubled) {
   last = text;
   if (!engines.length) {
     node.dataset.state = troubled ? "hung" : "warming_up";
+    const advice = "See whether vLLM runs there, and whether this machine reaches it: curl its /metrics.";
     node.replaceChildren(
       h("h1", {}, troubled ? "No engine can be seen" : "No engine has been read yet"),
       h("p", { class: "why" }, troubled ? "None of the servers below answers as an engine does." : "kvwatch reads /metrics of each target once a second; an engine shows as soon as one answers."),
+      ...(troubled ? [h("p", { class: "do" }, h("span", { class: "label" }, "Do"), h("span", {}, advice))] : []),
     );
     return;
   }
