@@ -238,7 +238,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_time_to_saturation_seconds",
         _E,
         "s",
-        "Time until the trend of the arrival rate meets the stable limit; absent where it does not.",
+        "Time until the arrival rate, on a trend that is beyond chance and no step of the load, meets what the engine "
+        "can sustain; 0 where it has, absent without such a trend.",
         estimate="utilization",
     ),
     Metric(

@@ -254,6 +254,19 @@ def test_arrivals_that_do_not_rise_never_meet_the_limit(rate: float) -> None:
     assert saturation(Watch(SyntheticEngine(poisson(rate, 400, seed=4))).run(400)) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_of_the_load_leads_nowhere(seed: int) -> None:
+    """From 4 to 8 requests/s of some 60: five minutes of it are seen, and no trend goes on from there.
+
+    In the first minute nothing tells a step from the begin of a steep ramp.
+    """
+    watch = Watch(SyntheticEngine(poisson(lambda s: 4.0 if s < 330 else 8.0, 700, seed=seed)))
+    for second in range(0, 700, 10):
+        view = watch.run(10)
+        if second >= 330 + 60:
+            assert view.time_to_saturation_seconds is None, second
+
+
 def test_an_engine_in_overload_has_met_its_limit() -> None:
     """Nothing is left of the time."""
     watch = Watch(SyntheticEngine(poisson(20, 400), seats=8), settings=replace(SEATS_KNOWN, max_num_seqs=8))

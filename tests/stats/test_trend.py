@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, norm, rankdata, theilslopes
 
 from kvwatch.stats.normal import Z90
-from kvwatch.stats.trend import _inflation, _score_variance, theil_sen
+from kvwatch.stats.trend import _inflation, _score_variance, is_step, theil_sen
 
 Array = npt.NDArray[np.float64]
 series = st.lists(st.integers(-20, 20), min_size=8, max_size=40)
@@ -186,3 +186,31 @@ def test_where_nothing_is_sure_the_interval_goes_from_the_smallest_slope_to_the_
     slopes = [(x[j] - x[i]) / (j - i) for i in range(12) for j in range(i + 1, 12)]
     assert _inflation(np.array(x) - trend.slope * np.array(t)) > 1
     assert min(slopes) <= trend.lower < trend.slope < trend.upper <= max(slopes)
+
+
+def _unexplained(values: list[float], fitted: list[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(values, fitted, strict=True))
+
+
+@given(st.lists(st.floats(-50, 50), min_size=8, max_size=30))
+def test_a_step_is_what_a_search_over_all_steps_explains_better_than_a_line(values: list[float]) -> None:
+    """By what least squares leave of either; a tie within rounding may fall to both sides."""
+    times = [15.0 * i for i in range(len(values))]
+    line = np.polyfit(times, values, 1)
+    of_line = _unexplained(values, list(np.polyval(line, times)))
+    of_step = min(
+        _unexplained(values, [float(np.mean(values[:k]))] * k + [float(np.mean(values[k:]))] * (len(values) - k))
+        for k in range(1, len(values))
+    )
+    if abs(of_step - 0.8 * of_line) > 1e-6 * (1 + of_line):
+        assert is_step(times, values) == (of_step < 0.8 * of_line)
+
+
+def test_a_ramp_is_no_step_and_a_step_is_no_ramp() -> None:
+    """With the noise of Poisson counts of some tens: nineteen of twenty are told apart."""
+    source = np.random.default_rng(5)
+    times = [15.0 * i for i in range(20)]
+    ramp, step = np.linspace(20, 80, 20), np.array([20.0] * 10 + [80.0] * 10)
+    assert np.mean([is_step(times, list(source.poisson(ramp).astype(float))) for _ in range(200)]) < 0.05
+    assert np.mean([is_step(times, list(source.poisson(step).astype(float))) for _ in range(200)]) > 0.95
+    assert not is_step(times[:7], list(step[:7]))

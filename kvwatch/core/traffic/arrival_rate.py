@@ -20,7 +20,7 @@ from kvwatch.facts import RequestAborted, RequestStarted
 from kvwatch.stats.binned_count import BinnedCount
 from kvwatch.stats.dispersion import index_of_dispersion
 from kvwatch.stats.normal import Z90
-from kvwatch.stats.trend import Trend, theil_sen
+from kvwatch.stats.trend import Trend, is_step, theil_sen
 
 _TURNED_AWAY_SECONDS = 1.0
 """Time before which a request that failed was refused, by a gateway or for its content, and never waited for the engine
@@ -123,12 +123,20 @@ class Arrivals:
         return 1.0
 
     def trend(self, now: float) -> Trend | None:
-        """Trend of λ over the longest window [requests/s²]; ``None`` unless that window is full and sound."""
+        """Trend of λ over the longest window [requests/s²]; ``None`` unless that window is full and sound.
+
+        Where a step of the load explains the window better than a line, nothing says that λ goes on rising or falling:
+        the interval then holds 0.
+        """
         counts = self._bins(self._longest, now)
         if counts is None:
             return None
         width = self._longest / _BINS
-        return theil_sen([width * i for i in range(_BINS)], [c / width for c in counts])
+        times, rates = [width * i for i in range(_BINS)], [c / width for c in counts]
+        trend = theil_sen(times, rates)
+        if trend is None or not is_step(times, rates):
+            return trend
+        return Trend(trend.slope, min(trend.lower, 0.0), max(trend.upper, 0.0), significant=False)
 
     def _bins(self, seconds: float, now: float) -> list[float] | None:
         """Arrivals in equal parts of the last ``seconds``, from the log of starts or else from the balance."""

@@ -58,7 +58,7 @@ def test_unknown_arrivals_or_service_rate_are_an_unknown_utilization_with_its_re
 
 RATES = {"1m": rate(6.0, 5.0, 7.0), "5m": rate(5.0, 4.5, 5.5)}
 LIMIT = Estimate(0.9, verdict=Reason.OK)
-RISING = Trend(0.01, 0.005, 0.015, significant=True)
+RISING = Trend(0.01, 0.008, 0.012, significant=True)
 
 
 def until(trend: Trend | None = RISING, rates: dict[str, ArrivalRate] = RATES, limit: Estimate = LIMIT) -> float | None:
@@ -69,20 +69,25 @@ def until(trend: Trend | None = RISING, rates: dict[str, ArrivalRate] = RATES, l
 def test_the_time_is_what_is_left_over_the_slope() -> None:
     """λ over a minute was 6/s half a minute ago, so it is 6.3/s; 2.7/s are left to 9/s, at 0.01/s each second."""
     assert until() == pytest.approx(270)
-    assert until(limit=Estimate(0.61)) == 0.0
+    assert until(limit=Estimate(0.3, verdict=Reason.OK)) == pytest.approx(220)  # one large request is no limit of 30%
+    assert until(limit=Estimate(0.3, verdict=Reason.DELTA_IS_BOUND)) == pytest.approx(370)
 
 
 def test_nothing_rises_without_a_sure_trend() -> None:
-    """Unknown, not significant, or perhaps falling."""
+    """Unknown, not significant, perhaps falling, or no more than chance makes of steady traffic now and then."""
     assert until(None) is None
     assert until(Trend(0.01, 0.005, 0.015, significant=False)) is None
     assert until(Trend(0.01, 0.0, 0.02, significant=True)) is None
+    assert until(Trend(0.01, 0.005, 0.015, significant=True)) is None
 
 
-def test_a_limit_that_is_met_over_the_longest_window_is_met_now() -> None:
-    """With or without a trend; a short window alone does not count."""
-    assert until(None, {"1m": rate(1.0, 1.0, 1.0), "5m": rate(9.0, 8.0, 10.0)}) == 0.0
-    assert until(None, {"1m": rate(9.5, 9.0, 10.0), "5m": rate(5.0, 4.0, 6.0)}) is None
+def test_a_limit_that_is_met_surely_or_over_all_windows_is_met_now() -> None:
+    """With or without a trend; what has been over for long, or may be over by chance, does not count."""
+    assert until(None, {"1m": rate(9.5, 8.0, 11.0), "5m": rate(9.0, 8.0, 10.0)}) == 0.0
+    assert until(None, {"1m": rate(9.5, 9.0, 10.0), "5m": rate(5.0, 4.0, 6.0)}) == 0.0
+    assert until(None, {"1m": rate(9.5, 8.0, 11.0), "5m": rate(5.0, 4.0, 6.0)}) is None
+    assert until(None, {"1m": rate(9.5, 8.0, 11.0), "5m": UNKNOWN}) is None
+    assert until(None, {"1m": rate(1.0, 1.0, 1.0), "5m": rate(9.0, 8.0, 10.0)}) is None
 
 
 def test_without_arrivals_service_rate_or_limit_there_is_no_time() -> None:
