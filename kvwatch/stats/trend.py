@@ -22,7 +22,7 @@ _LEAST_POINTS = 8
 at 10% (2 of 4! orders); twice as many would report a growing queue later."""
 _STEP_SHARE = 0.8
 """Share of what a line leaves unexplained that a step must leave at most to be what happened [1]. Choice: the best of
-twenty places for a step explains a tenth more than a line by chance; of a ramp it leaves as much as the line or more."""
+twenty places for a step explains a tenth more than a line by chance; of a ramp it leaves as much as the line does."""
 _REMEMBERED_SIZES = 64
 """Lengths of series whose index pairs are kept [lengths]. Choice: the windows hold at most 60 points, so that each
 length is made once."""

@@ -64,6 +64,17 @@ def behavior(objects: list[Object]) -> Object:
     return found
 
 
+UP = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Pods", "value": 2, "periodSeconds": 60},
+        {"type": "Percent", "value": 100, "periodSeconds": 60},
+    ],
+}
+"""At once, and by no more than two replicas or the number that there is in a minute."""
+
+
 @pytest.mark.parametrize(
     ("name", "seconds"),
     [("fleet", 60), ("fleet-keda", 60), ("fleet-shards", 60), ("sidecar", 300), ("sidecar-keda", 60)],
@@ -71,7 +82,7 @@ def behavior(objects: list[Object]) -> Object:
 def test_going_down_waits_once(helm: Helm, name: str, seconds: int) -> None:
     """To the number of replicas, which waits before it falls, the autoscaler adds a minute; ρ gets five."""
     assert behavior(helm.template(named(name))) == {
-        "scaleUp": {"stabilizationWindowSeconds": 0},
+        "scaleUp": UP,
         "scaleDown": {"stabilizationWindowSeconds": seconds},
     }
 
@@ -86,7 +97,7 @@ def test_a_window_of_the_users_own_wins(helm: Helm, seconds: int) -> None:
             "scaleDown": {"stabilizationWindowSeconds": seconds, "policies": [policy]},
         }
         assert behavior(helm.template(values)) == {
-            "scaleUp": {"stabilizationWindowSeconds": 0},
+            "scaleUp": UP,
             "scaleDown": {"stabilizationWindowSeconds": seconds, "policies": [policy]},
         }
 

@@ -77,11 +77,15 @@ leaves the replicas as they are. To zero KEDA scales by itself, and a trigger th
 {{- default (lt (int .Values.autoscaling.minReplicas) 1 | ternary $keep dict) .Values.autoscaling.keda.fallback | toJson -}}
 {{- end -}}
 
-{{/* How fast to scale. The number of replicas falls only when less has been enough for a while; a second wait of that length
+{{/* How fast to scale. A step up is capped at twice the replicas that there are, or two more, in a minute: a number that is
+wrong once does not fill the cluster. The number of replicas falls only when less has been enough for a while; a second wait of that length
 costs GPUs and saves no request. */}}
 {{- define "kvwatch.behavior" -}}
 {{- $a := .Values.autoscaling -}}
 {{- $waits := or $a.keda.enabled (eq $a.hpa.metric "replicas_required") -}}
-{{- $own := dict "scaleUp" (dict "stabilizationWindowSeconds" 0) "scaleDown" (dict "stabilizationWindowSeconds" ($waits | ternary 60 300)) -}}
+{{- $double := dict "type" "Percent" "value" 100 "periodSeconds" 60 -}}
+{{- $two := dict "type" "Pods" "value" 2 "periodSeconds" 60 -}}
+{{- $up := dict "stabilizationWindowSeconds" 0 "selectPolicy" "Max" "policies" (list $two $double) -}}
+{{- $own := dict "scaleUp" $up "scaleDown" (dict "stabilizationWindowSeconds" ($waits | ternary 60 300)) -}}
 {{- mergeOverwrite $own (deepCopy $a.behavior) | toYaml -}}
 {{- end -}}

@@ -19,7 +19,7 @@ def time_to_saturation(
 ) -> float | None:
     """Seconds until λ, on a trend that is no accident, meets its limit [s]; ``None`` without such a trend.
 
-    0 where λ is there: surely over the shortest window, or over all of several. The limit is that of the engine's state.
+    0 where λ is there: surely over the shortest window, or over all of several. The limit is that of the engine state.
     """
     known = [rate.estimate for rate in rates.values() if rate.estimate.value is not None]
     if not known or service_rate.value is None or stable_limit.value is None:
