@@ -132,7 +132,7 @@ class Reason(StrEnum):
     OCCUPANCY_DISAGREES = (
         "occupancy_disagrees",
         Weight.SIZES,
-        "memory-work by lengths and by occupancy differ by more than 15%",
+        "memory-work by lengths and by occupancy differ by more than 15%; from 50% on there is no number",
     )
     SPECULATIVE_DECODING = (
         "speculative_decoding",

@@ -77,6 +77,8 @@ class EngineSample:
     """Prompt tokens that were computed here, without prefix-cache hits and transfers."""
     generation_tokens: float | None = None
     preemptions: float | None = None
+    prefix_cache_hits: float | None = None
+    """Prompt tokens found in the prefix cache, those of attempts to admit a request that failed included."""
     spec_decode_drafts: float | None = None
     # histograms of which only the sum and the count matter
     steps: float | None = None

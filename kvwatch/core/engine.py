@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.stable_limit import LargestRequest
 from kvwatch.core.eviction.preemptions import EVICTIONS_WINDOW_SECONDS, Preemptions
@@ -86,6 +87,7 @@ class EngineEstimator:
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
         self.population = self._add(Population(demand_seconds, options.demand_window_seconds, options.top_tenants))
+        self.kv_check = self._add(KvCapacityCheck(self.population))
         self.latency = self._add(Latency(span(_LATENCY_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES)))
         self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES)))
         self.standing = self._add(StandingQueue())
@@ -96,12 +98,18 @@ class EngineEstimator:
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._seeks_seats = options.seeks_seats
-        self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals)
+        self._taking_requests: tuple[TakesRequests, ...] = (
+            self.population,
+            self.largest,
+            self.arrivals,
+            self.kv_check,
+        )
         self._kept: dict[str, Kept] = {
             "law": self.law,
             "calibration": self.capacity,
             "mix": self.population.length_mix,
             "settings": self.settings,
+            "kv_capacity": self.kv_check,
         }
         self._kept_of_logs: dict[str, Kept] = {
             "requests": self.population.log,
@@ -136,6 +144,7 @@ class EngineEstimator:
         for part in self._parts:
             part.update(interval)
         self._configure()
+        self._reader.belief = self.kv_check.get(at)
 
     def observe_request(self, record: RequestRecord, now: float, share: float = 1.0) -> None:
         """Take one request that ended, or the ``share`` of it that is this engine's where it is not known whose.
@@ -204,14 +213,19 @@ class EngineEstimator:
             if not isinstance(logs, dict):
                 raise TypeError("logs must be an object")
             _restore(self._kept_of_logs, logs)
-        _restore(self._kept, {"mix": None, "settings": None} | state)
+        _restore(self._kept, dict.fromkeys(_KEPT_SINCE) | state)
+        self._reader.belief = self.kv_check.get(self.last_at)
+
+
+_KEPT_SINCE = ("mix", "settings", "kv_capacity")
+"""What older state files do not have, or may have left out."""
 
 
 def _restore(parts: Mapping[str, Kept], states: Mapping[str, object]) -> None:
     """Give each part its state; one that is ``None`` was not worth keeping, or a version did not keep it yet."""
     for name, part in parts.items():
         state = states[name]
-        if state is None and name in ("mix", "settings"):
+        if state is None and name in _KEPT_SINCE:
             continue
         if not isinstance(state, dict):
             raise TypeError(f"the state of {name} must be an object")

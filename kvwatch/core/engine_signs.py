@@ -50,7 +50,7 @@ def signs_of(view: EngineView) -> Signs:
         seconds_to_limit=view.time_to_saturation_seconds if _rises(view.arrival_rate_slope) else None,
         scale_up_seconds=view.scale_up_seconds or 0.0,
         target_utilization=view.target_utilization or 1.0,
-        learning=bool({view.arrival_rate.verdict, view.service_rate.verdict} & LEARNING_REASONS),
+        learning={a.verdict for a in (view.arrival_rate, view.service_rate) if not a.value} <= LEARNING_REASONS,
     )
 
 

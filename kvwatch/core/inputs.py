@@ -27,7 +27,9 @@ SERVICE = (
     "request_generation_tokens",
 )
 """What μ is learnt from: the mix of lengths and the law of the steps. M is left out, which never changes."""
-_FIELDS = tuple(dict.fromkeys((*ARRIVALS, *STEPS, *QUEUE, *SERVICE)))
+USAGE = ("kv_usage_ratio",)
+"""What shows how much memory requests hold. It may pause, as what was learnt from it stays."""
+_FIELDS = tuple(dict.fromkeys((*ARRIVALS, *STEPS, *QUEUE, *SERVICE, *USAGE)))
 
 
 class Inputs:

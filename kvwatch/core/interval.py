@@ -27,19 +27,26 @@ class Cause(StrEnum):
     UNIT = "unit"
     """Requests make another number of tokens in a step: lengths are counted in another unit from here on."""
 
+    CAPACITY = "capacity"
+    """M is believed to be another one: what is held of it is counted on another scale from here on."""
+
     @property
     def changes_requests(self) -> bool:
         """Whether those inside are others than before, or may be; else only the scale has changed."""
-        return self is not Cause.UNIT
+        return self not in (Cause.UNIT, Cause.CAPACITY)
 
 
 @dataclass(frozen=True, slots=True)
 class KvCapacity:
-    """M in tokens with the block size behind it; ``exact`` is false where layers differ in what they hold."""
+    """M in tokens with the block size behind it.
+
+    ``exact`` is false where layers differ in what they hold; ``from_usage`` says that it was worked out from what runs.
+    """
 
     tokens: float
     block_tokens: int
     exact: bool
+    from_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,9 @@ class Interval:
         cause: Why the chain broke here; ``None`` where it goes on.
         settings: The scheduler's settings as far as they are known.
         assumptions: What is assumed of those that are not.
-        kv_capacity: M, as far as the server exports it.
+        kv_capacity: M, as it is believed.
+        kv_capacity_shown: M, as the server shows it.
+        usage_out_of_range: Whether the gauge of memory in use is left out because it has shown what is no share.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
@@ -97,6 +106,8 @@ class Interval:
     settings: Settings = Settings()  # noqa: RUF009 (frozen)
     assumptions: Assumptions = Assumptions()
     kv_capacity: KvCapacity | None = None
+    kv_capacity_shown: KvCapacity | None = None
+    usage_out_of_range: bool = False
     unit_tokens: float = 1.0
     step_seconds: float | None = None
     finished: float | None = None
@@ -132,7 +143,7 @@ class Interval:
     @property
     def goes_on(self) -> bool:
         """Whether its differences are about the same requests as those before."""
-        return self.cause in (None, Cause.UNIT)
+        return self.cause is None or not self.cause.changes_requests
 
     @property
     def kv_tokens(self) -> float | None:

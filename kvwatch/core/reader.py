@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvwatch.constants import HOUR_SECONDS
-from kvwatch.core.capacity.kv_capacity import kv_capacity
+from kvwatch.core.capacity.kv_capacity import believed, kv_capacity
+from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
+from kvwatch.core.capacity.kv_usage import KvUsage
 from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS, Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.turnover import Turnover
@@ -24,7 +26,13 @@ class SampleReader:
     def __init__(self) -> None:
         self.settings = Settings()
         self.assumptions = Assumptions()
+        self.belief = Belief()
+        """What is to be believed of the M that the server shows."""
+        self._shown: KvCapacity | None = None
         self._kv_capacity: KvCapacity | None = None
+        self._scale_tokens: float | None = None
+        """M of the scale that is in force."""
+        self._usage = KvUsage()
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
@@ -38,9 +46,15 @@ class SampleReader:
         last, start = self._last, self._at
         if at <= start:
             return None
+        begins = last is None or _was_reset(last, sample)
+        if begins:
+            self._usage.begin_anew()
+        sample = self._usage.sound(at, sample)
         self._last, self._at = sample, at
-        self._kv_capacity = kv_capacity(sample.cache, data_parallel_engines) or self._kv_capacity
-        if last is None or _was_reset(last, sample):
+        self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
+        self._kv_capacity = believed(self._shown, self.belief)
+        if last is None or begins:
+            self._scale_tokens = self._kv_capacity.tokens if self._kv_capacity is not None else None
             self._lengths = _lengths(sample)
             self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
@@ -53,12 +67,20 @@ class SampleReader:
         unit_changed = self.units.update(interval)
         return replace(
             interval,
-            cause=Cause.UNIT if unit_changed else None,
+            cause=Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None,
             unit_tokens=self.units.unit_tokens,
             representative=self._turnover.update(interval),
             vanished=gone.count,
             returned=gone.returned,
         )
+
+    def _is_rescaled(self) -> bool:
+        """Whether M is so different from that of the scale in force that this begins another one."""
+        before, after = self._scale_tokens, self._kv_capacity.tokens if self._kv_capacity is not None else None
+        same = before == after or (before and after and 1 / REFUTED_RATIO < after / before < REFUTED_RATIO)
+        if not same:
+            self._scale_tokens = after
+        return not same
 
     def _beginning(self, at: float, sample: EngineSample, cause: Cause) -> Interval:
         return Interval(
@@ -69,6 +91,8 @@ class SampleReader:
             settings=self.settings,
             assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
+            kv_capacity_shown=self._shown,
+            usage_out_of_range=self._usage.out_of_range(at),
             unit_tokens=self.units.unit_tokens,
             running=(None, sample.running),
             waiting=(None, _queue(sample)),
@@ -89,6 +113,8 @@ class SampleReader:
             settings=self.settings,
             assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
+            kv_capacity_shown=self._shown,
+            usage_out_of_range=self._usage.out_of_range(end),
             unit_tokens=self.units.unit_tokens,
             finished=_rise(a.finished, b.finished),
             steps=_rise(a.steps, b.steps),

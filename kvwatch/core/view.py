@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from kvwatch.core.absence import DEMAND, Absence
 from kvwatch.core.capacity.kv_capacity import kv_capacity_tokens
 from kvwatch.core.capacity.service_rate import ServiceRate, plain_service_rate, service_rate
 from kvwatch.core.capacity.stable_limit import stable_limit
@@ -47,6 +48,10 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         trend = None
     window = reference_window(rates)
     mu = ServiceRate(_MISSING) if gone(SERVICE) else service_rate(evidence)
+    belief = engine.kv_check.get(now)
+    absence = Absence.of(engine.last, engine.inputs.get(now), belief)
+    if mu.estimate.value is None and mu.estimate.verdict is not None:
+        mu = ServiceRate(Estimate(verdict=absence.service_rate(mu.estimate.verdict)))
     standing = engine.standing.get(now)
     stands = standing.seconds(mu.estimate.value)
     if standing.is_held_up(mu.estimate.value):
@@ -82,8 +87,8 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         stability_margin=margin,
         step_seconds=KeyedEstimate(verdict=Reason.METRIC_MISSING)
         if gone(STEPS)
-        else step_seconds(evidence.step_time, mu.step_seconds),
-        request_demand_token_steps=request_demand(demand),
+        else _because(step_seconds(evidence.step_time, mu.step_seconds), absence, STEPS),
+        request_demand_token_steps=_because(request_demand(demand), absence, DEMAND),
         demand_selected={mu.method: 1.0} if mu.method is not None else {},
         joint_moments_ratio=demand.joint_moments_ratio,
         arrival_selected={rates[window].source: 1.0} if window is not None else {},
@@ -92,7 +97,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         tenant_arrival_rate={t.label: t.arrival_rate for t in tenants},
         tenant_request_demand_token_steps={t.label: t.means[KV] for t in tenants if KV in t.means},
         tenant_service_rate=_tenant_rates(uses, mu),
-        kv_capacity_tokens=kv_capacity_tokens(evidence.kv_capacity),
+        kv_capacity_tokens=kv_capacity_tokens(evidence.kv_capacity, refuted=belief.refuted),
         kv_usage_ratio=sample.kv_usage_ratio,
         running_requests=sample.running,
         queue_length=sample.waiting,
@@ -122,6 +127,13 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
     )
     state, drain_seconds = state_fields(view)
     return replace(view, engine_state=state, backlog_drain_seconds=drain_seconds)
+
+
+def _because(answer: KeyedEstimate, absence: Absence, needed: tuple[str, ...]) -> KeyedEstimate:
+    """The answer, with the reason behind it where it has no number."""
+    if answer.value or answer.verdict is None:
+        return answer
+    return replace(answer, verdict=absence.reason(answer.verdict, needed))
 
 
 def _tenant_rates(uses: TenantUses | None, mu: ServiceRate) -> dict[str, float]:

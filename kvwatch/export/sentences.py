@@ -98,6 +98,10 @@ def _standing(summary: Summary) -> str:
     return f"{waiting}; the queue neither grows nor empties."
 
 
+def _unknown(summary: Summary) -> str:
+    return f"How much it can serve is not known: {summary.why}." if summary.why else STATE_WORDS[summary.state]
+
+
 _SENTENCES = {
     EngineState.WARMING_UP: _warming_up,
     EngineState.FINE: _fine,
@@ -106,6 +110,7 @@ _SENTENCES = {
     EngineState.EVICTING: _evicting,
     EngineState.DRAINING: _draining,
     EngineState.STANDING: _standing,
+    EngineState.UNKNOWN: _unknown,
 }
 
 

@@ -47,6 +47,7 @@ class Summary:
         standing_seconds: How long requests have waited that the engine should have served.
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
         replicas_added: How many of them each reason adds to what the load itself needs.
+        why: Why ρ is not known, or not sure.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
     """
 
@@ -84,6 +85,7 @@ class Summary:
     gain: float | None = None
     advice: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    why: str | None = None
 
     @property
     def room(self) -> float | None:
@@ -146,6 +148,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         gain=engine.get("recommended_gain_ratio"),
         advice=tuple(engine.get("advice", ())),
         doubts=(*setting_doubts(engine.get("settings", {})), *_doubts(verdicts))[:_MOST_DOUBTS],
+        why=str(verdicts.get("utilization", {}).get("words") or "") or None,
     )
 
 

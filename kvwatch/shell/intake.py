@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kvwatch.core.absence import generates_nothing
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.target import NO_METRICS
+from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import refutations
 from kvwatch.facts import (
     EngineKey,
@@ -39,6 +41,8 @@ class _Health:
     failure: str | None = None
     seen: bool = False
     refusal: str = ""
+    uncovered: set[EngineKey] = field(default_factory=set)
+    """Engines that generate nothing."""
     settings: dict[SettingSource, Settings] = field(default_factory=dict)
     """What was last reported of its settings, by source."""
     refuted: frozenset[str] = frozenset()
@@ -262,6 +266,7 @@ class Intake:
             if health.failure is not None or not health.seen:
                 event(logging.INFO, "target_up", target=target, engines=len(fact.engines))
             _note_refusal(target, health, fact)
+            _note_uncovered(target, health, fact)
             health.failure, health.seen = None, True
         elif isinstance(fact, ScrapeFailed):
             self._metrics.count("kvwatch_scrapes_total", target, fact.reason)
@@ -305,3 +310,20 @@ def _log_settings(target: str, settings: Settings) -> None:
         max_num_batched_tokens=settings.max_num_batched_tokens,
         max_model_len=settings.max_model_len,
     )
+
+
+def _note_uncovered(target: str, health: _Health, scrape: Scrape) -> None:
+    """Log which engines kvwatch cannot say anything about but their arrivals, once for each."""
+    shown = {sample.key for sample in scrape.engines}
+    health.uncovered &= shown
+    for sample in scrape.engines:
+        if sample.key not in health.uncovered and generates_nothing(sample):
+            health.uncovered.add(sample.key)
+            event(
+                logging.WARNING,
+                "engine_not_covered",
+                target=target,
+                model_name=sample.key.model_name,
+                engine=sample.key.engine,
+                why=Reason.GENERATES_NOTHING.words,
+            )

@@ -7,6 +7,8 @@ from math import exp, hypot, log
 
 from kvwatch.core.capacity.assumed_settings import Spread, spread
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
+from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO
+from kvwatch.core.capacity.model_deviation import model_deviation
 from kvwatch.core.capacity.observed_service_rate import FULL_RATIO, ObservedRate
 from kvwatch.core.interval import Assumptions, KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime
@@ -19,9 +21,6 @@ from kvwatch.queueing.full_load import FullLoad
 from kvwatch.stats.level_rates import Fall
 from kvwatch.stats.normal import Z90
 
-_SHARING_RATIO = 0.02
-"""Share of prompt tokens found in the cache above which lengths overstate the memory held [1]. Choice: below it shared
-prefixes cannot explain a disagreement of 15%."""
 _DISAGREEMENT_RATIO = 0.15
 """Relative difference of E[g] by lengths and by occupancy from which on μ is doubted [1]. Measured: bench/accuracy,
 where the two are within 3% of each other in half of the cases without shared prefixes, and within 12% in four of
@@ -29,18 +28,6 @@ five."""
 _FARTHEST = 4.0
 """Step at full load over the longest step seen from which on μ is called extrapolated [1]. Choice: an engine at a
 quarter of its load has seen a third of its full step; what is only known from less is no more than a guess."""
-_MODEL_DEVIATION = 0.025
-"""Relative standard deviation of the embedded engine's μ against a real one's, fed the same requests and step law [1].
-Measured: bench/fidelity, root mean square 1.7% over seven saturated phases, the worst 3.3%; rounded up for traffic
-other than theirs. With half of it 23 of 24 intervals on the recordings hold the true μ, with double they are 3% wider
-at most."""
-_UNCORRECTED_DEVIATION = 0.15
-"""The same for the closed form alone, which knows no evictions [1]. Measured: bench/congestion, where evictions cost a
-full engine 15% of its throughput in the mean of the mixes, and 27% at most."""
-CURVATURE_DEVIATION = 0.03
-"""Relative standard deviation of the step time for each factor e of extrapolation: no law is quite straight [1].
-Measured: with it and the fit's own deviation the law's errors are 0.9 times as wide as said over 19 phases of
-recordings and over mixtures of experts, 0.6 times over dense simulated engines; 0.06 made that 0.75, 0.8 and 0.5."""
 _OBSERVED_TRUST = 30.0
 """Requests observed under backlog that weigh as much as the model [requests]. Choice: a rate counted over 30 requests
 is known to 15%, about as well as the model knows it at moderate load."""
@@ -96,10 +83,12 @@ def service_rate(e: Evidence) -> ServiceRate:
     limit = binding({name: load.running for name, load in loads.items()})
     if e.full is None or limit is None:
         return _observed_only(e)
+    if e.observed is None and not 1 / REFUTED_RATIO < 1 + e.demand.unexplained_ratio < REFUTED_RATIO:
+        return ServiceRate(Estimate(verdict=Reason.OCCUPANCY_DISAGREES))
     corrected = e.correction is not None and e.correction.limit == limit
     factor = (e.correction.factor if corrected and e.correction is not None else 1.0) * e.calibration
     model_rate = loads[limit].rate * factor
-    deviation = _deviation(e.full, loads[limit], corrected)
+    deviation = model_deviation(e.full, loads[limit], corrected=corrected)
     if e.hits_fall is not None:
         deviation = hypot(deviation, e.hits_fall.deviation)
     assumed = spread(e.full, e.assumptions, e.unit_tokens)
@@ -166,25 +155,6 @@ def _observed_only(e: Evidence) -> ServiceRate:
     )
 
 
-def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
-    """Relative sd of the step time at full load: of the fit, and of the law's straightness beyond what was seen."""
-    return hypot(full.law.relative_deviation(load.composition), CURVATURE_DEVIATION * extrapolation(full, load))
-
-
-def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
-    """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
-    (n, _, k, _), (seen_n, _, seen_k) = load.composition, full.law.seen
-    if seen_n <= 0 or seen_k <= 0:
-        return 1.0
-    return max(log(max(n / seen_n, k / seen_k)), 0.0)
-
-
-def _deviation(full: FullEngineInputs, load: FullLoad, corrected: bool) -> float:
-    """Relative sd of the model's μ."""
-    model = _MODEL_DEVIATION if corrected else _UNCORRECTED_DEVIATION
-    return hypot(hypot(_law_deviation(full, load), full.mix.deviation), model)
-
-
 def plain_service_rate(e: Evidence) -> float | None:
     """The paper's formula with the step time as it is now [requests/s], for comparison."""
     lengths = e.demand.by_method.get("joint", e.demand.by_method.get("moments"))
@@ -195,12 +165,11 @@ def plain_service_rate(e: Evidence) -> float | None:
 
 def _verdict(e: Evidence, load: FullLoad, assumed: Spread) -> Reason:
     """The gravest doubt about μ, or that it stands."""
-    residual = e.demand.residual_ratio
-    shared = (e.demand.cached_ratio or 0.0) > _SHARING_RATIO
-    apart = residual is not None and abs(residual) > _DISAGREEMENT_RATIO and not shared and e.observed is None
+    apart = e.observed is None and abs(e.demand.unexplained_ratio) > _DISAGREEMENT_RATIO
     far = e.full is not None and load.step_seconds > _FARTHEST * e.full.law.largest
     doubts = (
         (Reason.SEATS_UNKNOWN, assumed.reason is Reason.SEATS_UNKNOWN and e.observed is None),
+        (Reason.CAPACITY_FROM_USAGE, e.kv_capacity is not None and e.kv_capacity.from_usage),
         (Reason.HYBRID_KV, e.kv_capacity is not None and not e.kv_capacity.exact),
         (Reason.SPECULATIVE_DECODING, e.speculative),
         (Reason.EXTRAPOLATING, far),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from kvwatch.core.capacity.kv_capacity import doubt_of
 from kvwatch.core.interval import Cause, Ended, Interval, KvCapacity
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Histogram
@@ -107,10 +108,13 @@ def stable_limit(
     tokens = _tokens(largest, max_model_len) if largest is not None else None
     if largest is None or tokens is None:
         return Estimate(verdict=Reason.DELTA_UNKNOWN)
-    verdict = Reason.DELTA_IS_BOUND if largest.is_bound else Reason.OK
     if capacity is None:
-        return Estimate(verdict=verdict)
-    return Estimate(max(queueing.stable_limit(tokens, capacity.tokens, limit), 0.0), verdict=verdict)
+        return Estimate(verdict=Reason.CAPACITY_UNKNOWN)
+    if tokens > capacity.tokens:
+        # no request is larger than the memory that it was in: a bound says nothing then, and a length refutes M
+        return Estimate(verdict=Reason.DELTA_IS_BOUND if largest.is_bound else Reason.CAPACITY_REFUTED)
+    verdict = Reason.DELTA_IS_BOUND if largest.is_bound else doubt_of(capacity) or Reason.OK
+    return Estimate(queueing.stable_limit(tokens, capacity.tokens, limit), verdict=verdict)
 
 
 def _tokens(largest: Largest, max_model_len: int | None) -> float | None:

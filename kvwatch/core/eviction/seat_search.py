@@ -16,7 +16,7 @@ from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
 from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs, FullEngineRun
-from kvwatch.core.capacity.service_rate import CURVATURE_DEVIATION
+from kvwatch.core.capacity.model_deviation import CURVATURE_DEVIATION
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.stats.level_rates import Fall

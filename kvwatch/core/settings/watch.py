@@ -66,7 +66,7 @@ class SettingsWatch:
         if cause is Cause.RESTART:
             self._measured = Measured()
             self._weighed = weigh(self._reports, self._measured)
-        if cause is not Cause.UNIT:
+        if cause.changes_requests:
             self._queued.begin_anew()
 
     def update(self, interval: Interval) -> None:

@@ -38,6 +38,8 @@ class StepLawLearner:
         """A new process may run on other hardware."""
         if cause is Cause.RESTART:
             self._law.doubt()
+        elif cause is Cause.CAPACITY:  # the memory that steps have read was counted on another scale
+            self._law = StepLawMemory()
 
     def expect(self, full_load: tuple[float, float, float]) -> None:
         """Say at which (n, p, K) the law will be evaluated; see :meth:`StepLawMemory.expect`."""

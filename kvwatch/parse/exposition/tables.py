@@ -110,8 +110,8 @@ def gauge(name: str, *samples: str | Sample) -> Row:
 
 
 def ratio(name: str, *samples: str | Sample) -> Row:
-    """A share, which does not add up."""
-    return Row(name, "ratio", _samples(samples))
+    """A share, which does not add up. Whether it is one is for the core to judge, which names a gauge that is not."""
+    return Row(name, "ratio", _samples(samples), may_be_negative=True)
 
 
 def counter(name: str, *samples: str | Sample) -> Row:

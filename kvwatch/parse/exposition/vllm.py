@@ -28,6 +28,7 @@ ROWS = (
     ),  # seen in 0.16
     counter("generation_tokens", "generation_tokens_total"),
     counter("preemptions", "num_preemptions_total"),
+    counter("prefix_cache_hits", "prefix_cache_hits_total"),  # 0.9.2, in tokens
     counter("spec_decode_drafts", "spec_decode_num_drafts_total"),
     # a histogram, for all that its name ends as a counter's does
     counter("steps", "iteration_tokens_total_count"),

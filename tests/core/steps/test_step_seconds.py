@@ -101,7 +101,7 @@ def test_steps_before_a_break_stay(cause: Cause) -> None:
     times.update(interval(at=START + 10, cause=cause, step_seconds=9.0))
     found = times.get(START)
     assert found is not None
-    assert found.intervals == (6 if cause is Cause.UNIT else 5)
+    assert found.intervals == (5 if cause.changes_requests else 6)
 
 
 def test_the_answer_has_what_is_known() -> None:
