@@ -21,12 +21,12 @@ Measured: with it and the fit's own deviation the law's errors are 0.9 times as 
 recordings and over mixtures of experts, 0.6 times over dense simulated engines; 0.06 made that 0.75, 0.8 and 0.5."""
 
 
-def law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
+def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
     """Relative sd of the step time at full load: of the fit, and of the law's straightness beyond what was seen."""
-    return hypot(full.law.relative_deviation(load.composition), CURVATURE_DEVIATION * extrapolation(full, load))
+    return hypot(full.law.relative_deviation(load.composition), CURVATURE_DEVIATION * _extrapolation(full, load))
 
 
-def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
+def _extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
     """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
     (n, _, k, _), (seen_n, _, seen_k) = load.composition, full.law.seen
     if seen_n <= 0 or seen_k <= 0:
@@ -37,4 +37,4 @@ def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
 def model_deviation(full: FullEngineInputs, load: FullLoad, *, corrected: bool) -> float:
     """Relative sd of the model's μ."""
     model = _MODEL_DEVIATION if corrected else _UNCORRECTED_DEVIATION
-    return hypot(hypot(law_deviation(full, load), full.mix.deviation), model)
+    return hypot(hypot(_law_deviation(full, load), full.mix.deviation), model)
