@@ -23,10 +23,10 @@ recordings and over mixtures of experts, 0.6 times over dense simulated engines;
 
 def _law_deviation(full: FullEngineInputs, load: FullLoad) -> float:
     """Relative sd of the step time at full load: of the fit, and of the law's straightness beyond what was seen."""
-    return hypot(full.law.relative_deviation(load.composition), CURVATURE_DEVIATION * _extrapolation(full, load))
+    return hypot(full.law.relative_deviation(load.composition), CURVATURE_DEVIATION * extrapolation(full, load))
 
 
-def _extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
+def extrapolation(full: FullEngineInputs, load: FullLoad) -> float:
     """Logarithm of how far beyond anything seen the full step's sequences and resident tokens are; 0 if within."""
     (n, _, k, _), (seen_n, _, seen_k) = load.composition, full.law.seen
     if seen_n <= 0 or seen_k <= 0:

@@ -6,8 +6,9 @@ from math import e, exp, hypot, log
 
 import pytest
 
+from kvwatch.core.capacity.model_deviation import extrapolation
 from kvwatch.core.capacity.observed_service_rate import ObservedRate
-from kvwatch.core.capacity.service_rate import extrapolation, plain_service_rate, service_rate
+from kvwatch.core.capacity.service_rate import plain_service_rate, service_rate
 from kvwatch.core.interval import Assumed, Assumptions, KvCapacity
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
