@@ -103,6 +103,11 @@ class KvCapacityCheck:
         if (shown.tokens if shown is not None else None) != self._belief.shown:
             self._belief = Belief(shown.tokens if shown is not None else None)
             self._begin()
+        if interval.usage_out_of_range and (self._uses or self._belief.tokens):
+            # what was worked out from a gauge that is no share is as little to be believed
+            self._uses.clear()
+            self._belief = Belief(self._belief.shown)
+            self._begin()
         self._add_use(interval)
         if interval.lengths_count:
             mean = (interval.lengths_prompt_tokens + interval.lengths_output_tokens) / interval.lengths_count

@@ -38,6 +38,7 @@ def test_a_usage_out_of_range_is_named_and_nothing_rests_on_it(show: Callable[[E
     assert view.utilization.verdict is Reason.KV_USAGE_OUT_OF_RANGE
     assert not view.utilization.value
     assert view.arrival_rate.value, "arrivals do not rest on it"
+    assert view.kv_capacity_tokens.verdict is Reason.OK, "M is not worked out from it either"
     assert view.engine_state["unknown"] == 1
 
 
