@@ -33,6 +33,7 @@ class SampleReader:
         self._scale_tokens: float | None = None
         """M of the scale that is in force."""
         self._usage = KvUsage()
+        self._usage_refuted = False
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
@@ -49,6 +50,7 @@ class SampleReader:
         begins = last is None or _was_reset(last, sample)
         if begins:
             self._usage.begin_anew()
+            self._usage_refuted = False
         sample = self._usage.sound(at, sample)
         self._last, self._at = sample, at
         self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
@@ -75,7 +77,13 @@ class SampleReader:
         )
 
     def _is_rescaled(self) -> bool:
-        """Whether M is so different from that of the scale in force that this begins another one."""
+        """Whether what is held of M is counted otherwise from here on.
+
+        M is so different from that of the scale in force, or the gauge of what is held has turned out to be none.
+        """
+        if self._usage.out_of_range(self._at) and not self._usage_refuted:
+            self._usage_refuted = True
+            return True
         before, after = self._scale_tokens, self._kv_capacity.tokens if self._kv_capacity is not None else None
         same = before == after or (before and after and 1 / REFUTED_RATIO < after / before < REFUTED_RATIO)
         if not same:
