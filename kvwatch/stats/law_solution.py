@@ -14,7 +14,7 @@ from kvwatch.stats.step_hypotheses import Hypothesis
 _RIDGE = 1e-12
 """Added to the scaled diagonal of a solved system [1]. Choice: keeps its factor real where two columns are alike."""
 _MOST_EXCHANGES = 5
-"""Exchanges after which a solution is sought one coefficient at a time [exchanges]. Choice: two do nearly always."""
+"""Exchanges after which a solution is sought one coefficient at a time [1]. Choice: two do nearly always."""
 _LEAST_EXPERTS_RATIO = 0.3
 """Least W over b0 of a mixture [1]. Choice: over 34 published curves the quartiles are 1.1 and 3; a dense model's
 slight concavity fits less."""
