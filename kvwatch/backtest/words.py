@@ -156,7 +156,8 @@ def cost_words(cost: Cost) -> str:
     )
     return (
         f"Scrapes {cost.interval_seconds:g} s apart are coarser than the one second at which kvwatch reads by itself. "
-        f"On simulated ramps into overload the first page then came {later} in the median, and {missed}; ρ was valid "
-        f"{cost.judged_ratio:.0%} as much of the time, and μ differed by {cost.service_rate_error:.0%} in the median "
+        f"On a handful of simulated ramps into overload the first page then came {later} in the median, and {missed}; "
+        f"ρ was valid {cost.judged_ratio:.0%} as much of the time, and μ differed by {cost.service_rate_error:.0%} in "
+        "the median "
         f"({cost.service_rate_error_p90:.0%} at the 90th percentile)."
     )
