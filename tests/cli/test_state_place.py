@@ -16,8 +16,8 @@ from kvwatch.config import EstimatesConfig, ValidatedConfig
     [
         ({"STATE_DIRECTORY": "/var/lib/kvwatch", "HOME": "/root"}, "/var/lib/kvwatch/state-9718.json"),
         ({"STATE_DIRECTORY": "/var/lib/kvwatch:/var/lib/other"}, "/var/lib/kvwatch/state-9718.json"),
-        ({"XDG_STATE_HOME": "/s", "HOME": "/home/a"}, "/s/kvwatch/state-9718.json"),
-        ({"HOME": "/home/a"}, "/home/a/.local/state/kvwatch/state-9718.json"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/users/a"}, "/s/kvwatch/state-9718.json"),
+        ({"HOME": "/users/a"}, "/users/a/.local/state/kvwatch/state-9718.json"),
         ({"XDG_STATE_HOME": "relative"}, None),
         ({"HOME": ""}, None),
         ({}, None),
@@ -31,7 +31,7 @@ def test_the_place_is_the_one_that_the_system_has_for_it(environment: dict[str, 
 
 def test_a_port_that_is_any_free_one_has_no_file() -> None:
     """Nothing would find it again."""
-    assert default_state_file({"HOME": "/home/a"}, 0) is None
+    assert default_state_file({"HOME": "/users/a"}, 0) is None
 
 
 def configured(path: Path | None) -> ValidatedConfig:
