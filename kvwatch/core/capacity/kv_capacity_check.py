@@ -135,6 +135,9 @@ class KvCapacityCheck:
             )
         )
 
+        while self._uses[0].end < interval.end - HOUR_SECONDS:  # lengths reach no further back
+            self._uses.popleft()
+
     def begin_anew(self, cause: Cause) -> None:
         """Another process has another cache, which may have the same wrong label; memory in use begins again."""
         if cause.changes_requests:
