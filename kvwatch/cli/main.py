@@ -11,7 +11,7 @@ from types import ModuleType
 
 from kvwatch import __version__
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
-from kvwatch.cli.flags import backtest, check_config, demo, record, replay, run, simulate, status
+from kvwatch.cli.flags import backtest, check_config, demo, plan, record, replay, run, simulate, status
 from kvwatch.config import ConfigError
 
 _EPILOG = """\
@@ -21,7 +21,7 @@ exit codes:
   2  a flag or the configuration is wrong; each mistake is printed on a line of its own
 status has more: see kvwatch status --help
 """
-COMMANDS = (run, demo, status, record, replay, backtest, simulate, check_config)
+COMMANDS = (run, demo, status, record, replay, plan, backtest, simulate, check_config)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.pool.fleet_model import FleetModel
@@ -53,6 +54,10 @@ class Fleet:
     def settings_of(self, target: str) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
         """Settings of vLLM as they are used for each engine of a target."""
         return self._targets[target].settings() if target in self._targets else []
+
+    def full_engines(self) -> list[tuple[str, EngineKey, FullEngineInputs]]:
+        """Of each engine all that its rate at full load depends on, where that is known."""
+        return [(name, key, inputs) for name, target in self._targets.items() for key, inputs in target.full_engines()]
 
     def keep_views(self, now: float) -> bool:
         """Of many targets make the views of the next one, for :meth:`view` to take; whether there was one to make.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.engine_signs import one_state
 from kvwatch.core.engine_state import EngineState
@@ -124,6 +125,11 @@ class Target:
     def _report(self) -> None:
         for engine in self._engines.values():
             engine.report(self._reports)
+
+    def full_engines(self) -> list[tuple[EngineKey, FullEngineInputs]]:
+        """Of each engine all that its rate at full load depends on, where that is known."""
+        found = ((key, engine.capacity.full_load.inputs) for key, engine in self._engines.items())
+        return [(key, inputs) for key, inputs in found if inputs is not None]
 
     def settings(self) -> list[tuple[EngineKey, Mapping[str, SettingView]]]:
         """Settings of vLLM as they are used for each engine."""

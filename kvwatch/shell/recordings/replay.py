@@ -158,8 +158,9 @@ def replay(
     *,
     requests: bool = False,
     logs: Sequence[RecordedLog] = (),
+    made: Callable[[Fleet], None] = lambda _fleet: None,
 ) -> Iterator[FleetView]:
-    """The fleet's view after each scrape of a recording, at the time of that scrape.
+    """The fleet's view after each scrape of a recording, at the time of that scrape; ``made`` gets the fleet itself.
 
     Without ``options``, those of a default configuration with the scrape interval that the recording shows.
     With ``requests`` each request is observed once it has ended; ``logs`` are read as if they had been followed.
@@ -176,6 +177,7 @@ def replay(
             model_max_age_seconds=_MODEL_MAX_AGE_SECONDS,
         )
     fleet = Fleet(options)
+    made(fleet)
     target = recording.folder.resolve().name
     fleet.add(target, recording.settings())
     ended = recording.requests() if requests else []

@@ -1,0 +1,125 @@
+"""An engine under a steady load, in virtual time: how long requests wait, and what they see of the engine's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kvwatch.embedded.engine import Engine, StepRecord
+from kvwatch.embedded.workload import Pool, Segment, arrivals
+
+if TYPE_CHECKING:
+    from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+
+Array = npt.NDArray[np.float64]
+
+_WARM_UP_RATIO = 0.25
+"""Requests that come before those that are measured, over these [1]. Choice: the run begins empty; a quarter of what is
+measured lets the batch fill, and is what it costs."""
+_END_SECONDS = 1.0
+"""Step in which the run goes on until all that are measured have ended [s]. Choice: short beside any run."""
+_MOST_ENDS = 3600
+"""How often at most [steps]. Choice: an hour more; in an engine that takes more than it serves some never end."""
+
+
+class StepSeconds(Protocol):
+    """A step law: seconds of a step from what is in it; the last is the share of it that is prefill, 0 or 1."""
+
+    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
+        """Seconds of a step."""
+        ...
+
+
+class LawClock:
+    """Steps that take exactly as long as a law says."""
+
+    def __init__(self, law: StepSeconds) -> None:
+        self._law = law
+
+    def draw(self, decoding: int, prefill_tokens: int, resident_tokens: float) -> tuple[float, float]:
+        """A step's duration, and no gap after it [s]."""
+        share = 1.0 if prefill_tokens else 0.0
+        return self._law.step_seconds(decoding, prefill_tokens, resident_tokens, share), 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """What the measured requests saw [s]: waiting, until the first token, and between two tokens of an output.
+
+    ``between_seconds`` are durations of steps, of which each counts as often as ``between_counts`` says: once for each
+    request that got a token in it.
+    """
+
+    wait_seconds: Array
+    first_token_seconds: Array
+    between_seconds: Array
+    between_counts: Array
+    mean_running: float
+
+    def wait(self, share: float) -> float:
+        """The waiting time that this share of the requests does not exceed [s]."""
+        return float(np.quantile(self.wait_seconds, share))
+
+    def first_token(self, share: float) -> float:
+        """The same of the time to the first token."""
+        return float(np.quantile(self.first_token_seconds, share))
+
+    def between(self, share: float) -> float:
+        """The same of the time between two tokens."""
+        order = np.argsort(self.between_seconds)
+        reached = np.cumsum(self.between_counts[order])
+        place = int(np.searchsorted(reached, share * reached[-1]))
+        return float(self.between_seconds[order][min(place, len(order) - 1)])
+
+
+def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
+    pool: Sequence[RequestShape],
+    settings: SchedulerSettings,
+    law: StepSeconds,
+    rate: float,
+    *,
+    requests: int,
+    burstiness: float = 1.0,
+    seed: int = 0,
+) -> Latencies:
+    """Let ``requests`` come at ``rate`` [requests/s] and be served, after as many as fill the engine.
+
+    ``burstiness`` is the coefficient of variation of the times between arrivals, 1 for Poisson's.
+
+    Raises:
+        ValueError: The pool is empty, the rate is not positive, or a request could never run.
+    """
+    if not pool or rate <= 0 or requests < 1:
+        raise ValueError(f"no load: {len(pool)} shapes, {rate} requests a second, {requests} requests")
+    before = int(_WARM_UP_RATIO * requests) + 1
+    steps: list[tuple[float, float, int]] = []
+
+    def note(step: StepRecord) -> None:
+        steps.append((step.start, step.elapsed_seconds, step.generation_requests))
+
+    seconds = (before + requests) / rate
+    stream = arrivals([Segment(2 * seconds, rate, rate)], Pool(tuple(pool)), seed=seed, burstiness=burstiness)
+    engine = Engine(settings, LawClock(law), stream, on_step=note)
+    ended = []
+    for turn in range(_MOST_ENDS):
+        engine.advance(seconds + turn * _END_SECONDS)
+        ended += engine.take_ended()
+        if sum(before < request.identity <= before + requests for request in ended) >= requests:
+            break
+    measured = [r for r in ended if before < r.identity <= before + requests and r.first_token is not None]
+    if not measured:
+        raise ValueError("no request was served within an hour")
+    first = min(r.arrival for r in measured)
+    last = max(r.arrival for r in measured)
+    seen = np.array([step for step in steps if first <= step[0] <= last and step[2]] or [(0.0, 0.0, 0)])
+    return Latencies(
+        wait_seconds=np.array([(r.first_scheduled or r.arrival) - r.arrival for r in measured]),
+        first_token_seconds=np.array([(r.first_token or r.arrival) - r.arrival for r in measured]),
+        between_seconds=seen[:, 1],
+        between_counts=seen[:, 2],
+        mean_running=float(np.average(seen[:, 2], weights=seen[:, 1])) if seen[:, 1].sum() > 0 else 0.0,
+    )

@@ -1,0 +1,96 @@
+"""The plan: what one engine sustains, how many are needed for a load, and what would make it fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from kvwatch.embedded.saturation import Saturation
+from kvwatch.planning.changes import Change, changes, sensitivities
+from kvwatch.planning.curve import LOADS, Point, Slo, curve, highest_load
+from kvwatch.planning.engine import Basis, PlannedEngine
+
+_NO_MORE_THAN = 1e-9
+"""Slack of a ceiling [1]. Choice: far above rounding, far below any load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked: loads [requests/s], and how close to its limit an engine may be.
+
+    ``burstiness`` is the coefficient of variation of the times between arrivals.
+    """
+
+    rates: tuple[float, ...]
+    target_utilization: float = 0.8
+    slo: Slo = Slo()  # noqa: RUF009 (frozen)
+    burstiness: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many for one load, and for the ends of μ's interval; ``None`` where no number keeps to the targets."""
+
+    rate: float
+    number: int | None
+    lower: int | None
+    upper: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer.
+
+    ``load`` is the utilization that replicas are counted at: the target's, or the lower one that the latency targets
+    allow, as ``limited_by_latency`` says.
+    """
+
+    service_rate: float
+    lower: float
+    upper: float
+    full: Saturation
+    load: float
+    limited_by_latency: bool
+    replicas: tuple[Replicas, ...]
+    curve: tuple[Point, ...]
+    changes: tuple[Change, ...]
+    sensitivities: tuple[Change, ...]
+    basis: tuple[Basis, ...]
+
+
+def make_plan(engine: PlannedEngine, wanted: Wanted, progress: Callable[[], None] = lambda: None) -> Plan:
+    """Work it out; ``progress`` is called after each of many parts.
+
+    Raises:
+        ValueError: a request of the traffic can never run in this engine.
+    """
+    full = engine.full()
+    rate = full.throughput_rps * engine.factor
+    progress()
+    points = curve(engine, rate, wanted.burstiness, LOADS, progress)
+    allowed = highest_load(points, wanted.slo) if wanted.slo else 1.0
+    load = min(wanted.target_utilization, allowed)
+    return Plan(
+        service_rate=rate,
+        lower=rate * engine.lower_ratio,
+        upper=rate * engine.upper_ratio,
+        full=full,
+        load=load,
+        limited_by_latency=allowed < wanted.target_utilization,
+        replicas=tuple(_replicas(asked, rate, engine, load) for asked in wanted.rates),
+        curve=tuple(points),
+        changes=tuple(changes(engine, progress)),
+        sensitivities=tuple(sensitivities(engine, progress)),
+        basis=engine.basis,
+    )
+
+
+def _replicas(asked: float, rate: float, engine: PlannedEngine, load: float) -> Replicas:
+    if load <= 0:
+        return Replicas(asked, None, None, None)
+    number, most, least = (
+        max(ceil(asked / (rate * ratio * load) - _NO_MORE_THAN), 1 if asked > 0 else 0)
+        for ratio in (1.0, engine.lower_ratio, engine.upper_ratio)
+    )
+    return Replicas(asked, number, least, most)

@@ -1,0 +1,76 @@
+"""``kvwatch plan`` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kvwatch.cli.main import main
+from tests.planning.test_data_sheets import LLAMA_8B
+from tests.shell.conftest import DATA
+
+RECORDING = str(DATA / "recordings" / "homog")
+
+
+def planned(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    code = main(["plan", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_a_recording_is_planned_for_the_load_that_it_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The answer first, then what it rests on; the report is one page that loads nothing."""
+    page = tmp_path / "plan.html"
+    code, out, err = planned(capsys, "--recording", RECORDING, "--rate", "20", "--ttft-p95", "2s", "--html", page)
+    assert (code, err) == (0, "")
+    assert re.match(r"\d+ replicas( \(\d+ to \d+\))? for 20 requests per second. One replica sustains [\d.]+ ", out)
+    assert "KV memory: 16352 tokens [measured]" in out
+    html = page.read_text()
+    assert out.splitlines()[0].split("(")[0].strip() in html
+    assert not re.search(r"(src|href)=|@import|url\(", html)
+    assert html.count("<svg") == 3
+
+
+def test_a_model_on_a_gpu_is_planned_and_said_to_be_a_guess(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """In JSON the same, with every number."""
+    config, trace = tmp_path / "config.json", tmp_path / "trace.csv"
+    config.write_text(json.dumps(LLAMA_8B))
+    rows = [f"{at / 10},m,{300 + at},{50 + at % 7},0,x" for at in range(200)]
+    trace.write_text("\n".join(["Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type", *rows]))
+    arguments = ("--model", config, "--gpu", "h100", "--trace", trace)
+    code, out, _ = planned(capsys, *arguments, "--rate", "100", "--rate", "200")
+    assert code == 0
+    assert "Nobody has measured this engine" in out
+    assert "traffic: 200 requests of trace.csv [measured]" in out
+    code, out, _ = planned(capsys, *arguments, "--format", "json")
+    document = json.loads(out)
+    (replicas,) = document["replicas"]
+    assert replicas["rate"] == pytest.approx(10.0)
+    assert document["lower"] < document["service_rate"] < document["upper"]
+    assert {basis["known"] for basis in document["basis"]} == {"measured", "data sheet", "assumed", "given"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "give --recording DIR, or --model config.json with --gpu NAME"),
+        (["--recording", "/nowhere"], "/nowhere holds neither scrapes.jsonl.gz"),
+        (["--model", "/nowhere", "--gpu", "z9"], "--gpu z9: known are a10, a100"),
+        (["--model", "/nowhere", "--gpu", "h100"], "nothing says how long requests are"),
+        (["--model", "/nowhere", "--gpu", "h100", "--prompt-tokens", "9"], "belong together"),
+        (
+            ["--model", "/nowhere", "--gpu", "h100", "--prompt-tokens", "9", "--output-tokens", "9", "--rate", "1"],
+            "cannot read /nowhere: No such file",
+        ),
+        (["--recording", RECORDING, "--trace", "/nowhere"], "cannot read /nowhere: No such file"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], why: str) -> None:
+    """With what is missing, and exit code 1."""
+    code, out, err = planned(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert why in err
