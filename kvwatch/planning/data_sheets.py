@@ -1,8 +1,8 @@
 """A planned engine that nobody has measured: memory from the model's config.json, step time from the GPU's data sheet.
 
 A step reads the weights that its tokens need, and the KV of all that run, from memory; and it computes: two operations
-a weight and token. The longer of the two is what a step takes, besides what launching it costs. Real kernels reach 60 to
-90% of a memory's data sheet and 35 to 70% of the arithmetic's, so μ is known to a factor, and its interval says so.
+a weight and token. The longer of the two is what a step takes, besides what launching it costs. Real kernels reach 60
+to 90% of a memory's data sheet and 35 to 70% of the arithmetic's, so μ is known to a factor, and its interval says so.
 """
 
 from __future__ import annotations

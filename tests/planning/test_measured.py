@@ -44,7 +44,7 @@ def recorded(name: str) -> tuple[PlannedEngine, EngineView, tuple[Seen, ...]]:
     for phase in phases:
         within = [engine for at, engine in views if phase["start"] + SETTLED_SECONDS <= at <= phase["end"]]
         if phase["kind"] == "const" and within:
-            seen.append(Seen(list(within[-1].arrival_rate.value.values())[0], within[-1].latency_seconds))
+            seen.append(Seen(next(iter(within[-1].arrival_rate.value.values())), within[-1].latency_seconds))
     last = views[-1][1]
     ((_, _, inputs),) = fleets[0].full_engines()
     return measured_engine(inputs, last), last, tuple(seen)
