@@ -23,8 +23,8 @@ BURST = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
         (['{"arrival": 10.5, "finish": 12.0, "prompt_tokens": 7, "completion_tokens": 3}'], TracedRequest(10.5, 7, 3)),
         (
             [
-                '{"metadata": {"request_start_ns": 2000000000}, "metrics": {"input_sequence_length": {"value": 550, "unit": '
-                '"tokens"}, "output_sequence_length": {"value": 25, "unit": "tokens"}}}'
+                '{"metadata": {"request_start_ns": 2000000000}, "metrics": {"input_sequence_length": {"value": 550, '
+                '"unit": "tokens"}, "output_sequence_length": {"value": 25, "unit": "tokens"}}}'
             ],
             TracedRequest(2.0, 550, 25),
         ),
