@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.embedded.engine import Engine, StepRecord
+from kvwatch.embedded.step_clock import StepClock
+from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Pool, Segment, arrivals
 
 if TYPE_CHECKING:
@@ -34,16 +36,17 @@ class StepSeconds(Protocol):
         ...
 
 
-class LawClock:
+class LawClock(StepClock):
     """Steps that take exactly as long as a law says."""
 
     def __init__(self, law: StepSeconds) -> None:
-        self._law = law
+        super().__init__(StepLaw(1.0))  # never asked: every step is drawn by the law given here
+        self._seconds = law
 
     def draw(self, decoding: int, prefill_tokens: int, resident_tokens: float) -> tuple[float, float]:
         """A step's duration, and no gap after it [s]."""
         share = 1.0 if prefill_tokens else 0.0
-        return self._law.step_seconds(decoding, prefill_tokens, resident_tokens, share), 0.0
+        return self._seconds.step_seconds(decoding, prefill_tokens, resident_tokens, share), 0.0
 
 
 @dataclass(frozen=True, slots=True)

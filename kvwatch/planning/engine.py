@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from kvwatch.embedded.full_means import mean_life
 from kvwatch.embedded.saturation import Saturation, saturate
@@ -82,7 +82,7 @@ class PlannedEngine:
         steps = int(min(max(_LIFETIMES * self.life_steps, _LEAST_STEPS), _MOST_STEPS))
         return saturate(self.pool, self.settings, self.law, steps=steps, seed=seed)
 
-    def with_settings(self, **changes: object) -> PlannedEngine:
+    def with_settings(self, **changes: Any) -> PlannedEngine:
         """The same with other settings. Raises ValueError for those that vLLM refuses."""
         return replace(self, settings=replace(self.settings, **changes))
 
