@@ -82,7 +82,7 @@ class PlannedEngine:
         steps = int(min(max(_LIFETIMES * self.life_steps, _LEAST_STEPS), _MOST_STEPS))
         return saturate(self.pool, self.settings, self.law, steps=steps, seed=seed)
 
-    def with_settings(self, **changes: Any) -> PlannedEngine:
+    def with_settings(self, **changes: Any) -> PlannedEngine:  # noqa: ANN401 (as replace takes them)
         """The same with other settings. Raises ValueError for those that vLLM refuses."""
         return replace(self, settings=replace(self.settings, **changes))
 
