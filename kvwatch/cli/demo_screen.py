@@ -13,7 +13,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from kvwatch.core.engine_state import EngineState
 from kvwatch.export.narration import Line
+from kvwatch.export.state_words import STATE_NAMES
 from kvwatch.export.words import LIMIT_WORDS, Load, clock, rate, service_rate, spell
 from kvwatch.views import EngineView
 
@@ -35,6 +37,16 @@ _STYLES = {
     "recovered": "bold green",
     "late": "bold yellow",
 }
+_COLORS = {
+    EngineState.IDLE: "green",
+    EngineState.FINE: "green",
+    EngineState.WARMING_UP: "dim",
+    EngineState.UNKNOWN: "dim",
+    EngineState.DRAINING: "cyan",
+    EngineState.STANDING: "yellow",
+    EngineState.APPROACHING: "yellow",
+}
+"""Colours of the states; the others are red."""
 Engines = Mapping[str, EngineView | None]
 """The newest view of each engine by its name; None while there is none."""
 
@@ -145,6 +157,7 @@ def table(engines: Engines, width: int) -> Table:
 
 
 _LABELS = (
+    "state",
     "arrivals λ",
     "can sustain μ",
     "utilization ρ = λ/μ",
@@ -169,9 +182,10 @@ def _cells(view: EngineView | None, bar_cells: int) -> list[RenderableType]:
     mu, stable = view.service_rate, view.stable_limit.value
     why = f" {mu.verdict.words}" if mu.verdict is not None and mu.value is None else ""
     return [
+        Text(STATE_NAMES[state_of(view)], style=f"bold {_severity(view)}"),
         f"{rate(arrivals)}/s" if arrivals is not None else _UNKNOWN,
         Text(service_rate(view) if mu.value is not None else f"{_UNKNOWN}{why}", style="bold"),
-        Text(str(load), style=_severity(load, view)) if load is not None else _UNKNOWN,
+        Text(str(load), style=_severity(view)) if load is not None else _UNKNOWN,
         bar(load, view, bar_cells),
         f"{stable:.2f}" if stable is not None else _UNKNOWN,
         LIMIT_WORDS.get(limit, limit) if limit is not None else _UNKNOWN,
@@ -185,7 +199,7 @@ def _cells(view: EngineView | None, bar_cells: int) -> list[RenderableType]:
 def bar(load: Load | None, view: EngineView, cells: int) -> Text:
     """ρ from 0 to 1.4: solid up to the lower end of its interval, shaded to the upper, a mark at the stable limit."""
     text = Text()
-    style = _severity(load, view) if load is not None else "dim"
+    style = _severity(view) if load is not None else "dim"
     mark = view.stable_limit.value if view.stable_limit.value is not None else 1.0
     for cell in range(cells):
         begin, end = (_BAR_END * edge / cells for edge in (cell, cell + 1))
@@ -201,9 +215,14 @@ def bar(load: Load | None, view: EngineView, cells: int) -> Text:
     return text
 
 
-def _severity(load: Load, view: EngineView) -> str:
-    limit = view.stable_limit.value if view.stable_limit.value is not None else 1.0
-    return "red" if load.value >= limit else "yellow" if load.value >= 0.8 * limit else "green"
+def state_of(view: EngineView) -> EngineState:
+    """The engine's state, as every other place shows it."""
+    return next((EngineState(state) for state, value in view.engine_state.items() if value), EngineState.UNKNOWN)
+
+
+def _severity(view: EngineView) -> str:
+    """The colour of its state."""
+    return _COLORS.get(state_of(view), "red")
 
 
 def story(lines: Sequence[Line]) -> Table:

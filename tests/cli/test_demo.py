@@ -22,9 +22,11 @@ from rich.console import Console
 from kvwatch.cli import main
 from kvwatch.cli.demo import demo_config
 from kvwatch.cli.demo_screen import LiveScreen, table
+from kvwatch.core.engine_state import EngineState
 from kvwatch.core.options import CoreOptions
 from kvwatch.embedded.scenarios import DEMO, SCENARIOS, Scenario
 from kvwatch.export.narration import Line, Narrator, Pace
+from kvwatch.export.state_words import STATE_NAMES
 from kvwatch.export.thresholds import usual_alerts
 from kvwatch.shell.emulator.recording import record_virtual
 from kvwatch.shell.emulator.server import EngineServer
@@ -132,6 +134,18 @@ def test_a_steady_engine_gives_no_alarm(tmp_path: Path, options: CoreOptions, se
     assert "kvwatch: no saturation ahead" in told.narrator.summary()[1]
 
 
+def test_the_table_says_the_state_that_is_exported(ramp: Told) -> None:
+    """In the same word as the page: nothing of its own is judged here."""
+    states = set()
+    for _, view in ramp.views[::50]:
+        (state,) = (name for name, value in view.engine_state.items() if value)
+        console = Console(file=io.StringIO(), width=100, record=True)
+        console.print(table({"ramp": view}, 100))
+        assert STATE_NAMES[EngineState(state)] in console.export_text().splitlines()[1]
+        states.add(state)
+    assert len(states) > 2
+
+
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_the_table_fits_a_terminal(ramp: Told, width: int) -> None:
     """No row is cut or wrapped, whatever is known, at the usual widths."""
@@ -139,10 +153,10 @@ def test_the_table_fits_a_terminal(ramp: Told, width: int) -> None:
         console = Console(file=io.StringIO(), width=width, record=True)
         console.print(table({"steady": None, "ramp": view}, width))
         rows = console.export_text().splitlines()
-        assert len(rows) == 11, (at, rows)
+        assert len(rows) == 12, (at, rows)
         if view.service_rate.value is not None:
             assert "…" not in "".join(rows)
-            assert f"{view.queue_length:.0f}" in rows[7]
+            assert f"{view.queue_length:.0f}" in rows[8]
 
 
 def test_the_live_screen_leaves_the_whole_story(ramp: Told) -> None:
