@@ -12,7 +12,12 @@ folder=${1:-.cache/prometheus}
 packages=(prometheus prometheus-alertmanager)
 PATH=$PWD/$folder/usr/bin:$PATH
 
-present() { command -v prometheus promtool prometheus-alertmanager amtool >/dev/null; }
+present() {
+  local tool
+  for tool in prometheus promtool prometheus-alertmanager amtool; do
+    command -v "$tool" >/dev/null || return 1
+  done
+}
 
 if present; then
   exit 0

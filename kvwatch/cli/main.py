@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from kvwatch import __version__
 from kvwatch.cli.common import EXIT_FAILURE, EXIT_OK, CommandError
@@ -31,9 +33,30 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=32, width=width)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in a line, without the whole usage before it, and what was perhaps meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        unknown = message.removeprefix("unrecognized arguments: ").split("=")[0].split()
+        near = difflib.get_close_matches(unknown[0], _flags(self), n=1) if message.startswith("unrecognized") else []
+        meant = f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{self.prog}: {message}{meant}\n")
+
+
+def _flags(parser: argparse.ArgumentParser) -> set[str]:
+    """The flags of a parser and of its commands."""
+    actions = parser._actions
+    found = {flag for action in actions for flag in action.option_strings}
+    for action in actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {flag for command in action.choices.values() for flag in _flags(command)}
+    return found
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line; ``docs/cli.md`` is generated from it."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kvwatch",
         description="How many requests per second a vLLM server can sustain for its traffic now, and how close it is.",
         epilog=_EPILOG,

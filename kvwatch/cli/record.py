@@ -24,3 +24,5 @@ def execute(args: argparse.Namespace) -> None:
     except OSError as error:
         raise CommandError(f"cannot write to {args.output}: {error.strerror or error}") from None
     print(f"{args.output}: {summary.scrapes} scrapes, {summary.failures} failed")
+    if not summary.scrapes:
+        raise CommandError(f"{config.targets[0].name} gave no answer that can be recorded")

@@ -59,7 +59,13 @@ def load_document(content: bytes) -> dict[object, object]:
 def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    return Fault(place, f"not valid YAML: {error.problem or error.context}")
+    words = f"not valid YAML: {error.problem or error.context}"
+    if "\\t" in words:
+        words += "; use spaces to indent"
+    begun = error.context_mark
+    if error.context and begun is not None and error.problem_mark is not None and begun.line != error.problem_mark.line:
+        words += f" {error.context}, which begins in line {begun.line + 1}, column {begun.column + 1}"
+    return Fault(place, words)
 
 
 def _check(root: yaml.Node) -> list[Fault]:

@@ -64,7 +64,6 @@ ENGINE_METRICS: tuple[Metric, ...] = (
             "requests/s²",
             "Trend of the arrival rate over the longest window.",
             estimate="arrival_rate",
-            since="0.2.0",
             interval=Interval("the arrival rate's trend", lower_above_0="traffic surely grows"),
         ),
     ),
@@ -289,7 +288,6 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         _E,
         "s",
         "Time from the engine's first sample, or from the first after its counters were reset, to its newest.",
-        since="0.2.0",
     ),
 )
 
@@ -323,7 +321,6 @@ TARGET_METRICS: tuple[Metric, ...] = (
         "s",
         "Time since the estimates of the target's engines were computed: 0 with few targets; many have their turn, one "
         "after another.",
-        since="0.2.0",
     ),
 )
 

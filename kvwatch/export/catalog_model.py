@@ -28,7 +28,6 @@ MODEL_METRICS: tuple[Metric, ...] = (
         "for engines that are not known now, and for a load that was higher within five minutes.",
         extra_labels=("reason",),
         values=REASONS,
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_backlog_replicas",
@@ -36,35 +35,30 @@ MODEL_METRICS: tuple[Metric, ...] = (
         "replicas",
         "Replicas, not rounded, that it takes to serve what waits now in the time that a replica takes to start, "
         "beside those that serve what arrives.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_arrival_rate",
         _M,
         _RATE,
         "Arrival rate over all engines of the model, a mean over five minutes, right also while replicas come and go.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_service_rate",
         _M,
         _RATE,
         "Service rates of all engines of the model whose service rate is known, added up.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_utilization",
         _M,
         "ratio",
         "Arrival rate over service rate of the engines whose service rate is known, over the longest window.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_imbalance_ratio",
         _M,
         "ratio",
         "Utilization of the hottest engine over that of the model: 1 is even.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_engines",
@@ -74,20 +68,17 @@ MODEL_METRICS: tuple[Metric, ...] = (
         "numbers are stale.",
         extra_labels=("state",),
         values=("serving", "starting", "stale"),
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_binding_role",
         _M,
         "1",
         "1 for the role, prefill or decode, whose engines are the more utilized; the other has no series.",
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_model_recommended_engines",
         _M,
         "engines",
         "How the present number of prefill and decode engines is best split for the traffic now.",
-        since="0.2.0",
     ),
 )

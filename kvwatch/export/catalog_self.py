@@ -80,7 +80,7 @@ SELF_METRICS: tuple[Metric, ...] = (
         "kvwatch_log_lines_total",
         _T,
         "lines",
-        "Lines of the target's logs, by what became of them: [sources.md](sources.md) has the results. OpenTelemetry "
+        "Lines of the target's logs, by what became of them: docs/sources.md has the results. OpenTelemetry "
         "logs count log records.",
         kind=Kind.COUNTER,
         extra_labels=("result",),
@@ -111,7 +111,6 @@ SELF_METRICS: tuple[Metric, ...] = (
         "Attempts to read a source of targets that failed, or brought targets that cannot be; its last targets stay.",
         kind=Kind.COUNTER,
         extra_labels=("source",),
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_discovered_targets",
@@ -119,7 +118,6 @@ SELF_METRICS: tuple[Metric, ...] = (
         "targets",
         "Targets that a source found when it was last read.",
         extra_labels=("source",),
-        since="0.2.0",
     ),
     Metric(
         "kvwatch_config_reloads_total",

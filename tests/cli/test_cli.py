@@ -31,11 +31,11 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The last line of what argparse says to wrong flags."""
+    """What is said to wrong flags."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
+    return capsys.readouterr().err
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +51,43 @@ def test_a_valid_file_is_called_valid(capsys: pytest.CaptureFixture[str]) -> Non
     path = ROOT / "kvwatch.example.yaml"
     assert main(["check-config", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: valid, 1 target\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("targets: []\n", "nothing to watch: kvwatch run needs a --target"),
+        (
+            "targets: [{url: 'http://a:8000'}]\nestimates: {windows: [2m, 10m]}\n",
+            "without the windows 1m and 5m no alert",
+        ),
+    ],
+)
+def test_what_a_valid_file_does_not_do_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    """A file may be complete by flags, and other windows are allowed: neither is a fault, and neither is silent."""
+    path = tmp_path / "kvwatch.yaml"
+    path.write_text(text)
+    assert main(["check-config", str(path)]) == 0
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("targets:\n\t- url: http://a\n", "use spaces to indent"),
+        ('targets:\n- url: "http://a\nscrape: {interval: 1s}\n', "which begins in line 2, column 8"),
+    ],
+)
+def test_what_yaml_cannot_read_is_told_with_its_mend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    """A tab, and a quote that was opened far above the place where it is noticed."""
+    path = tmp_path / "kvwatch.yaml"
+    path.write_text(text)
+    assert main(["check-config", str(path)]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_each_fault_of_a_file_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,8 +125,15 @@ FLAGS = {
 
 @pytest.mark.parametrize(("arguments", "message"), FLAGS.values(), ids=FLAGS.keys())
 def test_a_wrong_flag_is_named_with_its_mend(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
-    """The same messages as in the configuration file."""
-    assert message in refused(capsys, "run", *arguments.split())
+    """The same messages as in the configuration file, each on a line of its own without the usage before it."""
+    told = refused(capsys, "run", *arguments.split())
+    assert message in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_flag_that_is_nearly_right_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was perhaps meant is named."""
+    assert "did you mean --target?" in refused(capsys, "run", "--targets", "http://a")
 
 
 def test_a_role_is_that_of_the_targets_of_the_command_line() -> None:
@@ -158,7 +202,7 @@ def test_simulate_writes_a_recording_that_replay_reads(tmp_path: Path, capsys: p
 
 
 def test_record_writes_what_replay_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Against a port where nobody listens, every scrape is a failure, and that is a recording too."""
+    """Against a port where nobody listens, every scrape is a failure: that is a recording too, and exit code 1."""
     output = tmp_path / "new"
     arguments = [
         "--target",
@@ -170,7 +214,7 @@ def test_record_writes_what_replay_reads(tmp_path: Path, capsys: pytest.CaptureF
         "--duration",
         "300ms",
     ]
-    assert main(["record", *arguments, "--log-level", "error"]) == 0
+    assert main(["record", *arguments, "--log-level", "error"]) == 1
     assert "0 scrapes, " in capsys.readouterr().out
     assert main(["record", *arguments]) == 1
     assert "exists; choose another folder" in capsys.readouterr().err
