@@ -23,7 +23,7 @@ from kvwatch.cli import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-COMMANDS = ("run", "demo", "status", "record", "replay", "backtest", "simulate", "check-config")
+COMMANDS = ("run", "demo", "status", "record", "replay", "plan", "backtest", "simulate", "check-config")
 
 # In pieces, so that this file does not hold what it looks for. Each begins with a literal, which makes the search
 # through megabytes of logs quick.
