@@ -11,8 +11,9 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
+
+from kvwatch.parse.logs.moments import LocalTime, from_text
 
 MOST_REQUESTS = 200_000
 """Requests of a trace that are read [requests]. Choice: more than any plan's means hang on; the rest is left out."""
@@ -118,15 +119,10 @@ def _seconds(value: object, key: str) -> float | None:
     try:
         seconds = float(value) * _SECONDS.get(key, 1.0)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        try:
-            # Azure's stamps have seven digits behind the point, of which Python reads six
-            whole, _, rest = str(value).partition(".")
-            digits = rest[:6].rstrip("+Z")
-            seconds = datetime.fromisoformat(
-                f"{whole}.{digits}+00:00" if digits.isdigit() else f"{whole}+00:00"
-            ).timestamp()
-        except ValueError:
+        found = from_text(str(value), LocalTime())
+        if found is None:
             return None
+        seconds = found
     return seconds if math.isfinite(seconds) else None
 
 

@@ -64,5 +64,5 @@ def add(commands: SubParsers) -> None:
     asked.add_argument(
         "--burstiness", type=flag(number(0.1, 10.0)), help="coefficient of variation of the times between arrivals"
     )
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="what to print (default table)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report of one file, with pictures, as well")
