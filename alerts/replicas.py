@@ -39,7 +39,7 @@ TARGET_UTILIZATION = "model:kvwatch_target_utilization:max"
 QUEUE = "model:kvwatch_queue_length:sum"
 BACKLOG = "model:kvwatch_backlog_replicas:sum"
 NUMBER = "model:kvwatch_replicas_required"
-WATCHERS = "model:kvwatch_up:count10m"
+WATCHERS = "model:kvwatch_build_info:count10m"
 """Processes that have added up all engines that they saw of a model, in the last ten minutes; shards do not."""
 AT_TARGET = "model:kvwatch_service_rate:replica_at_target"
 IDLE = f"{NUMBER}:idle"
@@ -238,8 +238,7 @@ HELD = (
         or (
           (
             {NUMBER}:total >= {NUMBER}:last
-            or ({NUMBER}:enough5m < {NUMBER}:last
-              and {NUMBER}:valid)
+            or ({NUMBER}:enough5m < {NUMBER}:last and {NUMBER}:valid)
             or ({NUMBER}:last
               and last_over_time({NUMBER}:valid[{MEMORY_WINDOW}]))
             or ({NUMBER}:valid

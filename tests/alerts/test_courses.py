@@ -144,7 +144,7 @@ def stopped(at: int, load: float) -> list[dict[str, str]]:
 @pytest.mark.parametrize(("load", "at"), [(0.0, 20), (0.0, 27), (0.4, 28)])
 def test_a_server_that_is_stopped_after_its_incident_is_no_page(tmp_path: Path, load: float, at: int) -> None:
     """Idle while the page's hysteresis lasts or right after it, and busy once it has been over for two minutes."""
-    held = "SaturationApproaching Saturated" if at == 20 else ""
+    held = PAGES if at == 20 else ""
     ended = dict.fromkeys([f"{at + minutes}m" for minutes in (3, 4)], held)
     judge(tmp_path, stopped(at, load), {"14m": PAGES, f"{at}m": held} | ended | {f"{at + 20}m": "TargetDown"})
 
@@ -161,7 +161,14 @@ def test_what_was_out_of_sight_is_paged_until_it_is_known_how_it_is(
     given.append(series("kvwatch_arrival_rate", OWN | {"window": "5m"}, rates))
     given.append(series("kvwatch_utilization", OWN | {"window": "5m"}, [*before, *gone, *late, *[rho] * 30]))
     given.append(target_up(*(float(at is not None) for at in short)))
-    times = {"19m": "Overloaded", "26m": "Blind TargetDown", "36m": "Blind", "41m30s": "Blind", "43m": "", "60m": ""}
+    times = {
+        "19m": "Overloaded",
+        "26m": "Blind Overloaded TargetDown",
+        "36m": "Blind",
+        "41m30s": "Blind",
+        "43m": "",
+        "60m": "",
+    }
     judge(tmp_path, given, times)
 
 

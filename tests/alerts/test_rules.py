@@ -121,14 +121,15 @@ def test_the_rule_file_holds_what_the_python_says() -> None:
 
 
 def test_rules_are_short_enough_to_read() -> None:
-    """Whatever is longer is broken into recorded series with names; a link or a set of matchers is one long line.
+    """Whatever is longer is broken into recorded series with names.
 
-    The pages on load have words for each state that they can be read in, and need twice the lines of the others.
+    A link, a set of matchers or the closed list of reasons is one long line. The pages on load have words for each state
+    that they can be read in, and need twice the lines of the others.
     """
     for rule in ALL:
         assert len(rule["expr"].splitlines()) <= 12, rule
     text = RULES.read_text(encoding="utf-8").splitlines()
-    assert max(map(len, text)) <= 210
+    assert max(len(line) for line in text if "reason=~" not in line) <= 210
     for part in "\n".join(text).split("- alert:")[1:]:
         most = 80 if part.split()[0] in LOAD else 35
         assert sum(line.startswith(" " * 12) for line in part.splitlines()) <= most, part.split()[0]
