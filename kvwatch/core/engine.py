@@ -9,7 +9,7 @@ from typing import TypeVar
 from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.stable_limit import LargestRequest
-from kvwatch.core.eviction.preemptions import EVICTIONS_WINDOW_SECONDS, Preemptions
+from kvwatch.core.eviction.preemptions import Preemptions
 from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
 from kvwatch.core.eviction.seat_search import Prescription
 from kvwatch.core.eviction.wave import CongestionWatch
@@ -21,6 +21,7 @@ from kvwatch.core.options import CoreOptions
 from kvwatch.core.part import Kept, Part, TakesRequests
 from kvwatch.core.reader import SampleReader
 from kvwatch.core.settings.watch import SettingsWatch
+from kvwatch.core.spans import Spans
 from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.arrival_rate import Arrivals
@@ -28,7 +29,6 @@ from kvwatch.core.traffic.latency import Latency
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.core.traffic.standing_queue import StandingQueue
-from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import (
     EngineSample,
@@ -40,61 +40,33 @@ from kvwatch.facts import (
     SettingSource,
 )
 
-_STEP_WINDOW_SECONDS = 60.0
-"""Window of the mean step time [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
-_QUEUE_WINDOW_SECONDS = 120.0
-"""Window of the queue's trend [s]. Choice: two minutes; half calls bursts a trend, double reports a growing queue a
-minute later."""
-_LATENCY_WINDOW_SECONDS = 60.0
-"""Window of the latencies [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
-_WAVE_WINDOW_SECONDS = 300.0
-"""Window in which waves are looked for [s]. Choice: the periods of waves are tens of seconds, and two and a half must
-lie in it."""
 _PRESCRIBE_SECONDS = 60.0
 """Least time between two searches for a better max_num_seqs [s]. Choice: a search costs a second or more of CPU."""
 
 _P = TypeVar("_P", bound=Part[object])
-_LEAST_LAG_SCRAPES = 3
-"""The lag of a log in scrapes, where those are rare [scrapes]. Choice: until then the balance knows no better."""
-_LEAST_DEMAND_SCRAPES = 8
-"""Scrapes in the window of finished requests [scrapes]. Choice: twice the groups that second moments need at least."""
-_LEAST_LATENCY_SCRAPES = 4
-"""Scrapes in the window of the latencies [scrapes]. Choice: fewer would be one or two intervals."""
-_LEAST_QUEUE_SCRAPES = 12
-"""Scrapes in the window of the queue's trend [scrapes]. Choice: half as many again as a trend needs."""
-_LEAST_STEP_SCRAPES = 10
-"""Scrapes in the window of the mean step time [scrapes]. Choice: with them the trimmed mean cuts one at each end only
-where more than half were busy."""
-_LEAST_WAVE_SCRAPES = 100
-"""Scrapes in the window in which waves are looked for [scrapes]. Choice: two and a half periods of as many points as
-tell a crest from chance."""
-_LEAST_EVICTION_SCRAPES = 4
-"""Scrapes in the window over which evictions are counted [scrapes]. Choice: with one or two, a burst of evictions would
-be all there is."""
 
 
 class EngineEstimator:
     """The parts that answer for one engine. Each takes every interval; who adds one adds it here, in one line."""
 
     def __init__(self, options: CoreOptions) -> None:
-        span = options.span_seconds
-        demand_seconds = span(options.demand_window_seconds, _LEAST_DEMAND_SCRAPES)
+        spans = Spans.of(options)
         self._parts: list[Part[object]] = []
         self._reader = SampleReader()
         self.inputs = self._add(Inputs())
         self.settings = self._add(SettingsWatch())
-        self.arrivals = self._add(Arrivals(options.windows_seconds, span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES)))
+        self.arrivals = self._add(Arrivals(options.windows_seconds, spans.log_lag))
         self.largest = self._add(LargestRequest())
         self.progress = self._add(Progress())
-        self.population = self._add(Population(demand_seconds, options.demand_window_seconds, options.top_tenants))
+        self.population = self._add(Population(spans.demand, options.demand_window_seconds, options.top_tenants))
         self.kv_check = self._add(KvCapacityCheck(self.population))
-        self.latency = self._add(Latency(span(_LATENCY_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES)))
-        self.queue = self._add(QueueTrend(span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES)))
+        self.latency = self._add(Latency(spans.latency))
+        self.queue = self._add(QueueTrend(spans.queue))
         self.standing = self._add(StandingQueue())
-        self.step_times = self._add(StepTimes(span(_STEP_WINDOW_SECONDS, _LEAST_STEP_SCRAPES), options.trim_ratio))
+        self.step_times = self._add(StepTimes(spans.step_times, options.trim_ratio))
         self.law = self._add(StepLawLearner())
-        self.preemptions = self._add(Preemptions(span(EVICTIONS_WINDOW_SECONDS, _LEAST_EVICTION_SCRAPES)))
-        self.wave = self._add(CongestionWatch(span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES)))
+        self.preemptions = self._add(Preemptions(spans.evictions))
+        self.wave = self._add(CongestionWatch(spans.wave))
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self._seeks_seats = options.seeks_seats

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.engine import EngineEstimator
-from kvwatch.core.engine_signs import one_state
-from kvwatch.core.engine_state import EngineState
+from kvwatch.core.log_router import LogRouter
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.settings.setting_views import setting_views
+from kvwatch.core.target_health import hung_engines, problem_of
 from kvwatch.core.view import engine_view
 from kvwatch.facts import (
     EngineKey,
@@ -37,16 +37,8 @@ use, so that none gets the same view twice."""
 _MAX_ENGINES = 256
 """Engines of one server that are watched [engines]. Choice: memory; four times the largest data-parallel deployment
 known."""
-_MAX_EARLY = 4096
-"""Facts from logs that are held until a scrape has shown which engines there are [lines]. Choice: memory; some seconds
-of the busiest log."""
-
-NO_METRICS = "it shows no metrics of vLLM or SGLang: is it one, with its metrics on?"
-"""What is said of a target that answers with something else."""
 _CONFIGURED = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN)
 """Sources of the settings that a target is added with."""
-
-Logged = RequestRecord | RequestStarted | RequestAborted | Iteration
 
 
 class Target:
@@ -63,9 +55,7 @@ class Target:
         self._now = float("-inf")
         self._kept: list[EngineView] = []
         self._kept_at = float("-inf")
-        self._early: deque[Logged] = deque(maxlen=_MAX_EARLY)
-        self.unattributed = 0
-        """Facts from logs that could belong to several engines, or to none of these."""
+        self._logs = LogRouter()
 
     def observe(self, fact: Fact) -> None:
         """Take one fact about this target."""
@@ -79,42 +69,7 @@ class Target:
                 self._reports[fact.source] = fact
                 self._report()
             case RequestRecord() | RequestStarted() | RequestAborted() | Iteration():
-                if self._engines:
-                    self._logged(fact)
-                else:
-                    self._early.append(fact)
-
-    def _logged(self, fact: Logged) -> None:
-        """Hand a fact from a log to the engine that it is about.
-
-        A request that several engines of one model may have served shows the lengths that all of them are sent,
-        and of no single one's arrivals.
-        """
-        engines = self._served_by(fact)
-        now = self._now if self._now > 0 else float("inf")
-        if isinstance(fact, RequestRecord):
-            for engine in engines:
-                engine.observe_request(fact, now, 1 / len(engines))
-            self.unattributed += not engines
-        elif len(engines) != 1:
-            self.unattributed += 1
-        elif isinstance(fact, Iteration):
-            engines[0].observe_iteration(fact)
-        else:
-            engines[0].observe_start(fact, now)
-
-    def _served_by(self, fact: Logged) -> list[EngineEstimator]:
-        """Engines that a fact may be about, of one model; none where it may be several models'."""
-        if len(self._engines) == 1 and fact.engine is None and getattr(fact, "model_name", None) is None:
-            return list(self._engines.values())
-        model_name = fact.model_name if isinstance(fact, RequestRecord) else None
-        shown = {s.key for s in self._last_good.engines} if self._last_good is not None else self._engines.keys()
-        found = [
-            key
-            for key in self._engines
-            if key in shown and fact.engine in (None, key.engine) and model_name in (None, key.model_name)
-        ]
-        return [self._engines[key] for key in found] if len({key.model_name for key in found}) == 1 else []
+                self._logs.take(fact, self._engines, self._shown, self._now)
 
     def configure(self, configured: Settings) -> None:
         """Replace the configured settings, keeping all state."""
@@ -153,8 +108,12 @@ class Target:
         renamed = {EngineKey(key.model_name, key.engine.partition("@")[0]) for key in shown} - shown
         for key in [k for k, e in self._engines.items() if k in renamed or scrape.at - e.last_at > _FORGET_SECONDS]:
             del self._engines[key]  # one that is renamed, for there are several of its number now, is not missing
-        while self._early and self._engines:
-            self._logged(self._early.popleft())
+        self._logs.take_early(self._engines, self._shown, self._now)
+
+    @property
+    def _shown(self) -> Collection[EngineKey]:
+        """Engines that the server shows now; all that are known before it has shown any."""
+        return {s.key for s in self._last_good.engines} if self._last_good is not None else self._engines.keys()
 
     def due_runs(self, now: float) -> list[tuple[EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made now."""
@@ -189,26 +148,23 @@ class Target:
         last = self._last_good
         made_at = self._kept_at if kept else now
         engines = tuple(self._kept_views(now) if kept else self._made_views(now))
+        stalled = {key: engine.last_at for key, engine in self._engines.items() if engine.progress.get(now)}
+        stale_after = self._options.stale_after_seconds
+        fresh = last is not None and now - last.at <= stale_after
         return TargetView(
             target=self.name,
-            up=self._is_up(now),
+            up=fresh and self._failure is None and not (stalled and len(stalled) == len(self._engines)),
             scrape_age_seconds=now - last.at if last is not None else None,
             scrape_duration_seconds=last.duration_seconds if last is not None else None,
             engines=engines,
-            problem=self._problem(now),
-            log_lines_unattributed=self.unattributed,
+            problem=problem_of(last, self._failure, stalled, stale=not fresh),
+            log_lines_unattributed=self._logs.unattributed,
             role=self.role,
-            hung=self._hung(now),
+            hung=hung_engines(self.name, stalled, now, stale_after),
             withheld=tuple(key.model_name for key, engine in self._engines.items() if self._is_withheld(engine, now)),
             unviewed=self._unviewed(now) if kept else (),
             estimates_age_seconds=now - made_at if made_at > 0 else None,
         )
-
-    def _is_up(self, now: float) -> bool:
-        """Whether it answers, and not only with engines that are hung."""
-        last = self._last_good
-        fresh = last is not None and self._failure is None and now - last.at <= self._options.stale_after_seconds
-        return fresh and not (self._engines and all(e.progress.get(now) for e in self._engines.values()))
 
     def _unviewed(self, now: float) -> tuple[str, ...]:
         viewed = {(view.model_name, view.engine) for view in self._kept}
@@ -240,32 +196,9 @@ class Target:
                     views.append(view)
         return views
 
-    def _hung(self, now: float) -> tuple[EngineView, ...]:
-        state = one_state(EngineState.HUNG)
-        return tuple(
-            EngineView(self.name, key.model_name, key.engine, engine_state=state)
-            for key, engine in self._engines.items()
-            if engine.progress.get(now) and now - engine.last_at <= self._options.stale_after_seconds
-        )
-
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
         return now - engine.last_at > self._options.stale_after_seconds or engine.progress.get(now)
 
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
         return self._is_stale(engine, now) and now - engine.last_at <= _FORGET_SECONDS
-
-    def _problem(self, now: float) -> str:
-        if self._failure is not None:
-            return f"{self._failure.reason}: {self._failure.detail}".rstrip(": ")
-        if self._last_good is None:
-            return "not scraped yet"
-        if now - self._last_good.at > self._options.stale_after_seconds:
-            return "stale"
-        stalled = [key.engine for key, engine in self._engines.items() if engine.progress.get(now)]
-        if stalled:
-            return (
-                f"engine {', '.join(stalled)} shows requests inside, but no counter has moved for a minute: it hangs, "
-                "or (vLLM 0.11 and 0.12) its gauges were not cleared when all requests were cancelled"
-            )
-        return self._last_good.refusal or ("" if self._last_good.engines else NO_METRICS)

@@ -12,7 +12,7 @@ import orjson
 from kvwatch.config import TargetConfig, ValidatedConfig
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.target import NO_METRICS
+from kvwatch.core.target_health import NO_METRICS
 from kvwatch.daemon.parts import configured_settings, scrape_target
 from kvwatch.export.json_api import fleet_json
 from kvwatch.facts import Scrape

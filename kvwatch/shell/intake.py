@@ -14,7 +14,7 @@ from typing import Any
 from kvwatch.core.absence import generates_nothing
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
-from kvwatch.core.target import NO_METRICS
+from kvwatch.core.target_health import NO_METRICS
 from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import refutations
 from kvwatch.facts import (

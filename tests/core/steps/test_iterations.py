@@ -126,8 +126,7 @@ def test_a_step_of_one_of_several_engines_is_not_guessed() -> None:
     sample = watch.engine.sample()
     other = replace(sample, key=replace(sample.key, engine="1"))
     watch.fleet.observe(TARGET, Scrape(watch.at + 1, (sample, other)))
-    target = watch.fleet._targets[TARGET]
     watch.fleet.observe(TARGET, steps(1)[0])
-    assert target.unattributed == 1
+    assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
     watch.fleet.observe(TARGET, replace(steps(1)[0], engine="1"))
-    assert target.unattributed == 1
+    assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
