@@ -278,4 +278,4 @@ def test_facts_before_the_first_scrape_wait_for_it_in_bounded_number() -> None:
     fleet.add(TARGET, SEATS_KNOWN)
     for n in range(10_000):
         fleet.observe(TARGET, RequestRecord(START - 2, START - 1 + n / 20_000, 100, 100))
-    assert len(fleet._targets[TARGET]._early) == 4096
+    assert len(fleet._targets[TARGET]._logs._early) == 4096
