@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
+
 from kvwatch.core.interval import Cause
 from kvwatch.core.reader import SampleReader
+from kvwatch.facts import EngineSample, Histogram
 from tests.core.synthetic import START, SyntheticEngine, poisson
 
 
@@ -22,3 +26,24 @@ def test_an_interval_that_begins_a_chain_counts_nothing() -> None:
         assert interval.seconds == 0
         assert (interval.lengths_count, interval.lengths_prompt_tokens, interval.lengths_output_tokens) == (0, 0, 0)
         assert (interval.finished, interval.steps, interval.generation_tokens) == (None, None, None)
+
+
+def _with_lengths(sample: EngineSample, count: float, prompt: float, output: float, outputs: float) -> EngineSample:
+    """A sample whose length histograms hold ``count`` prompts and ``outputs`` outputs, with these tokens in all."""
+    return replace(
+        sample,
+        request_prompt_tokens=Histogram((inf,), (count,), prompt, count),
+        request_generation_tokens=Histogram((inf,), (outputs,), output, outputs),
+    )
+
+
+def test_lengths_are_counted_where_both_histograms_agree_and_over_both_intervals_where_one_was_torn() -> None:
+    """A scrape that shows a prompt without its output is passed over; sums that fall are nobody's lengths."""
+    sample, reader = SyntheticEngine([]).sample(), SampleReader()
+    shown = [(10, 1000, 500, 10), (12, 1300, 560, 11), (13, 1400, 600, 13), (15, 1100, 700, 15), (16, 1150, 730, 16)]
+    found = []
+    for second, numbers in enumerate(shown):
+        interval = reader.read(START + second, _with_lengths(sample, *map(float, numbers)))
+        assert interval is not None
+        found.append((interval.lengths_count, interval.lengths_prompt_tokens, interval.lengths_output_tokens))
+    assert found == [(0, 0, 0), (0, 0, 0), (3, 400, 100), (0, 0, 0), (1, 50, 30)]

@@ -52,7 +52,6 @@ class Population:
     def configure(self, last: Interval) -> None:
         """The scheduler's settings are others, also for the interval that was the last."""
         self._last = last
-        self.log.resize(last.sizes)
 
     def get(self, now: float) -> DemandEstimates:
         """E[g] three ways [token·steps], on the newest interval's scale."""

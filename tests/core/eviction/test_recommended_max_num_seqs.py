@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.full_load import FullLoad
 from kvwatch.stats.level_rates import Fall, Level
 from kvwatch.stats.periodicity import Oscillation
-from tests.core.capacity.evidence import evidence
+from tests.core.capacity.evidence import correction, evidence, inputs
 
 LAW = StepLaw(0.0168, 0.00032, 0.00027, 1.1e-6)
 LOAD = FullLoad(0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
@@ -155,3 +156,17 @@ def test_a_search_that_found_a_cap_stands() -> None:
     assert prescribed(searched, replace(evidence(), crowding=CROWDED)) is searched
     assert prescribed(searched, evidence()) is searched
     assert prescribed(None, evidence()) is None
+
+
+@pytest.mark.parametrize(
+    ("requests", "evictions", "searched"), [(99.0, 0.5, False), (100.0, 0.5, True), (100.0, 0.02, False)]
+)
+def test_a_search_is_made_for_an_engine_that_would_evict_and_whose_traffic_is_known(
+    requests: float, evictions: float, searched: bool
+) -> None:
+    """From a hundred requests on, and from two evictions in a hundred: less is not worth a restart."""
+    known, run = inputs(), correction(0.9)
+    known = replace(known, mix=replace(known.mix, demand=replace(known.mix.demand, requests=requests)))
+    run = replace(run, saturation=replace(run.saturation, preemptions_per_finished=evictions))
+    model = SimpleNamespace(can_prescribe=True, correction=run, full_load=SimpleNamespace(inputs=known))
+    assert (Prescriber(60.0).due_run(0.0, model) is not None) is searched  # type: ignore[arg-type]

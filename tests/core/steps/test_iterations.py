@@ -130,3 +130,10 @@ def test_a_step_of_one_of_several_engines_is_not_guessed() -> None:
     assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
     watch.fleet.observe(TARGET, replace(steps(1)[0], engine="1"))
     assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
+
+
+def test_one_request_that_decodes_alone_keeps_the_engine_busy() -> None:
+    """The time between its steps counts as much as that between the steps of many."""
+    alone = [Iteration(START + 0.012 * i, i, 0, 0, 1, 1, 0.01, 0.1) for i in range(4000)]
+    rows, _ = rows_of(alone)
+    assert rows.overhead == pytest.approx(1.2, rel=0.01)

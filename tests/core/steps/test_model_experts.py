@@ -20,6 +20,11 @@ from kvwatch.core.steps.model_experts import expert_ratio
         ("meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8", 1 / 128),
         ("mistralai/Mixtral-8x7B-Instruct-v0.1", 2 / 8),
         ("zai-org/GLM-4.5-Air", 8 / 128),
+        ("Qwen/Qwen1.5-MoE-A2.7B-Chat", 4 / 60),
+        ("deepseek-ai/DeepSeek-V2-Lite", 6 / 64),
+        ("deepseek-ai/DeepSeek-Coder-V2-Instruct", 6 / 160),
+        ("allenai/OLMoE-1B-7B-0125", 8 / 64),
+        ("databricks/dbrx-instruct", 4 / 16),
         ("zai-org/GLM-4.6", 8 / 160),
     ],
 )
