@@ -13,6 +13,7 @@ from typing import Any
 
 from kvwatch.facts import CacheConfig, EngineKey, EngineSample
 from kvwatch.parse.exposition import refusals
+from kvwatch.parse.exposition.beside import SETTINGS, Shown, settings_of
 from kvwatch.parse.exposition.cache_config import cache_config, cache_of_gauges
 from kvwatch.parse.exposition.cache_owners import cache_of
 from kvwatch.parse.exposition.identity import Member, named_by, spelled, tell_apart
@@ -86,13 +87,14 @@ class Plan:
         self.created = False
         self.passed_on = False
         """Whether somebody else than the server has spelled a name."""
+        self._beside: list[Shown] = []
         self.refusal = ""
         self.named_by: dict[str, tuple[str, ...]] = {}
         self.dropped_engines = 0
         found = self._find(series, before or {})
         found.sort(key=lambda one: _order(one.key))
         self.dropped_engines = max(0, len(found) - max_engines)
-        self._engines = tuple(_plan_engine(one) for one in found[:max_engines])
+        self._engines = tuple(_plan_engine(one, self._beside) for one in found[:max_engines])
 
     def _find(self, series: Sequence[Series], before: NamedBy) -> list[_Found]:
         groups: dict[tuple[Table, str], dict[str, list[Member]]] = {}
@@ -101,6 +103,9 @@ class Plan:
         for slot, one in enumerate(series):
             if one.name == PROCESS_START:
                 self._start = (*self._start, slot)
+                continue
+            if one.name in SETTINGS:
+                self._beside.append((one.name, slot, one.labels))
                 continue
             name = owned(one.name)
             if name is None:
@@ -183,7 +188,7 @@ def _order(key: EngineKey) -> tuple[str, str, int, str]:
     return key.model_name, rest, len(number), number
 
 
-def _plan_engine(found: _Found) -> _EnginePlan:
+def _plan_engine(found: _Found, beside: Sequence[Shown]) -> _EnginePlan:
     table = found.table
     by_name: dict[str, list[Place]] = defaultdict(list)
     for member in found.members:
@@ -192,7 +197,10 @@ def _plan_engine(found: _Found) -> _EnginePlan:
     plain = [one for one in numbers if len(one.names) == 1 and len(one.names[0]) == 1]
     return _EnginePlan(
         key=found.key,
-        plain=tuple((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
+        plain=(
+            *((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
+            *settings_of(found.key.model_name, beside),
+        ),
         numbers=tuple(one for one in numbers if one not in plain),
         histograms=tuple(
             buckets(field, base, by_name) for field, base in table.histograms.items() if base + "_bucket" in by_name

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from kvwatch.parse.exposition.beside import SETTINGS
 from kvwatch.parse.exposition.tables import Table
 from kvwatch.parse.exposition.vllm import VLLM
 
@@ -57,4 +58,4 @@ def is_read(name: bytes) -> bool:
     """Whether samples of this name are read."""
     text = name.decode("ascii", "replace")
     found = owned(text)
-    return text == PROCESS_START or (found is not None and found.bare in found.table.names)
+    return text == PROCESS_START or text in SETTINGS or (found is not None and found.bare in found.table.names)
