@@ -36,6 +36,9 @@ PHASE_SECONDS = 72.0
 
 RECORD_SECONDS = 8.0
 INTERVAL_SECONDS = 1.0
+WRONG_SEATS = 256
+MISINFORMED, UNINFORMED = "misinformed", "uninformed"
+"""Names of the same server as a target that is given other seats than it has, and as one that is given nothing."""
 STALE_SECONDS = 3 * INTERVAL_SECONDS
 RECOVERY_SECONDS = 100.0
 
@@ -54,6 +57,8 @@ class Story:
     ended: float = 0.0
     ledger: Ledger = field(default_factory=Ledger)
     readings: list[Reading] = field(default_factory=list)
+    unseeing: list[Reading] = field(default_factory=list)
+    """What a kvwatch said that may look at metrics alone, and was given wrong seats or nothing."""
     unanswered: int = 0
     """How often kvwatch's own ``/metrics`` gave no answer."""
     vllm: Reading | None = None
@@ -69,6 +74,10 @@ class Story:
         """What kvwatch said in [``start``, ``end``]."""
         return [reading for reading in self.readings if start <= reading.at <= end]
 
+    def unseeing_before(self, end: float) -> Reading:
+        """The last that the kvwatch said before ``end`` that sees metrics alone."""
+        return [reading for reading in self.unseeing if reading.at <= end][-1]
+
     def last_before(self, end: float) -> Reading:
         """The last that kvwatch said at once before ``end``."""
         return [reading for reading in self.between(0.0, end) if reading.prompt][-1]
@@ -82,19 +91,34 @@ async def tell(server: VllmServer, folder: Path) -> Story:
         story.capacity = await _probe(server)
         story.vllm = parse(time.time(), time.time(), server.metrics())
         port = free_port()
+        # nothing but the target: seats and budget are for kvwatch to find
         arguments = ["--target", server.url, "--interval", f"{INTERVAL_SECONDS:g}s"]
-        arguments += ["--max-num-seqs", str(settings.seats), "--max-num-batched-tokens", str(settings.budget_tokens)]
         daemon = Daemon(port, folder / "kvwatch.log", arguments)
+        unseeing = Daemon(free_port(), folder / "unseeing.log", ["--config", str(_metrics_alone(folder, server))])
         try:
-            async with _watching(story, daemon):
+            async with _watching(story, daemon, story.readings), _watching(story, unseeing, story.unseeing):
                 await _load_and_kill(story, server)
                 await _restart(story, server)
             story.ended = time.time()
         finally:
+            unseeing.stop()
             story.exit_code = daemon.stop()
     finally:
         story.ledger.write(folder / "requests.jsonl")
     return story
+
+
+def _metrics_alone(folder: Path, server: VllmServer) -> Path:
+    """A configuration that sees no process, with the server as a target that is given wrong seats, and as another."""
+    path = folder / "metrics-alone.yaml"
+    path.write_text(
+        "scrape: {process_settings: false, pod_settings: false}\n"
+        "targets:\n"
+        f"  - {{name: {MISINFORMED}, url: {server.url}, max_num_seqs: {WRONG_SEATS}, max_num_batched_tokens: "
+        f"{server.settings.budget_tokens}}}\n"
+        f"  - {{name: {UNINFORMED}, url: {server.url}}}\n"
+    )
+    return path
 
 
 async def _probe(server: VllmServer) -> float:
@@ -153,7 +177,7 @@ async def _restart(story: Story, server: VllmServer) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _watching(story: Story, daemon: Daemon) -> AsyncIterator[None]:
+async def _watching(story: Story, daemon: Daemon, readings: list[Reading]) -> AsyncIterator[None]:
     """Ask kvwatch for its metrics twice a second while the body runs; raises what stopped that."""
 
     async def watch() -> None:
@@ -163,16 +187,14 @@ async def _watching(story: Story, daemon: Daemon) -> AsyncIterator[None]:
                 try:
                     async with session.get(f"{daemon.url}/metrics") as answer:
                         text = await answer.text()
-                    story.readings.append(parse(asked, time.time(), text))
+                    readings.append(parse(asked, time.time(), text))
                 except (aiohttp.ClientError, TimeoutError):
-                    story.unanswered += bool(story.readings)  # until the first answer it is starting
+                    story.unanswered += bool(readings)  # until the first answer it is starting
                 await asyncio.sleep(0.5)
 
     watcher = asyncio.create_task(watch())
     try:
-        await _until(
-            lambda: bool(story.readings) or daemon.exit_code() is not None, seconds=30.0, what="kvwatch answers"
-        )
+        await _until(lambda: bool(readings) or daemon.exit_code() is not None, seconds=30.0, what="kvwatch answers")
         if daemon.exit_code() is not None:
             raise RuntimeError(f"kvwatch ended with {daemon.exit_code()}:\n{daemon.log.read_text()}")
         yield

@@ -12,7 +12,7 @@ import pytest
 
 from tests.vllm.conftest import SHARED
 from tests.vllm.daemon import KVWATCH, Reading
-from tests.vllm.scenario import HEAVY, STALE_SECONDS, Story, tell
+from tests.vllm.scenario import HEAVY, MISINFORMED, STALE_SECONDS, UNINFORMED, WRONG_SEATS, Story, tell
 from tests.vllm.server import VllmServer
 
 pytestmark = pytest.mark.vllm
@@ -95,6 +95,42 @@ def test_service_rate_in_overload_is_what_was_served(story: Story) -> None:
 def test_seats_bind(story: Story) -> None:
     """With 12 seats and memory for more than a hundred requests, seats are what limits."""
     assert story.last_before(story.heavy[1]).get("kvwatch_binding_limit", limit="seqs") == 1
+
+
+def test_seats_and_budget_are_found_without_a_flag(story: Story) -> None:
+    """On the command line of the process that listens on the target's port, from the first scrapes on."""
+    for reading in (story.between(story.light[0] + 10.0, story.heavy[1])[0], story.readings[-1]):
+        for name, value in (("max_num_seqs", SHARED.seats), ("max_num_batched_tokens", SHARED.budget_tokens)):
+            assert reading.get("kvwatch_setting_info", setting=name, value=str(value), source="process") == 1
+        assert "kvwatch_setting_refuted" not in reading.samples
+
+
+def test_wrong_seats_are_noticed_in_a_queue_and_overruled(story: Story) -> None:
+    """By the metrics alone, within the 72 s of overload: the flag is doubted, and the limit that binds follows."""
+    reading = story.unseeing_before(story.heavy[1])
+    about = {"target": MISINFORMED, "setting": "max_num_seqs"}
+    assert reading.get("kvwatch_setting_info", **about, value=str(SHARED.seats), source="measured") == 1
+    assert reading.get("kvwatch_setting_refuted", **about, value=str(WRONG_SEATS), source="config") == 1
+    assert reading.get("kvwatch_binding_limit", target=MISINFORMED, limit="seqs") == 1
+    before = story.unseeing_before(story.light[1])
+    assert before.get("kvwatch_setting_info", **about, value=str(WRONG_SEATS), source="config") == 1
+
+
+def test_seats_that_nobody_gives_are_found_in_a_queue(story: Story) -> None:
+    """By the metrics alone; until then they are assumed, and μ says that it hangs on that."""
+    before, after = story.unseeing_before(story.light[1]), story.unseeing_before(story.heavy[1])
+    about = {"target": UNINFORMED, "setting": "max_num_seqs"}
+    assert before.get("kvwatch_setting_info", **about, source="default") == 1
+    assert before.get("kvwatch_estimate_valid", target=UNINFORMED, estimate="service_rate", reason="ok") is None
+    assert after.get("kvwatch_setting_info", **about, value=str(SHARED.seats), source="measured") == 1
+
+
+def test_the_rate_is_as_right_whoever_finds_the_seats(story: Story) -> None:
+    """In overload all three say within 10% what was served, as with flags."""
+    served = story.last_before(story.heavy[1]).get("kvwatch_observed_service_rate")
+    reading = story.unseeing_before(story.heavy[1])
+    for target in (MISINFORMED, UNINFORMED):
+        assert reading.get("kvwatch_service_rate", target=target) == pytest.approx(served, rel=0.1)
 
 
 def test_capacity_is_the_cache_less_the_null_block(story: Story) -> None:
