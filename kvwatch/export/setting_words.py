@@ -46,35 +46,43 @@ def spelled(value: float | bool) -> str:
 
 
 def setting_json(name: str, setting: SettingView) -> dict[str, Any]:
-    """One setting as JSON: its value, where it is from, and in sentences what is doubtful about it."""
-    document: dict[str, Any] = {"value": setting.value, "source": setting.source.value}
-    if setting.value is None:
-        del document["value"]
+    """One setting as JSON: its value and where it is from, who is contradicted and why, and how far a default goes."""
+    document: dict[str, Any] = {"value": setting.value} if setting.value is not None else {}
+    document["source"] = setting.source.value
     if setting.refuted:
-        document["refuted"] = [{"value": value, "source": source.value} for value, source in setting.refuted]
-    words = list(_doubts(name, setting))
-    if words:
-        document["words"] = words
+        document["refuted"] = [
+            {"value": value, "source": source.value, "words": _refutation(name, setting, value, source)}
+            for value, source in setting.refuted
+        ]
+    if setting.between is not None:
+        document["assumed_between"] = list(setting.between)
     return document
 
 
 def refutations(settings: Mapping[str, SettingView]) -> Iterator[str]:
     """What is said of settings and contradicted, in sentences."""
     for name, setting in settings.items():
-        yield from _refutations(name, setting)
+        for value, source in setting.refuted:
+            yield _refutation(name, setting, value, source)
 
 
-def _refutations(name: str, setting: SettingView) -> Iterator[str]:
-    for value, source in setting.refuted:
-        yield f"{SOURCE_WORDS[source]} says {name} {spelled(value)}, but {_reason(name, setting, value)}"
+def setting_doubts(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The same of the JSON document of an engine."""
+    for setting in settings.values():
+        for refuted in setting.get("refuted", ()):
+            yield refuted["words"]
 
 
-def _doubts(name: str, setting: SettingView) -> Iterator[str]:
-    yield from _refutations(name, setting)
-    if setting.between is not None:
-        low, high = setting.between
-        between = f" (between {low} and {high}, depending on the device)" if low != high else ""
-        yield f"nothing shows {name}: vLLM's default, {setting.value}{between}, is assumed"
+def corrections(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The same in a few words, for a line in a terminal."""
+    for name, setting in settings.items():
+        for refuted in setting.get("refuted", ()):
+            value = f"{spelled(setting['value'])}, " if "value" in setting else ""
+            yield f"{name} is {value}not {spelled(refuted['value'])} ({SOURCE_WORDS[refuted['source']]})"
+
+
+def _refutation(name: str, setting: SettingView, value: float, source: SettingSource) -> str:
+    return f"{SOURCE_WORDS[source]} says {name} {spelled(value)}, but {_reason(name, setting, value)}"
 
 
 def _reason(name: str, setting: SettingView, value: float) -> str:
@@ -83,9 +91,3 @@ def _reason(name: str, setting: SettingView, value: float) -> str:
     if setting.value is None or setting.source is SettingSource.DEFAULT:
         return f"more than {spelled(value)} were seen: it is not used"
     return f"{SOURCE_WORDS[setting.source]} says {spelled(setting.value)}, which is used"
-
-
-def setting_doubts(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The sentences of all settings in a JSON document of an engine."""
-    for setting in settings.values():
-        yield from setting.get("words", ())

@@ -17,7 +17,7 @@ def status_line(summary: Summary) -> str:
     """``12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats``: what is known, in that order."""
     now = ", ".join(_now(summary))
     advice = f"{summary.gain:+.0%} at {summary.seats:.0f} seats" if summary.seats and summary.gain is not None else ""
-    return "; ".join(part for part in (now, advice or _need(summary)) if part)
+    return "; ".join(part for part in (now, advice or _need(summary), *summary.corrections) if part)
 
 
 def _now(summary: Summary) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, EngineState, is_no_accident
-from kvwatch.export.setting_words import setting_doubts
+from kvwatch.export.setting_words import corrections, setting_doubts
 
 Document = Mapping[str, Any]
 
@@ -49,6 +49,7 @@ class Summary:
         replicas_added: How many of them each reason adds to what the load itself needs.
         why: Why ρ is not known, or not sure.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
+        corrections: Settings that somebody gives wrong, each in a few words.
     """
 
     key: str
@@ -86,6 +87,7 @@ class Summary:
     advice: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     why: str | None = None
+    corrections: tuple[str, ...] = ()
 
     @property
     def room(self) -> float | None:
@@ -147,6 +149,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         seats=engine.get("recommended_max_num_seqs"),
         gain=engine.get("recommended_gain_ratio"),
         advice=tuple(engine.get("advice", ())),
+        corrections=tuple(corrections(engine.get("settings", {}))),
         doubts=(*setting_doubts(engine.get("settings", {})), *_doubts(verdicts))[:_MOST_DOUBTS],
         why=str(verdicts.get("utilization", {}).get("words") or "") or None,
     )

@@ -265,3 +265,13 @@ def test_a_removed_target_takes_its_counters_along() -> None:
     for metric in SELF_METRICS:
         if metric.kind is Kind.COUNTER and "target" in metric.labels:
             assert metrics.samples()[metric.name] == []
+
+
+def test_a_setting_is_a_series_with_its_value_and_source() -> None:
+    """And a value that is contradicted is one of its own."""
+    found = series(fleet(full_engine()))
+    about = {**ENGINE, "setting": "max_num_seqs"}
+    assert found[key("kvwatch_setting_info", **about, value="37", source="measured")] == 1
+    assert found[key("kvwatch_setting_refuted", **about, value="256", source="config")] == 1
+    assert found[key("kvwatch_setting_info", **ENGINE, setting="watermark", value="0.01", source="process")] == 1
+    assert found[key("kvwatch_setting_info", **ENGINE, setting="async_scheduling", value="true", source="log")] == 1

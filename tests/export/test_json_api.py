@@ -9,7 +9,8 @@ from dataclasses import replace
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.json_api import fleet_json
-from kvwatch.views import EngineView, ModelView
+from kvwatch.facts import SettingSource
+from kvwatch.views import EngineView, ModelView, SettingView
 from tests.export.full_view import fleet, full_engine
 
 
@@ -78,3 +79,33 @@ def test_targets_tell_their_health_on_request() -> None:
         },
         {"target": "localhost:8001", "up": False, "engines": 0, "problem": "connection: refused"},
     ]
+
+
+def test_a_setting_stands_with_its_source_and_with_who_is_contradicted() -> None:
+    """In sentences too; of a default between which values it may be, and what is a yes or a share as it is."""
+    (found,) = fleet_json(fleet(full_engine()))["engines"]  # type: ignore[misc, has-type]
+    words = (
+        "kvwatch's configuration says max_num_seqs 256, but requests wait while no more than 37 run and memory has "
+        "room: 37 is used"
+    )
+    assert found["settings"] == {
+        "max_num_seqs": {
+            "value": 37,
+            "source": "measured",
+            "refuted": [{"value": 256, "source": "config", "words": words}],
+        },
+        "max_num_batched_tokens": {"value": 2048, "source": "default", "assumed_between": [2048, 16384]},
+        "watermark": {"value": 0.01, "source": "process"},
+        "async_scheduling": {"value": True, "source": "log"},
+    }
+
+
+def test_a_value_that_is_only_known_to_be_wrong_is_said_to_be() -> None:
+    """More ran than there are said to be seats, and how many there are nobody knows."""
+    wrong = SettingView(None, SettingSource.UNKNOWN, ((8, SettingSource.CONFIG),))
+    (found,) = fleet_json(fleet(replace(full_engine(), settings={"max_num_seqs": wrong})))["engines"]  # type: ignore[misc, has-type]
+    (refuted,) = found["settings"]["max_num_seqs"]["refuted"]
+    assert refuted["words"] == (
+        "kvwatch's configuration says max_num_seqs 8, but more than 8 were seen: it is not used"
+    )
+    assert "value" not in found["settings"]["max_num_seqs"]

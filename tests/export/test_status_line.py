@@ -9,6 +9,8 @@ from kvwatch.export.status_line import status_line
 from kvwatch.export.summary import summarize
 from tests.export.test_summary import RISING, document
 
+WRONG = {"value": 256, "source": "config", "words": "kvwatch's configuration says …"}
+
 
 @pytest.mark.parametrize(
     ("state", "fields", "line"),
@@ -24,6 +26,11 @@ from tests.export.test_summary import RISING, document
             "draining",
             {"queue_length": 52.0, "backlog_drain_seconds": 130.0},
             "12.0 of 17.5 req/s (69%), seats bind, 52 wait, empty in 2 min",
+        ),
+        (
+            "fine",
+            {"settings": {"max_num_seqs": {"value": 37, "source": "measured", "refuted": [WRONG]}}},
+            "12.0 of 17.5 req/s (69%), seats bind; max_num_seqs is 37, not 256 (kvwatch's configuration)",
         ),
         ("evicting", {"congestion_loss_ratio": 0.09}, "12.0 of 17.5 req/s (69%), seats bind, 9% lost to evictions"),
     ],

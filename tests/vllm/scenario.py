@@ -85,7 +85,7 @@ class Story:
 
 async def tell(server: VllmServer, folder: Path) -> Story:
     """Live through the whole story; leaves the server running and no other process behind, however it ends."""
-    story, settings = Story(folder), server.settings
+    story = Story(folder)
     try:
         server.ensure_started()
         story.capacity = await _probe(server)

@@ -60,7 +60,7 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
         "--max-num-seqs",
         type=tokens,
         metavar="N",
-        help="vLLM's --max-num-seqs, where its API does not say; without it the service rate is an upper bound",
+        help="vLLM's --max-num-seqs, where kvwatch does not find it by itself (docs/settings.md)",
     )
     group.add_argument("--max-num-batched-tokens", type=tokens, metavar="N", help="vLLM's --max-num-batched-tokens")
     group.add_argument("--max-model-len", type=tokens, metavar="N", help="vLLM's --max-model-len")

@@ -170,11 +170,21 @@ function facts() {
     ["Runs, waits", `${count(s.running)}, ${count(s.waiting)}`],
     ["Queue empty in", s.drain_seconds === undefined ? null : soon(s.drain_seconds)],
     ["KV cache", s.kv_usage === undefined ? DASH : `${percent(s.kv_usage)} of ${count(d.kv_capacity_tokens)} tokens`],
+    ["Settings", settings(d) || null],
     ["Step", steps.trimmed_mean === undefined ? DASH : `${duration(steps.trimmed_mean)} now, ${duration(steps.saturated)} when full`],
     ["Evictions", d.preemptions_per_request === undefined ? DASH : d.preemptions_per_request ? `${d.preemptions_per_request.toFixed(2)} a request` : "none"],
     ["Replicas", s.replicas_required === undefined ? DASH : `${count(s.replicas_required)} needed`],
   ];
   return rows.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+}
+
+// vLLM's settings that decide what an engine can serve, each with where it is from.
+function settings(d) {
+  const units = { max_num_seqs: "seats", max_num_batched_tokens: "tokens a step" };
+  return Object.entries(d.settings ?? {})
+    .filter(([name, setting]) => name in units && setting.value !== undefined)
+    .map(([name, setting]) => `${count(setting.value)} ${units[name]} (${setting.source.replace("_", " ")})`)
+    .join(", ");
 }
 
 function advice() {
