@@ -64,6 +64,7 @@ class FullEngineInputs:
     max_num_batched_tokens: int | None
     max_model_len: int | None
     watermark_ratio: float = 0.0
+    """Share of the KV cache that an admission leaves free [1]."""
 
     @property
     def demand(self) -> Demand:
