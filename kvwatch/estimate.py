@@ -155,6 +155,11 @@ class Reason(StrEnum):
         Weight.SIZES,
         "the model's name does not say whether it is a mixture of experts, nor does its step time yet: set experts",
     )
+    OTHER_SCHEDULER = (
+        "other_scheduler",
+        Weight.SIZES,
+        "the server is SGLang, whose scheduler is not the one that the model of a full engine follows",
+    )
     GAIN_UNSURE = (
         "gain_unsure",
         Weight.ASIDE,

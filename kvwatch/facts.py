@@ -12,6 +12,9 @@ from enum import StrEnum
 
 import msgspec
 
+VLLM = "vLLM"
+SGLANG = "SGLang"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
@@ -59,6 +62,8 @@ class EngineSample:
     """
 
     key: EngineKey
+    server: str = VLLM
+    """The kind of server that it is of, by its usual name."""
     # gauges
     running: float | None = None
     waiting: float | None = None

@@ -16,6 +16,7 @@ from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.core.traffic.population import Population
+from kvwatch.facts import VLLM
 
 _BACKLOG_WINDOW_SECONDS = 60.0
 """Window of the observed service rate [s]. Choice: a minute of completions at the rates of interest counts tens of
@@ -166,6 +167,7 @@ class CapacityModel:
             settings=last.settings,
             running=last.sample.running,
             speculative=bool(last.sample.spec_decode_drafts),
+            other_scheduler=last.sample.server != VLLM,
             law_known=self._law.get(now) is not None,
             hits_fall=self._population.cache_hits.get(now),
             assumptions=last.assumptions,

@@ -53,6 +53,7 @@ class Evidence:
     settings: Settings
     running: float | None
     speculative: bool
+    other_scheduler: bool
     law_known: bool
     hits_fall: HitsFall | None = None
     assumptions: Assumptions = Assumptions()  # noqa: RUF009 (frozen)
@@ -168,6 +169,7 @@ def _verdict(e: Evidence, load: FullLoad, assumed: Spread) -> Reason:
     apart = e.observed is None and abs(e.demand.unexplained_ratio) > _DISAGREEMENT_RATIO
     far = e.full is not None and load.step_seconds > _FARTHEST * e.full.law.largest
     doubts = (
+        (Reason.OTHER_SCHEDULER, e.other_scheduler),
         (Reason.SEATS_UNKNOWN, assumed.reason is Reason.SEATS_UNKNOWN and e.observed is None),
         (Reason.CAPACITY_FROM_USAGE, e.kv_capacity is not None and e.kv_capacity.from_usage),
         (Reason.HYBRID_KV, e.kv_capacity is not None and not e.kv_capacity.exact),

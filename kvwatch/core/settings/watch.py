@@ -11,7 +11,7 @@ from kvwatch.core.settings.full_steps import step_tokens
 from kvwatch.core.settings.queued import QueuedScrapes
 from kvwatch.core.settings.standing_batch import Standing, standing
 from kvwatch.core.settings.weigh import Measured, Weighed, weigh
-from kvwatch.facts import EngineSample, Settings, SettingSource
+from kvwatch.facts import VLLM, EngineSample, Settings, SettingSource
 
 _SEATS_TAKEN_RATIO = 0.95
 """Of the seats in use in the mean from which on they are not free [1]. Choice: where they bind, no more are empty than
@@ -49,6 +49,7 @@ class SettingsWatch:
         self._measured = Measured()
         self._saved: _Saved | None = None
         self._last: EngineSample | None = None
+        self._server = VLLM
         self._weighed: Weighed = weigh({}, self._measured)
 
     def get(self, _now: float) -> Weighed:
@@ -59,20 +60,21 @@ class SettingsWatch:
         """Take all that sources outside of the engine's own metrics say."""
         own = self._reports.get(SettingSource.EXPOSITION)
         self._reports = dict(reports) if own is None else {**reports, SettingSource.EXPOSITION: own}
-        self._weighed = weigh(self._reports, self._measured)
+        self._weighed = weigh(self._reports, self._measured, self._server)
 
     def begin_anew(self, cause: Cause) -> None:
         """Another process has other settings; a mass abort leaves no queue of before."""
         if cause is Cause.RESTART:
             self._measured = Measured()
-            self._weighed = weigh(self._reports, self._measured)
+            self._weighed = weigh(self._reports, self._measured, self._server)
         if cause.changes_requests:
             self._queued.begin_anew()
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
         sample = self._last = interval.sample
-        before = self._measured, self._reports.get(SettingSource.EXPOSITION)
+        before = self._measured, self._reports.get(SettingSource.EXPOSITION), self._server
+        self._server = sample.server
         if self._saved is not None:
             if self._saved.is_of(sample):
                 self._measured = self._saved.measured
@@ -84,8 +86,8 @@ class SettingsWatch:
                 source=SettingSource.EXPOSITION,
             )
         self._measure(interval)
-        if before != (self._measured, self._reports.get(SettingSource.EXPOSITION)):
-            self._weighed = weigh(self._reports, self._measured)
+        if before != (self._measured, self._reports.get(SettingSource.EXPOSITION), self._server):
+            self._weighed = weigh(self._reports, self._measured, self._server)
 
     def _measure(self, interval: Interval) -> None:
         before = self._measured

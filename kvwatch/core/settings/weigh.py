@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from kvwatch.core.interval import Assumed, Assumptions
 from kvwatch.core.settings.standing_batch import Standing
-from kvwatch.facts import Settings, SettingSource
+from kvwatch.facts import VLLM, Settings, SettingSource
 from kvwatch.parse.settings.defaults import GPU_SMALL, Defaults, possible_defaults
 
 RANK = (
@@ -96,13 +96,16 @@ class Weighed:
         return self.settings != Settings()
 
 
-def weigh(reports: Mapping[SettingSource, Settings], measured: Measured) -> Weighed:
-    """The settings of one engine, from what each source reports and what the metrics show of it."""
+def weigh(reports: Mapping[SettingSource, Settings], measured: Measured, server: str = VLLM) -> Weighed:
+    """The settings of one engine, from what each source reports and what the metrics show of it.
+
+    The defaults are vLLM's, so that nothing is assumed of another ``server``.
+    """
     seats = _seats(list(_said(reports, "max_num_seqs", RANK)), measured)
     budget = _budget(list(_said(reports, "max_num_batched_tokens", RANK)), measured)
     # the API always shows the longest request as it came to be
     length = _believed(list(_said(reports, "max_model_len", (RANK[0], RANK[-1], *RANK[1:-1]))))
-    rows = _possible(reports, budget.value)
+    rows = _possible(reports, budget.value) if server == VLLM else ()
     complete = any(report.complete for report in reports.values())
     if seats.value is None:
         defaults = {row.device: row.max_num_seqs for row in rows}

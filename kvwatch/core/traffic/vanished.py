@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvwatch.core.interval import Interval
+from kvwatch.facts import SGLANG
 from kvwatch.stats.counting import counting_noise
 
 _MASS_REQUESTS = 20.0
@@ -16,6 +17,8 @@ rest have another mix; a few per cent leave every scrape interval."""
 _RATE_NEWS = 0.1
 """Weight of an interval in the usual flow [1]. Choice: the last ten intervals count; it only makes up for arrivals that
 hide as many of those that vanished."""
+_LATE_GAUGES = frozenset({SGLANG})
+"""Servers that write their gauges seldom, and their counters at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,15 @@ class VanishedRequests:
         self._usual_rate: float | None = None
         self._drop: tuple[float, float] | None = None
         """(end of its interval [unix s], requests) of the last drop."""
+        self._surplus = 0.0
+        """By how many more than usual seemed to arrive in the interval before [requests]."""
 
     def update(self, interval: Interval) -> Vanished:
         """Take an interval that does not begin a chain.
 
         A scrape is no snapshot: a step that ends many requests can show in the gauges one scrape before it shows
-        in the counters. The next interval then gives the drop back.
+        in the counters. The next interval then gives the drop back. Where gauges are written seldom it is the other
+        way round: those that finished in the interval before leave the gauges in this one.
         """
         (run0, run1), (wait0, wait1) = interval.running, interval.waiting
         if interval.finished is None or run0 is None or run1 is None or wait0 is None or wait1 is None:
@@ -59,7 +65,9 @@ class VanishedRequests:
         if self._drop is not None and self._drop[0] == interval.start and flow - usual >= self._drop[1] / 2:
             self._drop = None
             return Vanished(returned=True)
-        if flow >= -noise:
+        surplus, self._surplus = self._surplus, max(flow - usual, 0.0)
+        late = surplus if interval.sample.server in _LATE_GAUGES else 0.0
+        if flow + late >= -noise:
             rate = flow / interval.seconds
             known = self._usual_rate
             self._usual_rate = rate if known is None else (1 - _RATE_NEWS) * known + _RATE_NEWS * rate

@@ -23,13 +23,14 @@ from kvwatch.parse.exposition.places import Place, buckets, matching, number
 from kvwatch.parse.exposition.samples import Series
 from kvwatch.parse.exposition.tables import Table
 
-NamedBy = Mapping[str, tuple[str, ...]]
-"""By model the labels that its engines are named by."""
+NamedBy = Mapping[tuple[Table, str], tuple[str, ...]]
+"""By model the labels that its engines on one kind of server are named by."""
 
 
 @dataclass(frozen=True, slots=True)
 class _EnginePlan:
     key: EngineKey
+    server: str
     plain: tuple[tuple[str, int, float], ...]
     """Fields with one name of one series: the field, its slot, the lowest sensible value."""
     numbers: tuple[Number, ...]
@@ -57,6 +58,7 @@ class _EnginePlan:
             cache = cache_of_gauges({one.row.field: one.read(values) for one in self.cache_numbers})
         return EngineSample(
             self.key,
+            self.server,
             asleep=None if awake is None else awake == 0,
             cache=cache,
             created_at=min(created, default=None),
@@ -89,7 +91,7 @@ class Plan:
         """Whether somebody else than the server has spelled a name."""
         self._beside: list[Shown] = []
         self.refusal = ""
-        self.named_by: dict[str, tuple[str, ...]] = {}
+        self.named_by: dict[tuple[Table, str], tuple[str, ...]] = {}
         self.dropped_engines = 0
         found = self._find(series, before or {})
         found.sort(key=lambda one: _order(one.key))
@@ -136,12 +138,13 @@ class Plan:
     ) -> list[_Found]:
         """All engines. A model that is shown under several prefixes is shown again, by whoever passes metrics on."""
         found: list[_Found] = []
-        shown: set[str] = set()
+        shown: set[tuple[Table, str]] = set()
+        keys: set[EngineKey] = set()
         for (table, prefix), models in sorted(groups.items(), key=lambda item: (len(item[0][1]), item[0][1])):
-            fresh = {model: members for model, members in models.items() if model not in shown}
-            shown.update(fresh)
+            fresh = {model: members for model, members in models.items() if (table, model) not in shown}
+            shown.update((table, model) for model in fresh)
             for model, members in fresh.items():
-                engines = tell_apart(members, table, before.get(model, ()))
+                engines = tell_apart(members, table, before.get((table, model), ()))
                 if engines.refused:
                     self.refusal = refusals.untellable(model, engines.refused, engines.without, prefix)
                     continue
@@ -153,14 +156,19 @@ class Plan:
                 if not alive:
                     self.refusal = self.refusal or refusals.without_gauges(model, table, prefix)
                     continue
-                named = named_by(alive, engines.labels, before.get(model, ()))
+                named = named_by(alive, engines.labels, before.get((table, model), ()))
                 if named:
-                    self.named_by[model] = named
+                    self.named_by[table, model] = named
                 for identity, own in alive.items():
+                    name = spelled(identity, engines.labels, named)
+                    key = EngineKey(model, name)
+                    if key in keys:  # of another kind of server
+                        key = EngineKey(model, f"{name}{',' if '@' in name else '@'}{table.server}")
+                    keys.add(key)
                     found.append(
                         _Found(
                             table,
-                            EngineKey(model, spelled(identity, engines.labels, named)),
+                            key,
                             own,
                             cache_of(identity, model, caches[table, prefix], engines.labels, table),
                             sum(values == identity[1] for _, values in alive),
@@ -197,6 +205,7 @@ def _plan_engine(found: _Found, beside: Sequence[Shown]) -> _EnginePlan:
     plain = [one for one in numbers if len(one.names) == 1 and len(one.names[0]) == 1]
     return _EnginePlan(
         key=found.key,
+        server=table.server,
         plain=(
             *((n.row.field, n.names[0][0], LOWEST if n.row.may_be_negative else 0.0) for n in plain),
             *settings_of(found.key.model_name, beside),

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kvwatch.parse.exposition.beside import SETTINGS
+from kvwatch.parse.exposition.sglang import SGLANG
 from kvwatch.parse.exposition.tables import Table
 from kvwatch.parse.exposition.vllm import VLLM
 
-TABLES: tuple[Table, ...] = (VLLM,)
+TABLES: tuple[Table, ...] = (VLLM, SGLANG)
 """Servers whose metrics are read."""
 PROCESS_START = "process_start_time_seconds"
 """Absent where several API servers share one exposition. No server's own, so nothing stands in front of it."""

@@ -25,17 +25,18 @@ def matching(sample: Sample, by_name: ByName) -> Slots:
 
 def number(row: Row, by_name: ByName, table: Table) -> Number | None:
     """Where one number is, by each name of it that is there; None where there is none."""
-    names = tuple(
-        slots for sample in row.samples if (slots := _once(_meant(sample, by_name), row.kind != "counter", table))
-    )
+    is_gauge = row.kind != "counter"
+    names = tuple(slots for sample in row.samples if (slots := _meant(sample, by_name, is_gauge, table)))
     if not names:
         return None
     by_process = any(_PROCESS_LABEL in labels for sample in row.samples for _, labels in by_name.get(sample.name, ()))
     return Number(row, names, by_process)
 
 
-def _meant(sample: Sample, by_name: ByName) -> list[Place]:
-    return [place for place in by_name.get(sample.name, ()) if sample.holds(place[1])]
+def _meant(sample: Sample, by_name: ByName, is_gauge: bool, table: Table) -> Slots:
+    places = [place for place in by_name.get(sample.name, ()) if sample.holds(place[1])]
+    found = _once(places, is_gauge, table)
+    return found + _once(list(by_name.get(sample.plus, ())), is_gauge, table) if found and sample.plus else found
 
 
 def _once(places: list[Place], is_gauge: bool, table: Table) -> Slots:

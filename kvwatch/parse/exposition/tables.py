@@ -17,11 +17,15 @@ Kind = Literal["gauge", "ratio", "counter"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One name for a field: the sample, and the label values it is for where a label tells fields apart."""
+    """One name for a field: the sample, and the label values it is for where a label tells fields apart.
+
+    ``plus`` names a sample that holds another part of the number, which is added.
+    """
 
     name: str
     label: str = ""
     values: tuple[str, ...] = ()
+    plus: str = ""
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether a series of that name with these labels is meant."""

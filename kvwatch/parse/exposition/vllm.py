@@ -6,6 +6,7 @@ front and keep the old one.
 
 from __future__ import annotations
 
+from kvwatch import facts
 from kvwatch.parse.exposition.tables import Sample, Table, counter, gauge, ratio, seconds
 
 PREFIX = "vllm:"
@@ -44,7 +45,7 @@ ROWS = (
 )
 
 VLLM = Table(
-    server="vLLM",
+    server=facts.VLLM,
     # Ray Serve and OpenTelemetry's collector may not have colons in names
     stems=(PREFIX, "vllm_"),
     model_labels=("model_name",),

@@ -30,12 +30,15 @@ def settings_from_models(body: bytes, model_name: str | None = None) -> Settings
 
 
 def settings_from_server_info(body: bytes) -> Settings | None:
-    """``GET /server_info?config_format=json``, which vLLM answers in its development mode only.
+    """``GET /server_info?config_format=json``, which vLLM answers in its development mode only, and SGLang always.
 
     Before 0.12 the configuration comes as one text, which does not show everything.
     """
-    config = get(of_json(body), "vllm_config")
-    if isinstance(config, str):
+    answer = of_json(body)
+    config = get(answer, "vllm_config")
+    if get(answer, "internal_states") is not None:
+        found = _of_sglang(answer)
+    elif isinstance(config, str):
         found = Settings(
             max_num_seqs=_in_text(config, "max_num_seqs"),
             max_num_batched_tokens=_in_text(config, "max_num_batched_tokens"),
@@ -55,6 +58,18 @@ def settings_from_server_info(body: bytes) -> Settings | None:
             enable_prefix_caching=truth_in(get(cache, "enable_prefix_caching")),
         )
     return None if found == Settings() else found.over(Settings(source=SettingSource.SERVER_INFO))
+
+
+def _of_sglang(answer: object) -> Settings:
+    """SGLang answers at the same address to everybody: its arguments, and the state of each of its schedulers."""
+    states = get(answer, "internal_states")
+    first = states[0] if isinstance(states, list) and states else None
+    return Settings(
+        max_num_seqs=size(get(first, "effective_max_running_requests_per_dp"))
+        or size(get(answer, "max_running_requests")),
+        max_num_batched_tokens=size(get(answer, "chunked_prefill_size")),
+        max_model_len=size(get(answer, "context_length")),
+    )
 
 
 def version_from(body: bytes) -> str | None:

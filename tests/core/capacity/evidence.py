@@ -85,6 +85,7 @@ def evidence(**changes: object) -> Evidence:
         settings=Settings(SEATS, BUDGET, 4096, "config"),
         running=40.0,
         speculative=False,
+        other_scheduler=False,
         law_known=True,
     )
     return replace(known, **changes)  # type: ignore[arg-type]
