@@ -7,7 +7,7 @@ import pytest
 from kvwatch.core.interval import Assumed
 from kvwatch.core.settings.standing_batch import Standing
 from kvwatch.core.settings.weigh import Measured, Said, Setting, Weighed, weigh
-from kvwatch.facts import Settings, SettingSource
+from kvwatch.facts import SGLANG, Settings, SettingSource
 
 NOTHING = Measured()
 
@@ -110,3 +110,10 @@ def test_other_settings_are_taken_from_the_best_that_says_them() -> None:
     assert found.sources["prefill_schedule_interval"] is SettingSource.PROCESS
     assert found.sources["async_scheduling"] is SettingSource.LOG
     assert found.settings.expert_ratio == 0.0
+
+
+def test_nothing_is_assumed_of_a_server_whose_defaults_are_others() -> None:
+    """VLLM's defaults say nothing of SGLang: what nobody says is unknown."""
+    weighed = weigh({}, Measured(most_running=12), SGLANG)
+    assert (weighed.max_num_seqs.value, weighed.max_num_batched_tokens.value) == (None, None)
+    assert weigh({}, Measured(most_running=12)).max_num_seqs.value is not None

@@ -77,7 +77,7 @@ def test_schedulers_whose_requests_nobody_tells_apart_are_refused(scrape_bytes: 
     """With data parallelism gauges have a rank and counters have none."""
     scrape = ExpositionReader().read(scrape_bytes("sglang-0.5.23-dp2"), at=0.0)
     assert scrape.engines == ()
-    assert "the label dp_rank tells several engines apart" in scrape.refusal
+    assert "the label dp_rank distinguishes several engines" in scrape.refusal
 
 
 def test_servers_behind_one_collector_are_apart(scrape_bytes: ScrapeBytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvwatch.facts import Settings
+from kvwatch.facts import Settings, SettingSource
 from kvwatch.parse.settings import (
     settings_from_models,
     settings_from_recording,
@@ -149,3 +149,31 @@ def test_no_json_raises(value: object) -> None:
             sizes = (found.max_num_seqs, found.max_num_batched_tokens, found.max_model_len)
             assert all(size is None or size > 0 for size in sizes)
             assert any(size is not None for size in sizes)
+
+
+SGLANG = {
+    "max_running_requests": None,
+    "chunked_prefill_size": 8192,
+    "context_length": 32768,
+    "max_total_num_tokens": 500_000,
+    "internal_states": [{"effective_max_running_requests_per_dp": 512, "memory_usage": {"token_capacity": 500_000}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "seats"),
+    [
+        ({}, 512),
+        ({"internal_states": [], "max_running_requests": 64}, 64),
+        ({"internal_states": [{}]}, None),
+        ({"internal_states": "none"}, None),
+    ],
+)
+def test_sglang_answers_with_its_arguments_and_its_schedulers_state(
+    change: dict[str, object], seats: int | None
+) -> None:
+    """What came to hold in the scheduler counts before what was asked for."""
+    found = settings_from_server_info(json.dumps(SGLANG | change).encode())
+    assert found is not None
+    assert (found.max_num_seqs, found.max_num_batched_tokens, found.max_model_len) == (seats, 8192, 32768)
+    assert found.source is SettingSource.SERVER_INFO
