@@ -155,6 +155,12 @@ class Reason(StrEnum):
         Weight.SIZES,
         "the model's name does not say whether it is a mixture of experts, nor does its step time yet: set experts",
     )
+    PREFILL_INTERVAL = (
+        "prefill_interval",
+        Weight.DOUBTED,
+        "prompts begin at every Nth step only (prefill_schedule_interval), which the model of a full engine does not "
+        "follow; vLLM begins them at every step while more wait than it can compute",
+    )
     OTHER_SCHEDULER = (
         "other_scheduler",
         Weight.SIZES,

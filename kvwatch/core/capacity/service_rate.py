@@ -178,6 +178,7 @@ def _verdict(e: Evidence, load: FullLoad, assumed: Spread) -> Reason:
         (Reason.OCCUPANCY_DISAGREES, apart),
         (Reason.BUDGET_UNKNOWN, assumed.reason is Reason.BUDGET_UNKNOWN and e.observed is None),
         (Reason.CACHE_HITS_FALL, e.hits_fall is not None),
+        (Reason.PREFILL_INTERVAL, (e.settings.prefill_schedule_interval or 1) > 1),
         (Reason.MODEL_UNKNOWN, e.full is not None and e.full.model_matters(load)),
     )
     return next((reason for reason, holds in doubts if holds), Reason.OK)
