@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.facts import Scrape, ScrapeFailed
-from kvwatch.parse.exposition.engines import Plan
+from kvwatch.parse.exposition.engines import NamedBy, Plan
 from kvwatch.parse.exposition.names import PROCESS_START, TABLES, is_read, owned
 from kvwatch.parse.exposition.reader import MAX_ENGINES
 from kvwatch.parse.exposition.samples import Series
@@ -75,7 +75,7 @@ class HistoryReader:
 
     def __init__(self) -> None:
         self._plans: dict[tuple[tuple[str, ...], bytes], tuple[Plan, list[int]]] = {}
-        self._named_by: Mapping[str, tuple[str, ...]] = {}
+        self._named_by: NamedBy = {}
 
     def read(self, series: Sequence[StoredSeries]) -> Iterator[Scrape | ScrapeFailed]:
         """The scrapes of a window in the order of time; those that failed as far as ``up`` is stored."""
