@@ -123,8 +123,8 @@ def test_the_rule_file_holds_what_the_python_says() -> None:
 def test_rules_are_short_enough_to_read() -> None:
     """Whatever is longer is broken into recorded series with names.
 
-    A link, a set of matchers or the closed list of reasons is one long line. The pages on load have words for each state
-    that they can be read in, and need twice the lines of the others.
+    A link, a set of matchers or the closed list of reasons is one long line. The pages on load have words for each
+    state that they can be read in, and need twice the lines of the others.
     """
     for rule in ALL:
         assert len(rule["expr"].splitlines()) <= 12, rule
