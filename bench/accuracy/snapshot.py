@@ -12,7 +12,7 @@ from kvwatch.facts import CacheConfig, EngineKey, EngineSample, Histogram
 
 EPOCH = 1_750_000_000.0
 """Unix time at virtual time zero. [choice]"""
-_SCALARS = 15
+_SCALARS = 16
 """Numbers of a row before those of its two histograms. [definition: :func:`row`]"""
 
 
@@ -28,6 +28,7 @@ def row(engine: Engine) -> list[float]:
         c.prompt_tokens_cached,
         c.generation_tokens,
         c.preemptions,
+        c.prefix_cache_hits,
         _count(c.iteration_tokens),
         c.iteration_tokens.total,
         c.inter_token_latency.total,
@@ -55,8 +56,8 @@ class Reader:
         prompts = numbers[_SCALARS : _SCALARS + len(edges) + 1]
         outputs = numbers[_SCALARS + len(edges) + 1 :]
         (
-            running, waiting, kv_usage_ratio, finished, prompt, cached, generation, preemptions, steps,
-            step_tokens, inter_seconds, inter_count, first_count, prefill_seconds, started,
+            running, waiting, kv_usage_ratio, finished, prompt, cached, generation, preemptions, hits,
+            steps, step_tokens, inter_seconds, inter_count, first_count, prefill_seconds, started,
         ) = (float(number) for number in numbers[:_SCALARS])  # fmt: skip
         return EngineSample(
             self.key,
@@ -71,6 +72,7 @@ class Reader:
             prompt_tokens_computed=prompt - cached,
             generation_tokens=generation,
             preemptions=preemptions,
+            prefix_cache_hits=hits,
             steps=steps,
             step_tokens=step_tokens,
             inter_token_seconds_sum=inter_seconds,

@@ -35,6 +35,7 @@ def signs_of(view: EngineView) -> Signs:
         for window, value in rho.value.items()
         if window in rho.lower and window in rho.upper
     }
+    missing = {answer.verdict for answer in (view.arrival_rate, view.service_rate) if not answer.value}
     shortest, longest = next(iter(loads), None), next(reversed(loads), None)
     return Signs(
         running=view.running_requests,
@@ -50,7 +51,7 @@ def signs_of(view: EngineView) -> Signs:
         seconds_to_limit=view.time_to_saturation_seconds if _rises(view.arrival_rate_slope) else None,
         scale_up_seconds=view.scale_up_seconds or 0.0,
         target_utilization=view.target_utilization or 1.0,
-        learning={a.verdict for a in (view.arrival_rate, view.service_rate) if not a.value} <= LEARNING_REASONS,
+        learning=missing <= LEARNING_REASONS | {None},
     )
 
 

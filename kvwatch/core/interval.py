@@ -10,6 +10,10 @@ from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
 
 MOST_KEPT_INTERVALS = 600
 """Intervals that a window keeps [intervals]. Choice: memory; ten a second of a minute, far more than anyone scrapes."""
+FULL_RATIO = 0.9
+"""Of seats, memory or token budget in use, to be full [1]. Choice: an engine with a queue stays within some blocks and
+seats of its limit, and swings by a tenth in waves of eviction; lower, and requests that wait for something else count
+as waiting for capacity."""
 CREATED_RESOLUTION_SECONDS = 0.001
 """Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error; a
 process takes far longer to start."""
@@ -144,6 +148,18 @@ class Interval:
     def goes_on(self) -> bool:
         """Whether its differences are about the same requests as those before."""
         return self.cause is None or not self.cause.changes_requests
+
+    @property
+    def waits_for_capacity(self) -> bool:
+        """Whether those that wait surely wait for capacity: the server says so, or seats or memory are all but taken.
+
+        An older server does not say why requests wait; some may wait for a LoRA slot while the others are served.
+        """
+        if self.sample.waiting_capacity is not None:
+            return True
+        seats, running = self.settings.max_num_seqs, self.running[1] or 0.0
+        seated = seats is not None and running >= FULL_RATIO * seats
+        return seated or (self.kv_usage_ratio[1] or 0.0) >= FULL_RATIO
 
     @property
     def kv_tokens(self) -> float | None:

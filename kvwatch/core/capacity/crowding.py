@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvwatch.core.capacity.observed_service_rate import FULL_RATIO
+from kvwatch.core.interval import FULL_RATIO
 from kvwatch.facts import Settings
 from kvwatch.stats.level_rates import Fall, Level, fall
 

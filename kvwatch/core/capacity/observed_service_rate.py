@@ -6,14 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.interval import FULL_RATIO, MOST_KEPT_INTERVALS, Cause, Interval
 from kvwatch.facts import Settings
 from kvwatch.stats.adjusted_range import mean_deviation
 
-FULL_RATIO = 0.9
-"""Of seats, memory or token budget in use, to be full [1]. Choice: an engine with a queue stays within some blocks and
-seats of its limit, and swings by a tenth in waves of eviction; lower, and requests that wait for something else count
-as waiting for capacity."""
 _LONG_BACKLOG_LIFETIMES = 4.0
 """Mean lifetimes of a backlog after which what completes is μ though no limit shows as reached [lifetimes]. Choice: the
 batch has then been replaced four times and is that of a full engine; sooner it is still that of the load before."""

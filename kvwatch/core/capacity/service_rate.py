@@ -9,8 +9,8 @@ from kvwatch.core.capacity.assumed_settings import Spread, spread
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO
 from kvwatch.core.capacity.model_deviation import model_deviation
-from kvwatch.core.capacity.observed_service_rate import FULL_RATIO, ObservedRate
-from kvwatch.core.interval import Assumptions, KvCapacity
+from kvwatch.core.capacity.observed_service_rate import ObservedRate
+from kvwatch.core.interval import FULL_RATIO, Assumptions, KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.core.traffic.request_demand import DemandEstimates

@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from kvwatch.constants import TINY
 from kvwatch.core.capacity.full_engine import Correction, stability_of
-from kvwatch.core.capacity.observed_service_rate import FULL_RATIO
 from kvwatch.core.eviction.preemptions import Evictions, costs
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import FULL_RATIO, Cause, Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.estimate import Estimate, Reason

@@ -116,6 +116,9 @@ class StandingQueue:
             self._served_at, self._lives = at, 0.0
         elif interval.step_seconds and self._output_tokens:
             self._lives += interval.seconds / (interval.step_seconds * self._output_tokens)
+        if interval.finished and not interval.waits_for_capacity:
+            self._done.clear()  # it serves others past those that wait: for something else, by the look of it
+            return
         self._done.append(_Done(interval.seconds, interval.generation_tokens, interval.prompt_tokens or 0.0))
 
     def _learn(self, interval: Interval) -> None:

@@ -212,13 +212,13 @@ def test_requests_that_wait_for_something_else_than_capacity_carry_no_wave(
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_a_swing_before_a_break_is_no_part_of_one_after_it(cause: Cause) -> None:
-    """But where only the unit of lengths is another, the batch is the same."""
+    """But where only the scale that lengths or memory are counted on is another, the batch is the same."""
     watch = CongestionWatch(300.0)
     for at in range(1, 11):
         watch.update(interval(float(at), preemptions=5.0, finished=5.0))
     assert len(watch.get(10.0).running) == 10
     watch.begin_anew(cause)
-    assert len(watch.get(10.0).running) == (10 if cause is Cause.UNIT else 0)
+    assert len(watch.get(10.0).running) == (10 if cause in (Cause.UNIT, Cause.CAPACITY) else 0)
 
 
 def test_evictions_are_counted_over_a_lifetime_where_requests_live_for_minutes() -> None:

@@ -39,23 +39,26 @@ SOURCE = {"prompt_tokens_computed": 880.0}
 WHY = {"waiting_capacity": 1.0, "waiting_deferred": 0.0}
 NO_INTER_TOKEN = {"inter_token_seconds": None}
 CACHE = {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=True)}
+HITS = {"prefix_cache_hits": 320.0}
 
 BY_HAND: dict[str, dict[str, object]] = {
     "0.8.5-v0": NO_INTER_TOKEN | {"cache": CacheConfig(16, 1000, None, enable_prefix_caching=False)},
     "0.8.5-v1": NO_INTER_TOKEN | {"cache": CacheConfig(16, None, None, enable_prefix_caching=True)},
     # the middle one of 0.20, 0.22 and 0.30
-    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **NO_INTER_TOKEN, **CACHE},
-    "0.10.2": CACHE,
-    "0.11.0": CACHE,
-    "0.13.0": CACHE | {"asleep": True, "spec_decode_drafts": 300.0},
-    "0.16.0": CACHE | SOURCE | {"asleep": False},
+    "0.9.2-multi-api": {"kv_usage_ratio": 0.22, "created_at": None, **NO_INTER_TOKEN, **CACHE, **HITS},
+    "0.10.2": CACHE | HITS,
+    "0.11.0": CACHE | HITS,
+    "0.13.0": CACHE | HITS | {"asleep": True, "spec_decode_drafts": 300.0},
+    "0.16.0": CACHE | HITS | SOURCE | {"asleep": False},
     "0.20.0": SOURCE
+    | HITS
     | WHY
     | {"asleep": False, "cache": CacheConfig(16, 1000, None, enable_prefix_caching=True, hybrid=True)},
     "0.26.0": SOURCE
+    | HITS
     | WHY
     | {"asleep": False, "cache": CacheConfig(4, 1000, 30000, enable_prefix_caching=True, hybrid=True)},
-    "rust-frontend": SOURCE | WHY | {"created_at": None},
+    "rust-frontend": SOURCE | HITS | WHY | {"created_at": None},
     "ray": {"created_at": None},
 }
 
@@ -173,6 +176,7 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
         prompt_tokens_computed=48927.0,
         generation_tokens=41461.0,
         preemptions=129.0,
+        prefix_cache_hits=0.0,
         steps=1203.0,
         step_tokens=90388.0,
         inter_token_seconds_sum=2736.732988577002,
@@ -184,7 +188,7 @@ def test_a_busy_server_of_today(scrape_bytes: ScrapeBytes) -> None:
         first_token_seconds=Histogram((*waits, 160.0, 640.0, 2560.0, inf), first, 4288.212716817856, 235.0),
         inter_token_seconds=Histogram((*pauses, inf), between, 2736.732988577002, 41226.0),
         cache=CacheConfig(32, 512, 16384, enable_prefix_caching=False),
-        created_at=1795313516.8704123,
+        created_at=1795313516.8703496,
     )
     assert scrape.engines == (busy,)
     assert scrape.process_start == 1795313492.67
