@@ -80,7 +80,7 @@ EMPTY = Alert(
     WARNING,
     hold="5m",
     keep_firing="1m",
-    summary=text("kvwatch at <kvwatch> finds no engine at <target>: see what it is told to read"),
+    summary=text("kvwatch at <kvwatch> finds no engine at <target>: see which address it reads"),
     description=text(
         """
         Users notice nothing of this, but an overload of whatever serves at <target> would come without a page.

@@ -19,7 +19,6 @@ SEEN_FROM_OUTSIDE = {
     "probability_of": "how the law weighs its hypotheses, for whoever asks why a law is what it is",
     "experts_probability": "the same of experts",
     "multiprocess": "whether several API servers share an exposition, by which the tests of versions know them",
-    "version_from": "the version that a server names, for whoever must know it",
 }
 """Names that only tests and benches read, and why they stand where they do."""
 SHOWN_BY_NAME = {"EngineView", "ModelView", "TargetView", "FleetView"}

@@ -37,7 +37,7 @@ STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
         EngineState.STANDING: "Requests wait, and the queue neither grows nor empties.",
         EngineState.HUNG: "Requests are inside, and nothing has moved for a minute: it hangs, or vLLM 0.11 or 0.12 "
         "still shows requests that were cancelled.",
-        EngineState.UNKNOWN: "How much it can serve is not known, and more traffic will not tell.",
+        EngineState.UNKNOWN: "How much it can serve is not known, and more traffic will not show it.",
     }
 )
 """What each state means, in a sentence."""

@@ -6,6 +6,7 @@ import copy
 import re
 from pathlib import Path
 
+import promql_parser
 import yaml
 
 from tests.e2e.shorten import shorten
@@ -24,4 +25,15 @@ def test_every_number_of_seconds_is_divided() -> None:
             large = [number for number in NUMBER.findall(rule["expr"]) if float(number) >= 60]
             seen += len(large)
             assert [number for number in NUMBER.findall(made["expr"]) if float(number) >= 60] == [], rule["expr"]
+            promql_parser.parse(made["expr"])
     assert seen > 10
+
+
+def test_durations_of_several_units_are_divided_whole() -> None:
+    """Of ten minutes less five seconds, a tenth."""
+    rules = {
+        "groups": [{"rules": [{"expr": "max_over_time(x[9m55s] offset 1h) > 90 * 7 + y[5m:30s]", "for": "1m30s"}]}]
+    }
+    (rule,) = shorten(rules, 10.0)["groups"][0]["rules"]
+    assert rule["expr"] == "max_over_time(x[59500ms] offset 360000ms) > 9 * 7 + y[30000ms:3000ms]"
+    assert rule["for"] == "9000ms"

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Protocol
 
 from kvwatch.backtest.coverage import Coverage
 from kvwatch.shell.backtest.estimate import Job, estimate
@@ -21,10 +20,6 @@ LOOK_SECONDS = 0.5
 
 class ClusterError(Exception):
     """The cluster cannot be used; the message says why."""
-
-
-class _Pool(Protocol):
-    def submit(self, fn: object, /, *args: object) -> Future[Coverage]: ...
 
 
 def estimate_all(jobs: Sequence[Job], processes: int, dask: str | None = None) -> Iterator[Coverage | None]:
