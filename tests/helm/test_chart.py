@@ -172,7 +172,7 @@ def test_permissions_are_no_more_than_to_watch_pods(helm4: Helm) -> None:
 def test_rules_are_those_that_are_packed(helm4: Helm) -> None:
     """To the letter, but for the address of the runbooks, and less the alerts that are switched off."""
     groups = yaml.safe_load((CHART / "files" / "kvwatch.rules.yaml").read_text(encoding="utf-8"))["groups"]
-    at_home = ("--set", "prometheusRule.runbookUrl=http://localhost:9718/runbooks/")
+    at_home = ("--set", "prometheusRule.runbookUrl=http://localhost:9718/runbooks")
     assert one(helm4.template(named("fleet"), *at_home), "PrometheusRule")["spec"]["groups"] == groups
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "KvwatchModelGap"]

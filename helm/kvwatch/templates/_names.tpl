@@ -100,7 +100,7 @@ annotations:
 {{/* Where alerts lead to: what is given; else kvwatch's own service, or a port that is forwarded where there is none. */}}
 {{- define "kvwatch.runbookUrl" -}}
 {{- if .Values.prometheusRule.runbookUrl -}}
-{{- trimSuffix "/" .Values.prometheusRule.runbookUrl -}}
+{{- .Values.prometheusRule.runbookUrl -}}
 {{- else -}}
 {{- $host := ternary (printf "%s.%s.svc:%d" (include "kvwatch.serviceName" .) .Release.Namespace (int .Values.service.port)) (printf "localhost:%s" (include "kvwatch.port" .)) (eq .Values.mode "fleet") -}}
 {{- printf "%s://%s/runbooks" (ternary "https" "http" (ne (include "kvwatch.isTls" .) "")) $host -}}
