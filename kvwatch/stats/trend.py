@@ -38,10 +38,10 @@ class Trend:
     significant: bool
 
 
-def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int = _LEAST_POINTS) -> Trend | None:
+def theil_sen(times: Sequence[float], values: Sequence[float]) -> Trend | None:
     """Trend of ``values`` over ``times`` (seconds, strictly rising); ``None`` with too few points."""
     n = len(times)
-    if n < min_points:
+    if n < _LEAST_POINTS:
         return None
     t, x = np.asarray(times, dtype=float), np.asarray(values, dtype=float)
     if float(x.max()) == float(x.min()):
@@ -53,11 +53,11 @@ def theil_sen(times: Sequence[float], values: Sequence[float], min_points: int =
     slope = float(slopes[middle] if len(slopes) % 2 else (slopes[middle - 1] + slopes[middle]) / 2)
     score = float(np.count_nonzero(rises > 0) - np.count_nonzero(rises < 0))
     deviation = sqrt(_score_variance(x) * _inflation(x - slope * t))
-    # ranks of the interval's ends among the pairwise slopes: Sen (1968), section 6
+    # Ranks of the interval's ends among the pairwise slopes: Sen (1968), section 6. They are within the slopes even at
+    # the largest inflation that there can be, 1 + (n − 3)/2: with n points half is below n²·0.2, and the middle n²/4.
     half = Z90 * deviation / 2
-    last = len(slopes) - 1
-    low = min(max(round(last / 2 - half), 0), last)
-    high = min(max(round(last / 2 + half), 0), last)
+    middle_rank = (len(slopes) - 1) / 2
+    low, high = round(middle_rank - half), round(middle_rank + half)
     return Trend(slope, float(slopes[low]), float(slopes[high]), significant=abs(score) > Z90 * deviation)
 
 

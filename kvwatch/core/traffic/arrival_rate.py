@@ -118,8 +118,9 @@ class Arrivals:
         """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""
         for seconds in sorted(self._windows.values(), reverse=True):
             counts = self._bins(seconds, now)
-            if counts is not None:
-                return max(1.0, index_of_dispersion(counts) or 1.0)
+            found = index_of_dispersion(counts) if counts is not None else None
+            if found is not None:
+                return max(1.0, found)
         return 1.0
 
     def trend(self, now: float) -> Trend | None:

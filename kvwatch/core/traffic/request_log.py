@@ -89,12 +89,8 @@ class RequestLog:
     def resize(self, sizes: tuple[int, int]) -> None:
         """Blocks and prompt chunks have these sizes [tokens]."""
         if sizes != self._sizes:
-            self._resize(sizes)
-
-    def _resize(self, sizes: tuple[int, int]) -> None:
-        if self._sizes != (0, 0):
             self.window.resize(*sizes)
-        self._sizes = sizes
+            self._sizes = sizes
 
     def _leads(self, record: RequestRecord) -> bool:
         """Whether the record's source is the one that counts: two may report the same requests.

@@ -22,9 +22,6 @@ horizon; whoever has turned the log off waits ten minutes at most."""
 LOG_LAG_SECONDS = 10.0
 """How far a log of starts may lag without being taken for stopped [s]. Choice: shippers flush every second or five;
 double leaves λ to a stopped log for twice as long."""
-_LEAST_MISSING = 5.0
-"""Arrivals that a log must lack to count as incomplete [requests]. Choice: those of a scrape that falls between a start
-and its line; more than chance makes two counts differ."""
 
 Balance = Callable[[float, float, bool], "float | None"]
 """Arrivals between two times by the flow balance; ``None`` where it does not reach back to the first, unless it is to
@@ -94,7 +91,7 @@ class StartLog:
         if end - reaches > self._patience and after > counting_noise(after):
             return LoggedArrivals(None, Reason.START_LOG_STOPPED)
         balanced = balance(begins, reaches, False) if reaches > begins else None
-        if balanced is not None and balanced - logged > max(_LEAST_MISSING, counting_noise(balanced)):
+        if balanced is not None and balanced - logged > counting_noise(balanced):
             return LoggedArrivals(None, Reason.START_LOG_INCOMPLETE)
         return LoggedArrivals(max(before, 0.0) + logged + after)
 

@@ -65,7 +65,6 @@ class Tenants:
         self._top = top
         self._width = window_seconds / (_SLICES - 1)
         self._slices: dict[int, HeavyHitters] = {}
-        self._newest = 0
         self._since: float | None = None
         self._named = False
 
@@ -80,13 +79,12 @@ class Tenants:
         ``asked`` is its (g, T, w); ``None`` for one that did not complete.
         """
         index = floor(at / self._width)
-        if self._slices and index <= self._newest - _SLICES:
+        if self._slices and index <= max(self._slices) - _SLICES:
             return
         self._named = self._named or bool(tenant)
         self._since = at if self._since is None else min(self._since, at)
         place = self._slices.get(index)
         if place is None:
-            self._newest = index if not self._slices else max(self._newest, index)
             place = self._slices[index] = HeavyHitters(max(_LEAST_CAPACITY, _SPARE_FACTOR * self._top), _SUMS)
             for old in [i for i in self._slices if i <= index - _SLICES]:
                 del self._slices[old]
@@ -147,7 +145,6 @@ class Tenants:
             raise ValueError("time of tenants out of range")
         if float(state["width"]) == self._width:  # type: ignore[arg-type]
             self._slices, self._since, self._named = slices, begin, bool(state["named"])
-            self._newest = max(slices, default=0)
 
 
 def label_of(tenant: str | None) -> str:

@@ -56,8 +56,8 @@ class Turnover:
         self._mean_output: float | None = None
         self._step_seconds: float | None = None
         self._known = 0.0
-        self._waits_since = float("-inf")
-        self._waits_scrapes = 0
+        self._queue: tuple[float, int] | None = None
+        """Since when requests have waited [unix s], and how many scrapes in a row have seen it."""
         self._followed = False
         """Whether the requests that run have been followed through the longest lives."""
         self._unsettled_since: float | None = None
@@ -87,13 +87,12 @@ class Turnover:
             self._running.append((at, running))
         while self._running[0][0] < at - reach and len(self._running) > 1:
             self._running.popleft()
-        self._waits_scrapes = self._waits_scrapes + 1 if waits else 0
-        if self._waits_scrapes <= 1:
-            self._waits_since = at
-        if self._waits_scrapes >= _LASTING_SCRAPES and at - self._waits_since >= _LASTING_LIVES * life:
+        since, scrapes = self._queue or (at, 0)
+        self._queue = (since, scrapes + 1) if waits else None
+        if waits and scrapes + 1 >= _LASTING_SCRAPES and at - since >= _LASTING_LIVES * life:
             # It has become full, and until then more began than finished. From then on one begins where one finishes;
             # what makes the number swing is eviction.
-            self._unsettled_until = max(self._unsettled_until, self._waits_since + reach)
+            self._unsettled_until = max(self._unsettled_until, since + reach)
         elif any(_has_moved(running, before) for _, before in self._running):
             self._unsettled_until = max(self._unsettled_until, at + life)
         self._followed = self._followed or at - self._running[0][0] >= (1 - 2 / _POINTS) * reach

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.turnover import Turnover
@@ -136,3 +136,13 @@ def test_after_a_restart_nothing_is_held_against_those_before() -> None:
     assert turnover.update(
         Interval(start=100.0, end=101.0, sample=SAMPLE, step_seconds=STEP_SECONDS, running=(0.0, 1.0), waiting=(0, 0))
     )
+
+
+def test_four_scrapes_in_a_row_must_see_a_queue_where_lives_are_short() -> None:
+    """A life of four seconds: a quarter of it has passed at the second scrape, and the engine counts as full at the
+    fourth; what finishes is passed over until two and a half lives after the first."""
+    short = {"lengths_output_tokens": 5 * 200.0}
+    turnover = Turnover()
+    assert all(turnover.update(replace(second(at), **short)) for at in range(1, 100))
+    passed_over = [at for at in range(100, 130) if not turnover.update(replace(second(at, (1.0, 1.0)), **short))]
+    assert passed_over == list(range(103, 110))
