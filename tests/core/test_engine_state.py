@@ -209,3 +209,10 @@ def test_a_stable_limit_that_is_only_a_bound_is_not_gone_by() -> None:
     doubted = replace(view, stable_limit=Estimate(0.9, verdict=Reason.DELTA_IS_BOUND))
     assert signs_of(view).limit == 0.9
     assert signs_of(doubted).limit == 1.0
+
+
+def test_a_queue_drains_at_the_rate_that_what_still_arrives_leaves() -> None:
+    """Ten a second are served and three arrive: seventy that wait are gone in ten seconds."""
+    draining = replace(at_load(0.3, waiting=70.0), queue_slope_lower=-7.0)
+    assert backlog_drain_seconds(draining) == pytest.approx(10.0)
+    assert backlog_drain_seconds(replace(draining, queue_slope_lower=-3.4)) is None

@@ -78,3 +78,31 @@ def test_of_a_sample_smaller_than_what_is_inside_only_half_is_believed(unfinishe
     inside = InFlight(10.0, unfinished_tokens, 1000.0)
     assert inside.growth_ratio(o, np.full(3, 1 / 3)) == growth
     assert arrived_weights(o, inside)[1] == growth
+
+
+def test_moments_move_as_those_of_the_weighted_sample_do() -> None:
+    """Two lengths of outputs half a token apart, of which the longer counts three times: worked out by hand.
+
+    The mean is 10.375 for 10.25, the variance of 3/4 and 1/4 is three quarters of that of two halves, and nothing is
+    moved where all are alike.
+    """
+    s, o, weights = np.array([7.0, 7.0]), np.array([10.0, 10.5]), np.array([0.25, 0.75])
+    finished = PairMoments(1000, 100, 14.0, 20.5, 4.0, 8.0, 1.0)
+    found = arrived_moments(finished, s, o, weights)
+    assert (found.mean_s, found.var_s, found.cov) == (14.0, 4.0, 1.0)
+    assert found.mean_o == pytest.approx(20.75)
+    assert found.var_o == pytest.approx(6.0)
+    turned = arrived_moments(finished, o, s, weights)
+    assert (turned.mean_o, turned.var_o, turned.cov) == (20.5, 8.0, 1.0)
+    assert turned.mean_s == pytest.approx(14.0 * 10.375 / 10.25)
+    assert turned.var_s == pytest.approx(3.0)
+
+
+def test_requests_that_began_before_the_window_have_their_part_in_what_is_held() -> None:
+    """Requests of one kind, of which none remains inside, hold as much for each token as whole ones do."""
+    s, o, even = np.array([100.0, 100.0]), np.array([50.0, 50.0]), np.array([0.5, 0.5])
+    assert occupancy_ratio(s, o, even, 0.0) == pytest.approx(1.0)
+    # one has finished, and one is inside at a uniform age x: of its 50 tokens 25 are made, and (100·x + x²/2) was held
+    held = (100 * 50 + 50 * 50 / 2) + (100 * 25 + 50 * 50 / 6)
+    for_each = held / (50 + 25)
+    assert occupancy_ratio(s, o, even, 1.0) == pytest.approx((100 + 25) / for_each)

@@ -170,3 +170,20 @@ def test_a_search_is_made_for_an_engine_that_would_evict_and_whose_traffic_is_kn
     run = replace(run, saturation=replace(run.saturation, preemptions_per_finished=evictions))
     model = SimpleNamespace(can_prescribe=True, correction=run, full_load=SimpleNamespace(inputs=known))
     assert (Prescriber(60.0).due_run(0.0, model) is not None) is searched  # type: ignore[arg-type]
+
+
+def test_where_no_cap_gains_anything_that_is_an_answer() -> None:
+    """No number, and the verdict says that none is missing; else what it waits for, or why there can be none."""
+    e = evidence()
+    assert recommended_max_num_seqs(Prescription(), e) == Estimate(None, verdict=Reason.OK)
+    assert recommended_max_num_seqs(Prescription(unsure=True), e).verdict is Reason.GAIN_UNSURE
+    assert recommended_max_num_seqs(None, replace(e, correction=None)).verdict is Reason.DEPENDS
+    assert recommended_max_num_seqs(None, replace(e, full=None)).verdict is Reason.DEPENDS
+    assert recommended_max_num_seqs(None, replace(e, speculative=True)).verdict is Reason.SPECULATIVE_DECODING
+    known = replace(e.settings, max_num_seqs=None)
+    assert recommended_max_num_seqs(None, replace(e, settings=known)).verdict is Reason.SEATS_UNKNOWN
+    assert e.full is not None
+    for requests, verdict in ((99.0, Reason.TOO_FEW_REQUESTS), (100.0, Reason.OK)):
+        seen = replace(e.full.mix, demand=replace(e.full.mix.demand, requests=requests))
+        found = recommended_max_num_seqs(Prescription(), replace(e, full=replace(e.full, mix=seen)))
+        assert found.verdict is verdict

@@ -137,3 +137,14 @@ def test_one_request_that_decodes_alone_keeps_the_engine_busy() -> None:
     alone = [Iteration(START + 0.012 * i, i, 0, 0, 1, 1, 0.01, 0.1) for i in range(4000)]
     rows, _ = rows_of(alone)
     assert rows.overhead == pytest.approx(1.2, rel=0.01)
+
+
+def test_a_log_is_alive_for_a_minute_after_its_last_step_and_once_its_overhead_is_known() -> None:
+    """Then intervals teach nothing beside it; when it is turned off they do again."""
+    log = [Iteration(START + 0.012 * i, i, 0, 0, 1, 1, 0.01, 0.1) for i in range(4000)]
+    early, _ = rows_of(log[:100])
+    assert not early.alive(log[99].at)
+    rows, _ = rows_of(log)
+    assert rows.alive(log[-1].at + 60.0)
+    assert not rows.alive(log[-1].at + 60.1)
+    assert not IterationRows().alive(START)

@@ -181,3 +181,11 @@ def test_bursty_arrivals_widen_the_interval() -> None:
         return (view.arrival_rate.upper["5m"] - view.arrival_rate.lower["5m"]) / view.arrival_rate.value["5m"]  # type: ignore[attr-defined]
 
     assert width(bursty) > 1.8 * width(single)
+
+
+def test_where_nothing_arrives_the_rate_behind_it_may_still_be_that_of_a_few() -> None:
+    """No request in a minute: a Poisson rate of up to Z²/60 shows none so often (Wilson)."""
+    view = Watch(SyntheticEngine([])).run(62)
+    assert view.arrival_rate.value == {"1m": 0.0}
+    assert view.arrival_rate.lower == {"1m": 0.0}
+    assert view.arrival_rate.upper["1m"] == pytest.approx(1.6449**2 / 60, rel=1e-3)

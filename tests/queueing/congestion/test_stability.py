@@ -251,3 +251,16 @@ def test_a_number_of_requests_that_cannot_be_is_refused(requests: float) -> None
     """An interval of NaN would look like one that is known."""
     with pytest.raises(ValueError, match="requests: "):
         stability([3, 4], [50, 70], requests=requests)
+
+
+def test_a_pool_of_no_requests_is_as_unsure_as_one_of_one() -> None:
+    """Half a request, as a window that fades may have it, too; a number of requests that is none is refused."""
+    widths = [
+        log(found.growth_upper / found.growth_lower)
+        for requests in (0.0, 0.5, 1.0, 4.0)
+        if (found := stability([64, 100], [19, 25], requests=requests))
+    ]
+    assert widths[0] == widths[1] == widths[2]
+    assert widths[3] == pytest.approx(widths[2] / 2)
+    with pytest.raises(ValueError, match="requests"):
+        stability([64], [192], requests=-1.0)
