@@ -129,8 +129,6 @@ def test_hits_are_forgotten_over_half_an_hour() -> None:
     """A thousand prompts count for forty after 29 minutes in which nothing was asked: fewer than fifty."""
     hits = _seen({0.3: (1000, 0.9), 0.9: (1000, 0.3)})
     assert hits.get(0.0) is not None
-    idle = Interval(
-        start=1.0, end=1.0 + 29 * 60, sample=EngineSample(EngineKey("m", "0")), kv_usage_ratio=(0.0, 0.0)
-    )
+    idle = Interval(start=1.0, end=1.0 + 29 * 60, sample=EngineSample(EngineKey("m", "0")), kv_usage_ratio=(0.0, 0.0))
     hits.update(idle)
     assert hits.get(0.0) is None

@@ -139,8 +139,10 @@ def test_after_a_restart_nothing_is_held_against_those_before() -> None:
 
 
 def test_four_scrapes_in_a_row_must_see_a_queue_where_lives_are_short() -> None:
-    """A life of four seconds: a quarter of it has passed at the second scrape, and the engine counts as full at the
-    fourth; what finishes is passed over until two and a half lives after the first."""
+    """A life of four seconds: at the second scrape a quarter of it has passed, but the engine is full at the fourth.
+
+    What finishes is passed over until two and a half lives after the first.
+    """
     short = {"lengths_output_tokens": 5 * 200.0}
     turnover = Turnover()
     assert all(turnover.update(replace(second(at), **short)) for at in range(1, 100))
