@@ -190,12 +190,13 @@ class KvCapacityCheck:
         moments, lengths = demand.moments, demand.by_method.get("joint", demand.by_method.get("moments"))
         uses = [use for use in self._uses if demand.since is not None and use.end >= demand.since]
         used_steps = sum(use.used_steps for use in uses)
-        if moments is None or not lengths or demand.requests < MIN_REQUESTS or used_steps <= 0:
+        steps = demand.steps
+        if moments is None or steps is None or not lengths or demand.requests < MIN_REQUESTS or used_steps <= 0:
             return None
         requests = sum(use.generated for use in uses) / (moments.mean_o * unit_tokens)
         cached = demand.cached_ratio if demand.cached_ratio is not None else _cached_ratio(uses)
-        shared = cached * moments.mean_s * unit_tokens * (demand.steps or 0.0)
-        least = max(lengths - shared, moments.mean_o * unit_tokens * (demand.steps or 0.0) / 2)
+        shared = cached * moments.mean_s * unit_tokens * steps
+        least = max(lengths - shared, moments.mean_o * unit_tokens * steps / 2)
         if requests <= 0 or least <= 0:
             return None
         return min(least, lengths) * requests / used_steps, lengths * requests / used_steps

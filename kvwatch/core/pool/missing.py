@@ -16,11 +16,10 @@ within ten minutes."""
 
 @dataclass(slots=True)
 class _Last:
-    """When an engine was last in sight [unix s], its last λ [requests/s], and when it had that."""
+    """When an engine was last in sight [unix s]; its last λ [requests/s], and when it had that."""
 
     seen_at: float
-    rate: float = 0.0
-    rate_at: float = float("-inf")
+    known: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Memory:
             last = self._last.pop(name, None) or _Last(now)  # the newest are at the end
             last.seen_at = now
             if rate is not None:
-                last.rate, last.rate_at = rate, now
+                last.known = rate, now
             self._last[name] = last
         recent = [(name, last) for name, last in self._last.items() if now - last.seen_at <= self._times.unreadable]
         self._last = dict(recent[-_MOST_REMEMBERED:])
@@ -58,5 +57,5 @@ class Memory:
             if name not in rates and (now - last.seen_at <= self._times.memory or not targets[name[0]])
         ]
         mute = [last for name, last in there.items() if name in rates and rates[name] is None]
-        silent = [last for last in gone + mute if now - last.rate_at <= self._times.unreadable]
-        return Missing(len(gone), sum(last.rate for last in silent))
+        silent = [last.known for last in gone + mute if last.known is not None]
+        return Missing(len(gone), sum(rate for rate, at in silent if now - at <= self._times.unreadable))

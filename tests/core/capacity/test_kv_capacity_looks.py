@@ -251,7 +251,7 @@ def test_a_gauge_that_shows_no_share_takes_back_what_it_showed() -> None:
 
 
 def test_after_a_restart_what_was_confirmed_is_looked_at_from_the_beginning() -> None:
-    """Requests that were too long for it went with the old process; after aborts only the memory in use begins again."""
+    """Requests that were too long for it are gone with the old process; aborts change nothing about the label."""
     watched = Watched(M)
     watched.looks(3)
     watched.check.update_request(Ended(RequestRecord(0.0, 2.0, 2400, 101), 1.0, 16, 2048))
@@ -321,3 +321,34 @@ def test_a_state_that_is_none_is_refused(change: dict[str, object]) -> None:
     assert again.get(0.0) == Belief()
     again.restore(state)
     assert again.get(0.0) == watched.check.get(0.0) == Belief(M / 4, pytest.approx(M), refuted=True)
+
+
+@pytest.mark.parametrize("hits", [None, 5000.0])
+@pytest.mark.parametrize(("apart", "refuted"), [(1.49, False), (1.51, True)])
+def test_no_more_than_whole_prompts_can_be_shared(hits: float | None, apart: float, refuted: bool) -> None:
+    """Blocks make a request hold 7,000: without its whole prompt 2,000 are left, whatever else the cache finds."""
+    low = M * 2000 / HELD
+    watched = Watched(low / apart, cached_ratio=None, by_method={"moments": 7000.0})
+    watched.run(1, sample=replace(SAMPLE, prefix_cache_hits=None if hits is None else 0.0))
+    for second in range(1, 41):
+        found = watched.run(1, sample=replace(SAMPLE, prefix_cache_hits=None if hits is None else hits * second))
+    assert found.refuted is refuted
+
+
+@pytest.mark.parametrize("why", ["aborts", "out of range"])
+def test_memory_in_use_begins_again_where_what_was_seen_of_it_says_nothing_any_more(why: str) -> None:
+    """A quarter is in use from then on, and M is that of a quarter: nothing of the half before is left in it."""
+    watched = Watched(None)
+    watched.looks(1)
+    if why == "aborts":
+        watched.check.begin_anew(Cause.ABORTS)
+    else:
+        watched.run(1, usage_out_of_range=True, kv_usage_ratio=(None, None))
+    assert watched.run(LOOK, kv_usage_ratio=(0.25, 0.25)).tokens == pytest.approx(2 * M)
+
+
+def test_a_request_that_makes_three_tokens_in_its_one_step_is_no_prefill() -> None:
+    """Outputs are counted in tokens there: M is too large for those that run, and nobody else holds any."""
+    one_step = PairMoments(1000, 100, PROMPT, 1.0, 0.0, 0.0, 0.0)
+    watched = Watched(2 * M, moments=one_step)
+    assert watched.looks(3, unit_tokens=3.0, generation_tokens=30.0).refuted

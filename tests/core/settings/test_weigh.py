@@ -117,3 +117,31 @@ def test_nothing_is_assumed_of_a_server_whose_defaults_are_others() -> None:
     weighed = weigh({}, Measured(most_running=12), SGLANG)
     assert (weighed.max_num_seqs.value, weighed.max_num_batched_tokens.value) == (None, None)
     assert weigh({}, Measured(most_running=12)).max_num_seqs.value is not None
+
+
+@pytest.mark.parametrize(
+    ("measured", "exact", "said_seats", "agrees"),
+    [
+        (37, True, 37, True),
+        (37, True, 38, False),
+        (37, False, 39, True),
+        (37, False, 40, False),
+        (500, False, 510, True),
+        (500, False, 489, False),
+    ],
+)
+def test_seats_that_are_said_agree_with_what_is_measured_to_its_error(
+    measured: int, exact: bool, said_seats: int, agrees: bool
+) -> None:
+    """None where the seats themselves were seen, else two requests or two in a hundred; then the word is the value."""
+    found = said(of(SettingSource.CONFIG, said_seats), measured=Measured(Standing(measured, exact), 30)).max_num_seqs
+    refuted = Setting(measured, SettingSource.MEASURED, (Said(said_seats, SettingSource.CONFIG),))
+    assert found == (Setting(said_seats, SettingSource.CONFIG) if agrees else refuted)
+
+
+@pytest.mark.parametrize(("budget", "agrees"), [(2200, True), (2201, False), (1800, True), (1799, False)])
+def test_a_budget_that_is_said_agrees_with_what_is_measured_to_a_tenth(budget: int, agrees: bool) -> None:
+    """2,000 tokens, counted over a hundred steps."""
+    found = said(of(SettingSource.CONFIG, budget=budget), measured=Measured(budget=2000)).max_num_batched_tokens
+    assert found.value == (budget if agrees else 2000)
+    assert bool(found.refuted) is not agrees
