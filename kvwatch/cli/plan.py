@@ -17,10 +17,10 @@ from rich.table import Table
 
 from kvwatch.cli.common import CommandError
 from kvwatch.core.fleet import Fleet
+from kvwatch.embedded.latency_curve import SHARES, Slo
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Lognormal
 from kvwatch.parse.traces import TracedRequest, TraceError, read_trace
-from kvwatch.planning.curve import SHARES, Slo
 from kvwatch.planning.data_sheets import GPUS, Model, ModelError, sheet_engine
 from kvwatch.planning.engine import Basis, Known, PlannedEngine
 from kvwatch.planning.html import as_html
@@ -197,7 +197,7 @@ def _print(plan: Plan) -> None:
     for point in plan.curve:
         points.add_row(
             f"{point.load:.0%}",
-            rate(point.rate),
+            rate(point.load * plan.service_rate),
             seconds(point.wait_seconds[high]),
             seconds(point.first_token_seconds[middle]),
             seconds(point.first_token_seconds[high]),

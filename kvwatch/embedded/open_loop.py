@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.embedded.engine import Engine, StepRecord
+from kvwatch.embedded.luck import standing_work, weighted_quantile, weights
 from kvwatch.embedded.step_clock import StepClock
 from kvwatch.embedded.step_law import StepLaw
-from kvwatch.embedded.workload import Pool, Segment, arrivals
+from kvwatch.embedded.workload import Arrival, Drawn, Segment, arrivals
 
 if TYPE_CHECKING:
+    from kvwatch.embedded.request import Request
     from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
 Array = npt.NDArray[np.float64]
@@ -54,7 +56,7 @@ class Latencies:
     """What the measured requests saw [s]: waiting, until the first token, and between two tokens of an output.
 
     ``between_seconds`` are durations of steps, of which each counts as often as ``between_counts`` says: once for each
-    request that got a token in it.
+    request that got a token in it. ``counts`` is how often each request counts: once, or as :mod:`luck` has it.
     """
 
     wait_seconds: Array
@@ -62,21 +64,19 @@ class Latencies:
     between_seconds: Array
     between_counts: Array
     mean_running: float
+    counts: Array
 
     def wait(self, share: float) -> float:
         """The waiting time that this share of the requests does not exceed [s]."""
-        return float(np.quantile(self.wait_seconds, share))
+        return weighted_quantile(self.wait_seconds, self.counts, share)
 
     def first_token(self, share: float) -> float:
         """The same of the time to the first token."""
-        return float(np.quantile(self.first_token_seconds, share))
+        return weighted_quantile(self.first_token_seconds, self.counts, share)
 
     def between(self, share: float) -> float:
         """The same of the time between two tokens."""
-        order = np.argsort(self.between_seconds)
-        reached = np.cumsum(self.between_counts[order])
-        place = int(np.searchsorted(reached, share * reached[-1]))
-        return float(self.between_seconds[order][min(place, len(order) - 1)])
+        return weighted_quantile(self.between_seconds, self.between_counts, share)
 
 
 def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
@@ -88,10 +88,14 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
     requests: int,
     burstiness: float = 1.0,
     seed: int = 0,
+    async_scheduling: bool = False,
+    work: Mapping[RequestShape, float] | None = None,
 ) -> Latencies:
     """Let ``requests`` come at ``rate`` [requests/s] and be served, after as many as fill the engine.
 
-    ``burstiness`` is the coefficient of variation of the times between arrivals, 1 for Poisson's.
+    ``burstiness`` is the coefficient of variation of the times between arrivals, 1 for Poisson's; with
+    ``async_scheduling`` a step is composed while the one before begins to run. With ``work``, what each shape takes of
+    the full engine [s], the run's luck with its arrivals is taken out of what its requests saw.
 
     Raises:
         ValueError: The pool is empty, the rate is not positive, or a request could never run.
@@ -105,8 +109,9 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         steps.append((step.start, step.elapsed_seconds, step.generation_requests))
 
     seconds = (before + requests) / rate
-    stream = arrivals([Segment(2 * seconds, rate, rate)], Pool(tuple(pool)), seed=seed, burstiness=burstiness)
-    engine = Engine(settings, LawClock(law), stream, on_step=note)
+    stream = arrivals([Segment(2 * seconds, rate, rate)], Drawn(tuple(pool)), seed=seed, burstiness=burstiness)
+    came: list[Arrival] = []
+    engine = Engine(settings, LawClock(law), _noted(stream, came), async_scheduling=async_scheduling, on_step=note)
     ended = []
     for turn in range(_MOST_ENDS):
         engine.advance(seconds + turn * _END_SECONDS)
@@ -125,4 +130,27 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         between_seconds=seen[:, 1],
         between_counts=seen[:, 2],
         mean_running=float(np.average(seen[:, 2], weights=seen[:, 1])) if seen[:, 1].sum() > 0 else 0.0,
+        counts=np.ones(len(measured)) if work is None else _counts(measured, came, rate, work, pool, burstiness),
     )
+
+
+def _noted(stream: Iterable[Arrival], came: list[Arrival]) -> Iterator[Arrival]:
+    for arrival in stream:
+        came.append(arrival)
+        yield arrival
+
+
+def _counts(  # noqa: PLR0913 (all that the long run depends on)
+    measured: Sequence[Request],
+    came: Sequence[Arrival],
+    rate: float,
+    work: Mapping[RequestShape, float],
+    pool: Sequence[RequestShape],
+    burstiness: float,
+) -> Array:
+    """How often each of the measured requests counts; a request's identity is its place among those that came."""
+    gaps = np.diff(np.array([arrival.at for arrival in came]))
+    before = standing_work(gaps, np.array([work[arrival.shape] for arrival in came]))
+    of_pool = np.array([work[shape] for shape in pool])
+    places = np.array([request.identity - 1 for request in measured])
+    return weights(before[places], rate * float(of_pool.mean()), of_pool, burstiness)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from kvwatch.embedded.full_means import mean_life
+from kvwatch.embedded.latency_curve import Loaded
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
@@ -67,6 +68,7 @@ class PlannedEngine:
     lower_ratio: float = 1.0
     upper_ratio: float = 1.0
     basis: tuple[Basis, ...] = ()
+    async_scheduling: bool = False
 
     @property
     def life_steps(self) -> float:
@@ -81,6 +83,17 @@ class PlannedEngine:
         """
         steps = int(min(max(_LIFETIMES * self.life_steps, _LEAST_STEPS), _MOST_STEPS))
         return saturate(self.pool, self.settings, self.law, steps=steps, seed=seed)
+
+    def loaded(self, full: Saturation, burstiness: float = 1.0) -> Loaded:
+        """The engine as latencies are worked out for it; ``full`` is what :meth:`full` says."""
+        return Loaded(
+            self.pool,
+            self.settings,
+            self.law,
+            full,
+            burstiness=burstiness,
+            async_scheduling=self.async_scheduling,
+        )
 
     def with_settings(self, **changes: Any) -> PlannedEngine:  # noqa: ANN401 (as replace takes them)
         """The same with other settings. Raises ValueError for those that vLLM refuses."""

@@ -8,8 +8,8 @@ from importlib.resources import files
 from math import log10
 
 from kvwatch import __version__
+from kvwatch.embedded.latency_curve import SHARES, Point
 from kvwatch.planning.changes import Change
-from kvwatch.planning.curve import SHARES, Point
 from kvwatch.planning.plan import Plan
 from kvwatch.planning.words import cautions, headline, number, rate, reason, seconds, signed, support
 

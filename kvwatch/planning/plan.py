@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+from kvwatch.embedded.latency_curve import LOADS, Point, Slo, highest_for, latency_curve
 from kvwatch.embedded.saturation import Saturation
 from kvwatch.planning.changes import Change, changes, sensitivities
-from kvwatch.planning.curve import LOADS, Point, Slo, curve, highest_load
 from kvwatch.planning.engine import Basis, PlannedEngine
 
 _NO_MORE_THAN = 1e-9
@@ -68,8 +68,8 @@ def make_plan(engine: PlannedEngine, wanted: Wanted, progress: Callable[[], None
     full = engine.full()
     rate = full.throughput_rps * engine.factor
     progress()
-    points = curve(engine, rate, wanted.burstiness, LOADS, progress)
-    allowed = highest_load(points, wanted.slo) if wanted.slo else 1.0
+    points = latency_curve(engine.loaded(full, wanted.burstiness), LOADS, progress)
+    allowed = highest_for(points, wanted.slo)
     load = min(wanted.target_utilization, allowed)
     return Plan(
         service_rate=rate,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kvwatch.core.fleet import Fleet
-from kvwatch.planning.curve import SHARES, Slo, point
+from kvwatch.embedded.latency_curve import SHARES, Slo, latency_at
 from kvwatch.planning.engine import PlannedEngine
 from kvwatch.planning.measured import measured_engine
 from kvwatch.planning.plan import Plan, Wanted, make_plan
@@ -76,7 +76,7 @@ def test_the_median_latencies_are_those_of_the_real_server(name: str, phase: int
     engine, view, seen = recorded(name)
     assert view.service_rate.value is not None
     one = seen[phase]
-    at = point(engine, view.service_rate.value, one.rate / view.service_rate.value, 1.0)
+    at = latency_at(engine.loaded(engine.full()), one.rate / view.service_rate.value)
     middle = SHARES.index(0.5)
     assert at.first_token_seconds[middle] == pytest.approx(one.seconds["ttft"]["0.5"], rel=0.3)
     assert at.between_seconds[middle] == pytest.approx(one.seconds["itl"]["0.5"], rel=0.3)
@@ -94,13 +94,14 @@ def test_replicas_are_the_ceiling_of_load_over_what_one_may_take() -> None:
 
 def test_a_target_of_latency_takes_more_replicas_and_one_that_is_out_of_reach_none() -> None:
     """It is held at the highest load whose 95th percentile keeps to it."""
-    made = plan("chat", 10.0, Slo())
+    made = plan("chat", 100.0, Slo())
     high = SHARES.index(0.95)
     bound = next(p for p in made.curve if p.load == 0.6).first_token_seconds[high] * 1.001
-    tight = plan("chat", 10.0, Slo(first_token_seconds=bound))
-    assert (tight.load, tight.limited_by_latency) == (0.6, True)
+    tight = plan("chat", 100.0, Slo(first_token_seconds=bound))
+    assert tight.load == pytest.approx(0.6, abs=0.01)
+    assert tight.limited_by_latency
     assert (tight.replicas[0].number or 0) > (made.replicas[0].number or 0)
-    (none,) = plan("chat", 10.0, Slo(first_token_seconds=1e-3)).replicas
+    (none,) = plan("chat", 100.0, Slo(first_token_seconds=1e-3)).replicas
     assert none.number is None
 
 

@@ -1,0 +1,1 @@
+"""How far the predicted latency is from the embedded engine's own, over twenty workloads."""

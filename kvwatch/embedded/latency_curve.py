@@ -1,0 +1,195 @@
+"""Latency over the load: what requests wait, and see of the steps, from a quiet engine to an almost full one.
+
+One engine is run under a steady load, at several loads. The runs get longer towards full: how long the queue takes to
+forget how long it was goes as 1/(1 − ρ)², and so does what a quantile of it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, log
+from typing import TYPE_CHECKING
+
+from kvwatch.embedded.full_means import mean_life
+from kvwatch.embedded.luck import work_seconds
+from kvwatch.embedded.open_loop import StepSeconds, open_loop
+
+if TYPE_CHECKING:
+    from kvwatch.embedded.saturation import Saturation
+    from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+
+LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+"""Loads λ/μ at which latency is worked out [1]. Choice: closer where it bends."""
+SHARES = (0.5, 0.95, 0.99)
+"""Shares of the requests that a latency is told for [1]. Choice: the median, and those of targets."""
+KINDS = ("wait", "ttft", "itl")
+"""In the queue, until the first token, and from one token to the next."""
+TARGET_SHARE = 0.95
+"""The share that targets are set for [1]. Choice: a fifth of the requests that a hundredth needs to be known."""
+_REQUESTS = 800
+"""Requests that are measured at a low load [requests]. Choice: the 95th percentile then rests on forty."""
+_FORGETTING = 100.0
+"""Requests of a run, times (1 − ρ)² [requests]. Measured: bench/latency; at a load of 0.9 that makes 10,000, whose 95th
+percentile is known to a tenth."""
+_LEAST_FORGETTING = 20.0
+"""The same of the shortest run that says anything [requests]. Choice: from empty, the queue of a shorter one has not
+grown to its length."""
+_TURNOVERS = 6
+"""Times that a batch is served over while measured, at least [1]. Choice: its filling then is a small part."""
+_MOST_STEPS = 150_000
+"""Longest run at one load [steps]. Choice: two seconds of CPU."""
+_LEAST_REQUESTS = 100
+"""Requests of a run that would be longer [requests]. Choice: a 95th percentile rests on five of them at least."""
+_SEED = 20261130
+"""Seed of arrivals and order [1]. Choice: any; the same at every load, so that the curve is smooth."""
+_SHORTEST_SECONDS = 1e-4
+"""Latency below which none is told from none [s]. Choice: a step takes longer on any hardware."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What requests see at one load λ/μ: for each of :data:`SHARES` the latency [s], and how many run at once."""
+
+    load: float
+    wait_seconds: tuple[float, ...]
+    first_token_seconds: tuple[float, ...]
+    between_seconds: tuple[float, ...]
+    mean_running: float
+
+    def seconds(self, kind: str, share: float) -> float:
+        """The latency of one of :data:`KINDS` that this share of the requests does not exceed."""
+        values = {"wait": self.wait_seconds, "ttft": self.first_token_seconds, "itl": self.between_seconds}[kind]
+        return values[SHARES.index(share)]
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """What 95% of the requests shall not exceed [s]; ``None`` for what is not asked."""
+
+    wait_seconds: float | None = None
+    first_token_seconds: float | None = None
+    between_seconds: float | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.targets)
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """What is asked, by kind [s]."""
+        asked = {"wait": self.wait_seconds, "ttft": self.first_token_seconds, "itl": self.between_seconds}
+        return {kind: bound for kind, bound in asked.items() if bound is not None}
+
+    def met(self, point: Point) -> bool:
+        """Whether a point keeps to it."""
+        return all(point.seconds(kind, TARGET_SHARE) <= bound for kind, bound in self.targets.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An engine and its traffic: requests, settings and step law, and the engine kept full, whose rate is the model's own μ.
+
+    ``burstiness`` is the coefficient of variation of the times between arrivals; with ``async_scheduling`` a step is
+    composed while the one before begins to run.
+    """
+
+    pool: Sequence[RequestShape]
+    settings: SchedulerSettings
+    law: StepSeconds
+    full: Saturation
+    burstiness: float = 1.0
+    async_scheduling: bool = False
+
+
+def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point | None:
+    """Latency at one load; ``None`` where a run that is long enough would be too dear.
+
+    ``running`` is how many requests run at once there at least, as a lower load has shown.
+
+    Raises:
+        ValueError: A request could never run, or none is served.
+    """
+    rate = load * engine.full.throughput_rps
+    steps = mean_life(engine.pool, None, engine.settings).steps
+    running = max(running, rate * steps * engine.law.step_seconds(1.0, 0.0, 0.0, 0.0))
+    fit = max(_MOST_STEPS * running / steps, _LEAST_REQUESTS)
+    if fit < _LEAST_FORGETTING / (1 - load) ** 2:
+        return None
+    seen = open_loop(
+        engine.pool,
+        engine.settings,
+        engine.law,
+        rate,
+        requests=int(min(max(_REQUESTS, _FORGETTING / (1 - load) ** 2, _TURNOVERS * running), fit)),
+        burstiness=engine.burstiness,
+        seed=_SEED,
+        async_scheduling=engine.async_scheduling,
+        work=dict(zip(engine.pool, work_seconds(engine.pool, engine.settings, engine.full).tolist(), strict=True)),
+    )
+    return Point(load, _each(seen.wait), _each(seen.first_token), _each(seen.between), seen.mean_running)
+
+
+def _each(quantile: Callable[[float], float]) -> tuple[float, ...]:
+    return tuple(quantile(share) for share in SHARES)
+
+
+def latency_curve(
+    engine: Loaded, loads: Sequence[float] = LOADS, progress: Callable[[], None] = lambda: None
+) -> list[Point]:
+    """Latency at each load, from the lowest on, up to the highest that can be afforded.
+
+    ``progress`` is called after each. Raises as :func:`latency_at`.
+    """
+    points: list[Point] = []
+    for load in sorted(loads):
+        point = latency_at(engine, load, points[-1].mean_running if points else 1.0)
+        if point is not None:
+            points.append(point)
+        progress()
+    return points
+
+
+def latency_between(points: Sequence[Point], kind: str, share: float, load: float) -> float | None:
+    """A latency at a load [s]; ``None`` beyond the highest of the points, and the lowest one's below that.
+
+    Between two points it goes as a power of 1 − ρ, as waiting does near full. It never falls as the load rises: where
+    a higher load has shown a shorter latency, chance did.
+    """
+    if load > points[-1].load:
+        return None
+    rising = _rising(points, kind, share)
+    if load <= rising[0][0]:
+        return rising[0][1]
+    (low, before), (high, after) = next(pair for pair in pairwise(rising) if load <= pair[1][0])
+    way = log((1 - low) / (1 - load)) / log((1 - low) / (1 - high))
+    return exp(log(before) + way * (log(after) - log(before)))
+
+
+def highest_load(points: Sequence[Point], kind: str, seconds: float, share: float = TARGET_SHARE) -> float:
+    """The highest load at which a latency is no longer than ``seconds``; 0 where it is at the lowest of the points.
+
+    Where even the highest of the points keeps to it, that one's.
+    """
+    rising = _rising(points, kind, share)
+    if rising[0][1] > seconds:
+        return 0.0
+    for (low, before), (high, after) in pairwise(rising):
+        if after > seconds:
+            way = log(max(seconds, before) / before) / log(after / before)
+            return 1 - (1 - low) * ((1 - high) / (1 - low)) ** way
+    return rising[-1][0]
+
+
+def highest_for(points: Sequence[Point], slo: Slo) -> float:
+    """The highest load that keeps to all targets; 1 where there is none."""
+    return min((highest_load(points, kind, bound) for kind, bound in slo.targets.items()), default=1.0)
+
+
+def _rising(points: Sequence[Point], kind: str, share: float) -> list[tuple[float, float]]:
+    """(load, latency) from the lowest load on, none below the ones before."""
+    found: list[tuple[float, float]] = []
+    for point in points:
+        seconds = max(point.seconds(kind, share), _SHORTEST_SECONDS)
+        found.append((point.load, max(seconds, found[-1][1]) if found else seconds))
+    return found
