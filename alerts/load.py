@@ -70,7 +70,7 @@ LIMITS = (
         "model:kvwatch_stability_margin:ratio5m",
         "model:kvwatch_stable_limit:avg - model:kvwatch_utilization:ratio5m",
     ),
-    Recording("model:kvwatch_target_utilization:max", by_model("max", "kvwatch_target_utilization")),
+    Recording("model:kvwatch_target_utilization:avg", by_model("avg", "kvwatch_target_utilization")),
     Recording("model:kvwatch_scale_up_seconds:max", by_model("max", "kvwatch_scale_up_seconds")),
 )
 QUEUES = (

@@ -84,6 +84,12 @@ def _family(metric: Metric, series: Iterable[Series]) -> Iterator[Family]:
             info.add_metric((), dict(zip(metric.labels, labels, strict=True)))
         yield info
         return
+    if metric.kind is Kind.SUMMARY:
+        quantiles = Family(metric.name, metric.help, "summary")
+        for labels, value in known:
+            quantiles.add_sample(metric.name, dict(zip(metric.labels, labels, strict=True)), value)
+        yield quantiles
+        return
     make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
     family = make(metric.name, metric.help, labels=metric.labels)
     for labels, value in known:
@@ -95,7 +101,7 @@ def _engine_series(metric: Metric, engine: EngineView) -> Iterable[Series]:
     """The series of one engine."""
     labels, value = (engine.target, engine.model_name, engine.engine), number(metric, engine)
     if isinstance(value, dict):
-        return [((*labels, key), one) for key, one in value.items()]
+        return [((*labels, *metric.values_of(key)), one) for key, one in value.items()]
     return ((labels, value),)
 
 

@@ -12,6 +12,13 @@ from enum import StrEnum
 
 Keyed = Mapping[str, float]
 """Numbers by the value of a label, such as a window or a tenant; a key that is missing is unknown."""
+PAIRED = "/"
+"""What stands between the values of two labels in one key."""
+
+
+def pair(first: str, second: str) -> str:
+    """The key of a number that two labels tell apart: both their values."""
+    return f"{first}{PAIRED}{second}"
 
 
 class Weight(StrEnum):
@@ -165,6 +172,21 @@ class Reason(StrEnum):
         "other_scheduler",
         Weight.SIZES,
         "the server is SGLang, whose scheduler is not the one that the model of a full engine follows",
+    )
+    LATENCY_PENDING = (
+        "latency_pending",
+        Weight.ABSENT,
+        "how latency goes with the load has yet to be worked out, in the background",
+    )
+    NO_STEADY_STATE = (
+        "no_steady_state",
+        Weight.ABSENT,
+        "so near to what the engine sustains, or above it, how long requests wait depends on how long that lasts",
+    )
+    SLO_UNREACHABLE = (
+        "slo_unreachable",
+        Weight.ABSENT,
+        "even at a tenth of what the engine sustains the latency is longer than the target",
     )
     GAIN_UNSURE = (
         "gain_unsure",

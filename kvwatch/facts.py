@@ -99,6 +99,8 @@ class EngineSample:
     request_generation_tokens: Histogram | None = None
     first_token_seconds: Histogram | None = None
     inter_token_seconds: Histogram | None = None
+    queue_seconds: Histogram | None = None
+    """Time in the queue until the first scheduling; a request counts when it finishes."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     created_at: float | None = None
     """Smallest ``_created`` time of this engine's counters, unix seconds; changes when counters reset."""

@@ -23,6 +23,8 @@ JUDGED: Mapping[str, str] = {
     "stable_limit": "stable_limit",
     "congestion": "congestion_growth_ratio",
     "recommendation": "recommended_max_num_seqs",
+    "latency": "latency_seconds",
+    "slo": "slo_service_rate",
     "queue_slope": "queue_slope",
 }
 """The values of the label ``estimate`` of ``kvwatch_estimate_valid``, each with the field whose verdict it tells."""
@@ -92,9 +94,15 @@ class EngineView:
     recomputed_tokens_per_request: float | None = None
     recommended_max_num_seqs: Estimate = UNKNOWN
     recommended_gain_ratio: Estimate = UNKNOWN
-    latency_seconds: Mapping[str, Keyed] = field(default_factory=dict)
-    """Time to the first token (``ttft``) and between tokens (``itl``) over the last minute by quantile, as vLLM's
-    histograms have them; only in JSON and on the page, for Prometheus has the histograms themselves."""
+    latency_seconds: KeyedEstimate = UNKNOWN_BY_KEY
+    """By kind (``wait``, ``ttft``, ``itl``) and quantile, as ``pair`` has it."""
+    observed_latency_seconds: Keyed = field(default_factory=dict)
+    """Over the last minute as vLLM's histograms have it; keys as above."""
+    latency_residual_ratio: Keyed = field(default_factory=dict)
+    slo_service_rate: KeyedEstimate = UNKNOWN_BY_KEY
+    slo_utilization: KeyedEstimate = UNKNOWN_BY_KEY
+    recommended_max_num_queued_reqs: float | None = None
+    recommended_max_num_queued_tokens: float | None = None
     advice: tuple[str, ...] = ()
     """What evictions cost and what to set, in sentences; only in JSON and on the page."""
     settings: Mapping[str, SettingView] = field(default_factory=dict)

@@ -32,12 +32,7 @@ class LinearLaw:
     def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
         """Seconds of one step."""
         del share
-        return (
-            self.base
-            + self.decoding * decoding
-            + self.prefill * prefill_tokens
-            + self.resident * resident_tokens
-        )
+        return self.base + self.decoding * decoding + self.prefill * prefill_tokens + self.resident * resident_tokens
 
     def mean_seconds(
         self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float

@@ -22,7 +22,7 @@ names files that hold them, which may rotate while kvwatch runs.
 
 SIGHUP reads the file again. Targets come and go without a loss to those that stay. A file with a mistake changes
 nothing: its faults are logged, and `kvwatch_config_last_reload_successful` is 0 until one without is read. Changes of
-`server`, `estimates`, `traces` and `scrape.interval` need a restart, and the log says so.
+`server`, `estimates`, `slo`, `traces` and `scrape.interval` need a restart, and the log says so.
 """
 
 _TABLE = "| key | value | default | meaning |\n|---|---|---|---|"

@@ -53,7 +53,18 @@ class EstimatesConfig:
     demand_window_seconds: float = 120.0
     scale_up_seconds: float = 600.0
     top_tenants: int = 20
+    predicts_latency: bool = False
     state_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SloConfig:
+    """What 95% of the requests shall not exceed; ``sizes_replicas``: whether replicas are sized for that too."""
+
+    first_token_seconds: float | None = None
+    wait_seconds: float | None = None
+    between_seconds: float | None = None
+    sizes_replicas: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +231,7 @@ class ValidatedConfig:
     server: ServerConfig = field(default_factory=ServerConfig)
     scrape: ScrapeConfig = field(default_factory=ScrapeConfig)
     estimates: EstimatesConfig = field(default_factory=EstimatesConfig)
+    slo: SloConfig = field(default_factory=SloConfig)
     traces: TracesConfig = field(default_factory=TracesConfig)
     log: LogConfig = field(default_factory=LogConfig)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)

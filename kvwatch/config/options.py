@@ -138,6 +138,17 @@ ESTIMATES = Section(
             "demand_window_seconds",
         ),
         Option(
+            "latency",
+            reader.boolean,
+            "true or false",
+            "Predict waiting time, time to the first token and time between tokens for the load of now "
+            "(`kvwatch_latency_seconds`). It takes some seconds of CPU for each engine, in the background, when its "
+            "traffic has moved by a tenth, at most every ten minutes and at least every hour: up to 1% of a core. So "
+            "it is off unless it is asked for here or by `slo`.",
+            "false",
+            "predicts_latency",
+        ),
+        Option(
             "top_tenants",
             reader.integer(1, 100),
             "tenants",
@@ -155,6 +166,38 @@ ESTIMATES = Section(
             "written through. Saved every minute, and where logs are followed every five seconds, less often with "
             "hundreds of targets. Its folder must be writable. What targets that are gone had is kept for a week, "
             "for a thousand of them at most, and for an hour of as many as were watched at once.",
+        ),
+    ),
+)
+
+SLO = Section(
+    "slo",
+    "Latency targets: what 95% of the requests shall not exceed, at each of the targets. Where there is any, kvwatch "
+    "says up to which rate it is met (`kvwatch_slo_service_rate`), how close the load is to that "
+    "(`kvwatch_slo_utilization`), and how many requests may wait. [slo.md](slo.md) says how far to trust it.",
+    table(
+        Option(
+            "ttft_p95",
+            reader.duration(0.001, 3600.0),
+            "duration",
+            "Time to the first token, as the engine causes it: without the time that the API server takes.",
+            field="first_token_seconds",
+        ),
+        Option("wait_p95", reader.duration(0.001, 3600.0), "duration", "Time in the queue.", field="wait_seconds"),
+        Option(
+            "itl_p95",
+            reader.duration(0.0001, 3600.0),
+            "duration",
+            "Time from one token to the next.",
+            field="between_seconds",
+        ),
+        Option(
+            "sizes_replicas",
+            reader.boolean,
+            "true or false",
+            "Whether `kvwatch_target_utilization`, and with it the number of replicas, is lowered to the load that "
+            "meets the targets, where that is below `estimates.target_utilization`.",
+            "true",
         ),
     ),
 )
@@ -239,4 +282,4 @@ LOG = Section(
     ),
 )
 
-ROOT = Section("", "", table(SERVER, SCRAPE, ESTIMATES, TRACES, LOG, DISCOVERY, TARGETS))
+ROOT = Section("", "", table(SERVER, SCRAPE, ESTIMATES, SLO, TRACES, LOG, DISCOVERY, TARGETS))

@@ -16,6 +16,7 @@ from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
 from kvwatch.core.inputs import Inputs
 from kvwatch.core.interval import Ended, Interval
+from kvwatch.core.latency.curve import Curve, LatencyInputs, LatencyModel, burstiness
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.part import Kept, Part, TakesRequests
@@ -69,6 +70,7 @@ class EngineEstimator:
         self.wave = self._add(CongestionWatch(spans.wave))
         self.capacity = self._add(CapacityModel(self.population, self.step_times, self.law, options))
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
+        self.latency_model = LatencyModel(wanted=options.predicts_latency or bool(options.slo))
         self._seeks_seats = options.seeks_seats
         self._taking_requests: tuple[TakesRequests, ...] = (
             self.population,
@@ -153,6 +155,7 @@ class EngineEstimator:
             return
         self._reader.settings, self._reader.assumptions = weighed.settings, weighed.assumptions
         self.prescriber.forget()
+        self.latency_model.forget()
         if self.last is not None:
             self.last = replace(self.last, settings=weighed.settings, assumptions=weighed.assumptions)
             self.population.configure(self.last)
@@ -160,13 +163,23 @@ class EngineEstimator:
 
     def due_run(self, now: float) -> ModelRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
-        run = self.capacity.due_run(now)
+        run = self.capacity.due_run(now) or self.latency_model.due(now, lambda: self._latency_inputs(now))
         return run or (self.prescriber.due_run(now, self.capacity) if self._seeks_seats else None)
+
+    def _latency_inputs(self, now: float) -> LatencyInputs | None:
+        """What latency depends on, once the engine at full load has been run."""
+        full, last = self.capacity.full_load.inputs, self.last
+        if full is None or last is None or self.capacity.correction is None:
+            return None
+        is_async = last.settings.async_scheduling is True
+        return LatencyInputs(full, burstiness(self.arrivals.dispersion(now)), is_async)
 
     def correct(self, result: ModelResult) -> None:
         """Take the result of a run; ``None`` leaves the closed form uncorrected."""
         if isinstance(result, Prescription):
             self.prescriber.prescription = result
+        elif isinstance(result, Curve):
+            self.latency_model.curve = result
         else:
             self.capacity.correct(result)
 

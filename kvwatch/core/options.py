@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from kvwatch.constants import MINUTE_SECONDS
+from kvwatch.embedded.latency_curve import Slo
 
 DEFAULT_WINDOWS_SECONDS: Mapping[str, float] = MappingProxyType({"1m": MINUTE_SECONDS, "5m": 5 * MINUTE_SECONDS})
 """Names and lengths of the windows of λ [s]. Choice: a minute follows a ramp, five are sure enough for sizing."""
@@ -48,6 +49,9 @@ class CoreOptions:
     ``whole_fleet``: false where other processes watch a part of the targets, so that no sum here is a model's.
     ``model_least_seconds``: least time between two runs of the embedded engine, however much has moved.
     ``seeks_seats``: whether the ``max_num_seqs`` that would serve most is searched for, which costs the most by far.
+    ``predicts_latency``: whether latency is predicted for the load of now, which costs some seconds of CPU at a time.
+    ``slo``: what 95% of the requests shall not exceed; the load that meets it is worked out where there is any.
+    ``slo_sizes_replicas``: whether ``replicas_required`` keeps to that load where it is below the target utilization.
     ``model_max_age_seconds``: how old a run of the embedded engine may get although nothing has moved.
     """
 
@@ -62,6 +66,9 @@ class CoreOptions:
     seeks_seats: bool = True
     top_tenants: int = DEFAULT_TOP_TENANTS
     whole_fleet: bool = True
+    predicts_latency: bool = False
+    slo: Slo = Slo()  # noqa: RUF009 (frozen)
+    slo_sizes_replicas: bool = True
 
     def span_seconds(self, seconds: float, intervals: int) -> float:
         """A window of ``seconds``, or of as many scrape intervals where these are longer."""

@@ -17,6 +17,9 @@ from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.wave import congestion, growth_ratio
 from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
+from kvwatch.core.latency.latency_seconds import latency_residual_ratio, latency_seconds
+from kvwatch.core.latency.queue_bound import queue_bound
+from kvwatch.core.latency.slo import sized_utilization, slo_service_rate, slo_utilization
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.steps.step_seconds import step_seconds
@@ -69,6 +72,10 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         evidence.step_time,
     )
     p = prescribed(engine.prescriber.prescription, evidence)
+    model = engine.latency_model
+    predicted = latency_seconds(model.curve, rho, mu.estimate, wanted=model.wanted)
+    slo_rates = slo_service_rate(model.curve, options.slo, mu.estimate)
+    bound = queue_bound(model.curve, options.slo, mu.estimate, slo_rates)
     margin = None
     if window is not None and window in rho.value and limit.value is not None:
         margin = limit.value - rho.value[window]
@@ -118,11 +125,19 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         recomputed_tokens_per_request=c.recomputed_tokens_per_finished,
         recommended_max_num_seqs=recommended_max_num_seqs(p, evidence),
         recommended_gain_ratio=Estimate(p.gain_ratio, p.gain_lower) if p is not None else UNKNOWN,
-        latency_seconds=engine.latency.get(now),
+        latency_seconds=predicted,
+        observed_latency_seconds=engine.latency.get(now),
+        latency_residual_ratio=latency_residual_ratio(predicted, engine.latency.buckets()),
+        slo_service_rate=slo_rates,
+        slo_utilization=slo_utilization(rates[window].estimate if window is not None else None, slo_rates),
+        recommended_max_num_queued_reqs=bound.requests if bound is not None else None,
+        recommended_max_num_queued_tokens=bound.prompt_tokens if bound is not None else None,
         advice=advice(c, p, evidence.settings.max_num_seqs),
         settings=setting_views(engine.settings.get(now)),
         scale_up_seconds=options.scale_up_seconds,
-        target_utilization=options.target_utilization,
+        target_utilization=sized_utilization(options.target_utilization, slo_rates, mu.estimate)
+        if options.slo_sizes_replicas
+        else options.target_utilization,
         engine_age_seconds=now - engine.since,
     )
     state, drain_seconds = state_fields(view)

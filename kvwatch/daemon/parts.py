@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kvwatch.config import BasicAuth, TargetConfig, TargetTls, ValidatedConfig
 from kvwatch.core.options import CoreOptions
+from kvwatch.embedded.latency_curve import Slo
 from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.scrape.client import Target
 from kvwatch.shell.scrape.credentials import Credentials
@@ -22,6 +23,9 @@ def core_options(config: ValidatedConfig) -> CoreOptions:
         scrape_interval_seconds=config.scrape.interval_seconds,
         demand_window_seconds=estimates.demand_window_seconds,
         top_tenants=estimates.top_tenants,
+        predicts_latency=estimates.predicts_latency,
+        slo=Slo(config.slo.wait_seconds, config.slo.first_token_seconds, config.slo.between_seconds),
+        slo_sizes_replicas=config.slo.sizes_replicas,
         whole_fleet=config.discovery.shard[1] == 1,
     )
 

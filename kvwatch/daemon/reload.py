@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kvwatch.config import ValidatedConfig
 
-_WHOLE_SECTIONS = ("server", "estimates", "traces")
+_WHOLE_SECTIONS = ("server", "estimates", "slo", "traces")
 """Sections of which nothing can change while kvwatch runs."""
 
 
@@ -26,6 +26,7 @@ def taken_up(kept: ValidatedConfig, new: ValidatedConfig) -> ValidatedConfig:
         new,
         server=kept.server,
         estimates=kept.estimates,
+        slo=kept.slo,
         traces=kept.traces,
         scrape=replace(new.scrape, interval_seconds=kept.scrape.interval_seconds),
         discovery=replace(new.discovery, shard=kept.discovery.shard),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kvwatch.embedded.saturation import Saturation
     from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
-LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
 """Loads λ/μ at which latency is worked out [1]. Choice: closer where it bends."""
 SHARES = (0.5, 0.95, 0.99)
 """Shares of the requests that a latency is told for [1]. Choice: the median, and those of targets."""
@@ -28,18 +28,19 @@ KINDS = ("wait", "ttft", "itl")
 """In the queue, until the first token, and from one token to the next."""
 TARGET_SHARE = 0.95
 """The share that targets are set for [1]. Choice: a fifth of the requests that a hundredth needs to be known."""
-_REQUESTS = 800
-"""Requests that are measured at a low load [requests]. Choice: the 95th percentile then rests on forty."""
-_FORGETTING = 100.0
-"""Requests of a run, times (1 − ρ)² [requests]. Measured: bench/latency; at a load of 0.9 that makes 10,000, whose 95th
+_REQUESTS = 2000
+"""Requests that are measured at a low load [requests]. Measured: bench/latency; with a fifth of them prompts of several
+lengths leave the 95th percentile open by a third."""
+_FORGETTING = 150.0
+"""Requests of a run, times (1 − ρ)² [requests]. Measured: bench/latency; at a load of 0.9 that makes 15,000, whose 95th
 percentile is known to a tenth."""
 _LEAST_FORGETTING = 20.0
 """The same of the shortest run that says anything [requests]. Choice: from empty, the queue of a shorter one has not
 grown to its length."""
 _TURNOVERS = 6
 """Times that a batch is served over while measured, at least [1]. Choice: its filling then is a small part."""
-_MOST_STEPS = 150_000
-"""Longest run at one load [steps]. Choice: two seconds of CPU."""
+_MOST_STEPS = 200_000
+"""Longest run at one load [steps]. Choice: two to three seconds of CPU."""
 _LEAST_REQUESTS = 100
 """Requests of a run that would be longer [requests]. Choice: a 95th percentile rests on five of them at least."""
 _SEED = 20261130
@@ -61,7 +62,8 @@ class Point:
     def seconds(self, kind: str, share: float) -> float:
         """The latency of one of :data:`KINDS` that this share of the requests does not exceed."""
         values = {"wait": self.wait_seconds, "ttft": self.first_token_seconds, "itl": self.between_seconds}[kind]
-        return values[SHARES.index(share)]
+        seconds: float = values[SHARES.index(share)]
+        return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An engine and its traffic: requests, settings and step law, and the engine kept full, whose rate is the model's own μ.
+    """An engine and its traffic: requests, settings, step law, and the engine kept full, whose rate is the model's μ.
 
     ``burstiness`` is the coefficient of variation of the times between arrivals; with ``async_scheduling`` a step is
     composed while the one before begins to run.
@@ -125,7 +127,7 @@ def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point | Non
         burstiness=engine.burstiness,
         seed=_SEED,
         async_scheduling=engine.async_scheduling,
-        work=dict(zip(engine.pool, work_seconds(engine.pool, engine.settings, engine.full).tolist(), strict=True)),
+        work=work_seconds(engine.pool, engine.settings, engine.full).tolist(),
     )
     return Point(load, _each(seen.wait), _each(seen.first_token), _each(seen.between), seen.mean_running)
 
@@ -177,7 +179,7 @@ def highest_load(points: Sequence[Point], kind: str, seconds: float, share: floa
     for (low, before), (high, after) in pairwise(rising):
         if after > seconds:
             way = log(max(seconds, before) / before) / log(after / before)
-            return 1 - (1 - low) * ((1 - high) / (1 - low)) ** way
+            return float(1 - (1 - low) * ((1 - high) / (1 - low)) ** way)
     return rising[-1][0]
 
 

@@ -1,9 +1,9 @@
 """How a run's luck with arrivals is taken out of its latencies.
 
-Close to full a run of thousands of requests sees some dozen long queues, and a few more or fewer move the 95th percentile
-by a third. How much work stood before a request, by arithmetic alone, goes along with how long it waits. Over a million
-requests that takes no time. So the requests of a run are put into strata by that work, and each stratum counts as often as
-it comes in the long run (post-stratification).
+Close to full a run of thousands of requests sees some dozen long queues, and a few more or fewer move the 95th
+percentile by a third. How much work stood before a request, by arithmetic alone, goes along with how long it waits, and
+over a million requests that takes no time. So the requests of a run are put into strata by that work, and each stratum
+counts as often as it comes in the long run (post-stratification).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _STRATA = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965
 _LONG_RUN = 2500.0
 """Requests of the long run, times (1 − ρ)² [requests]. Choice: the work in a queue is known to some per cent over a
 thousand of the times that it takes to forget itself."""
+_LEAST_LONG_RUN = 100_000
+"""The same of the shortest [requests]. Choice: the narrowest stratum then holds five hundred."""
 _SEED = 20261203
 """Seed of the long run [1]. Choice: any."""
 
@@ -44,8 +46,8 @@ def work_seconds(pool: Sequence[RequestShape], settings: SchedulerSettings, full
         [life.steps for life in lives],
         [life.prompt_tokens + life.output_tokens - 1 for life in lives],
     )
-    work = np.array(takes[used.index(max(used))])
-    return work / work.mean() / full.throughput_rps
+    work: Array = np.array(takes[used.index(max(used))])
+    return work / (float(work.mean()) * full.throughput_rps)
 
 
 def standing_work(gaps: Array, work: Array) -> Array:
@@ -60,10 +62,10 @@ def standing_work(gaps: Array, work: Array) -> Array:
 def weights(before: Array, load: float, work: Array, burstiness: float) -> Array:
     """How often requests count that found the work ``before`` them: as often as such come in the long run.
 
-    ``work`` is that of the traffic's requests, of which each is as likely.
+    ``work`` is that of requests of the traffic, of which each is as likely.
     """
     source = np.random.default_rng(_SEED)
-    requests = int(_LONG_RUN / (1 - load) ** 2)
+    requests = max(int(_LONG_RUN / (1 - load) ** 2), _LEAST_LONG_RUN)
     order = 1 / burstiness**2
     mean_gap = float(work.mean()) / load
     gaps = source.gamma(order, mean_gap / order, requests - 1)
@@ -75,8 +77,8 @@ def weights(before: Array, load: float, work: Array, burstiness: float) -> Array
     seen = np.flatnonzero(counts)
     # what the run has not seen counts with the stratum below it, or with the lowest that it has
     stands_for = seen[np.maximum(np.searchsorted(seen, np.arange(len(shares)), side="right") - 1, 0)]
-    mass = np.bincount(stands_for, weights=shares, minlength=len(shares))
-    return (mass / np.maximum(counts, 1))[places]
+    each: Array = np.bincount(stands_for, weights=shares, minlength=len(shares)) / np.maximum(counts, 1)
+    return each[places]
 
 
 def weighted_quantile(values: Array, counts: Array, share: float) -> float:

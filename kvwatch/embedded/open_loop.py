@@ -89,13 +89,13 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
     burstiness: float = 1.0,
     seed: int = 0,
     async_scheduling: bool = False,
-    work: Mapping[RequestShape, float] | None = None,
+    work: Sequence[float] | None = None,
 ) -> Latencies:
     """Let ``requests`` come at ``rate`` [requests/s] and be served, after as many as fill the engine.
 
     ``burstiness`` is the coefficient of variation of the times between arrivals, 1 for Poisson's; with
-    ``async_scheduling`` a step is composed while the one before begins to run. With ``work``, what each shape takes of
-    the full engine [s], the run's luck with its arrivals is taken out of what its requests saw.
+    ``async_scheduling`` a step is composed while the one before begins to run. With ``work``, what each of the pool
+    takes of the full engine [s], the run's luck with its arrivals is taken out of what its requests saw.
 
     Raises:
         ValueError: The pool is empty, the rate is not positive, or a request could never run.
@@ -130,7 +130,9 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         between_seconds=seen[:, 1],
         between_counts=seen[:, 2],
         mean_running=float(np.average(seen[:, 2], weights=seen[:, 1])) if seen[:, 1].sum() > 0 else 0.0,
-        counts=np.ones(len(measured)) if work is None else _counts(measured, came, rate, work, pool, burstiness),
+        counts=np.ones(len(measured))
+        if work is None
+        else _counts(measured, came, dict(zip(pool, work, strict=True)), rate * float(np.mean(work)), burstiness),
     )
 
 
@@ -140,17 +142,11 @@ def _noted(stream: Iterable[Arrival], came: list[Arrival]) -> Iterator[Arrival]:
         yield arrival
 
 
-def _counts(  # noqa: PLR0913 (all that the long run depends on)
-    measured: Sequence[Request],
-    came: Sequence[Arrival],
-    rate: float,
-    work: Mapping[RequestShape, float],
-    pool: Sequence[RequestShape],
-    burstiness: float,
+def _counts(
+    measured: Sequence[Request], came: Sequence[Arrival], work: Mapping[RequestShape, float], load: float, cv: float
 ) -> Array:
     """How often each of the measured requests counts; a request's identity is its place among those that came."""
-    gaps = np.diff(np.array([arrival.at for arrival in came]))
-    before = standing_work(gaps, np.array([work[arrival.shape] for arrival in came]))
-    of_pool = np.array([work[shape] for shape in pool])
+    seconds = np.array([work[arrival.shape] for arrival in came])
+    before = standing_work(np.diff([arrival.at for arrival in came]), seconds)
     places = np.array([request.identity - 1 for request in measured])
-    return weights(before[places], rate * float(of_pool.mean()), of_pool, burstiness)
+    return weights(before[places], load, seconds, cv)

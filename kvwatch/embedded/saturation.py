@@ -13,7 +13,7 @@ import numpy as np
 from kvwatch.embedded.full_means import StepMeans, conserved, mean_life, plain_means, weighted_means
 from kvwatch.embedded.request import PREFILLING, Request
 from kvwatch.embedded.scheduler import Scheduler
-from kvwatch.embedded.workload import Pool
+from kvwatch.embedded.workload import DRAWN_AT_ONCE, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +34,6 @@ _WARM_UP_LIVES = 2.0
 """Lives of the request that one meets in a full engine (longer than the mean one) that the warm-up lasts [lifetimes].
 Measured: tests/embedded/test_full_means.py, where with lognormal outputs of σ = 0.9 the rate is then within 1% of the
 long run's; without a warm-up it is 1.6% above it, as the longest requests are not there yet."""
-_DRAWN_AT_ONCE = 256
-"""Shapes drawn together [requests]. Choice: it only saves calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +209,4 @@ def _weighted(
     """Draw shapes independently, each as often as its weight says."""
     thresholds = list(accumulate(weights))
     while True:
-        yield from random_source.choices(pool, cum_weights=thresholds, k=_DRAWN_AT_ONCE)
+        yield from random_source.choices(pool, cum_weights=thresholds, k=DRAWN_AT_ONCE)

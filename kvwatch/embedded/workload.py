@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LONGEST_TOKENS = 2048
 """Cap on a prompt and on an output each [tokens]. Choice: half of the default longest sequence, so that both together
 fit."""
-_DRAWN_AT_ONCE = 256
+DRAWN_AT_ONCE = 256
 """Shapes drawn together [requests]. Choice: it only saves calls."""
 _SEED_BITS = 64
 """Size of the seed that is drawn for the lengths [bits]. Choice: every stream that is ever run has a seed of its
@@ -91,7 +91,7 @@ class Drawn:
     def shapes(self, random_source: random.Random) -> Iterator[RequestShape]:
         """Draw shapes for ever."""
         while True:
-            yield from random_source.choices(self.members, k=_DRAWN_AT_ONCE)
+            yield from random_source.choices(self.members, k=DRAWN_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from kvwatch.core.engine_state import EngineState
 from kvwatch.core.traffic.arrival_rate import SOURCES
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
+from kvwatch.export.catalog_latency import LATENCY_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.catalog_settings import SETTING_METRICS
@@ -270,6 +271,7 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         estimate="request_demand_token_steps",
     ),
     *CONGESTION_METRICS,
+    *LATENCY_METRICS,
     Metric(
         "kvwatch_scale_up_seconds",
         _E,
@@ -281,7 +283,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_target_utilization",
         _E,
         "ratio",
-        "Utilization to size replicas for, as configured (estimates.target_utilization).",
+        "Utilization to size replicas for: as configured (estimates.target_utilization), or lower where a latency target "
+        "(slo) asks for it.",
     ),
     Metric(
         "kvwatch_engine_age_seconds",

@@ -29,9 +29,9 @@ _PIECE_SERIES = 500
 _number: Callable[[float], str] = floatToGoString
 _generate_openmetrics: Callable[[CollectorRegistry], bytes] = generate_openmetrics
 _ENGINE_LABELS = SCOPE_LABELS[Scope.ENGINE]
-_COLUMNS = [(metric, "".join(metric.extra_labels)) for metric in ENGINE_METRICS]
-"""Each metric, and the label that it adds or ""."""
-_EXTRA_LABELS = frozenset(label for _, label in _COLUMNS if label)
+_COLUMNS = [(metric, ",".join(metric.extra_labels)) for metric in ENGINE_METRICS]
+"""Each metric, and the labels that it adds or ""."""
+_EXTRA_LABELS = frozenset(label for _, label in _COLUMNS if label and "," not in label)
 _Key = tuple[str, str, str, str]
 """Target, model, engine and role."""
 _Lines = tuple[list[str], str, list[str]]
@@ -115,7 +115,11 @@ def _engine_lines(engine: EngineView, role: str) -> _Lines:
     found = []
     for metric, label in _COLUMNS:
         value, name = number(metric, engine), metric.name
-        if isinstance(value, dict):
+        if isinstance(value, dict) and len(metric.extra_labels) > 1:
+            paired = (zip(metric.extra_labels, metric.values_of(key), strict=True) for key in value)
+            numbers = zip(paired, value.values(), strict=True)
+            found.append("".join([f"{name}{_labels([*own, *pairs])} {_number(one)}\n" for pairs, one in numbers]))
+        elif isinstance(value, dict):
             before, after = around[label]
             lines = [f"{name}{before}{_escaped(key)}{after} {_number(one)}\n" for key, one in value.items()]
             found.append("".join(lines))

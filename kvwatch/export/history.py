@@ -11,8 +11,7 @@ from kvwatch.promql.labels import Labels, labels_of
 from kvwatch.views import EngineView, FleetView
 
 OBSERVED_LATENCY = "kvwatch_observed_latency_seconds"
-"""Time to the first token and between tokens, with the labels ``kind`` and ``quantile``: in the JSON of an engine, and
-here as a series."""
+"""Time to the first token and between tokens, with the labels ``kind`` and ``quantile``."""
 
 
 def stored(view: FleetView, wanted: Collection[str], given: Mapping[str, str]) -> dict[Labels, float]:
@@ -36,14 +35,10 @@ def _of_engine(engine: EngineView, wanted: Collection[str]) -> Iterator[tuple[st
     for metric in ENGINE_METRICS:
         value = number(metric, engine) if metric.name in wanted else None
         if isinstance(value, dict):
-            (label,) = metric.extra_labels
-            yield from ((metric.name, {**own, label: key}, one) for key, one in value.items())
+            for key, one in value.items():
+                yield metric.name, {**own, **dict(zip(metric.extra_labels, metric.values_of(key), strict=True))}, one
         elif value is not None:
             yield metric.name, own, value
     if VALIDITY.name in wanted:
         for estimate, said in engine.estimate_valid.items():
             yield VALIDITY.name, {**own, "estimate": estimate, "reason": said.reason}, float(said.valid)
-    if OBSERVED_LATENCY in wanted:
-        for kind, by_quantile in engine.latency_seconds.items():
-            for quantile, seconds in by_quantile.items():
-                yield OBSERVED_LATENCY, {**own, "kind": kind, "quantile": quantile}, seconds

@@ -48,8 +48,6 @@ def engine_json(engine: EngineView, replicas_required: float | None = None) -> J
     _fill(document, ENGINE_METRICS, engine)
     if replicas_required is not None and math.isfinite(replicas_required):
         document[_REPLICAS] = replicas_required
-    if engine.latency_seconds:
-        document["latency_seconds"] = {kind: dict(by) for kind, by in engine.latency_seconds.items()}
     if engine.settings:
         document["settings"] = {name: setting_json(name, setting) for name, setting in engine.settings.items()}
     if engine.advice:
@@ -74,7 +72,18 @@ def _fill(document: Json, metrics: Iterable[Metric], view: EngineView | ModelVie
     for metric in metrics:
         value = number(metric, view)
         if value is not None and value != {}:
-            document[metric.key] = value
+            document[metric.key] = _nested(metric, value)
+
+
+def _nested(metric: Metric, value: float | dict[str, float]) -> object:
+    """The numbers as they are, those with two labels by the first and then by the second."""
+    if not isinstance(value, dict) or len(metric.extra_labels) < 2:
+        return value
+    nested: dict[str, dict[str, float]] = {}
+    for key, one in value.items():
+        first, second = metric.values_of(key)
+        nested.setdefault(first, {})[second] = one
+    return nested
 
 
 def target_json(target: TargetView) -> Json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kvwatch.estimate import PAIRED
+
 PREFIX = "kvwatch_"
 
 
@@ -31,6 +33,8 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     INFO = "info"
+    SUMMARY = "summary"
+    """Quantiles, in the label of that name."""
 
 
 class Part(StrEnum):
@@ -82,6 +86,10 @@ class Metric:
     def labels(self) -> tuple[str, ...]:
         """All label names, in the order in which they are exported."""
         return SCOPE_LABELS[self.scope] + self.extra_labels
+
+    def values_of(self, key: str) -> tuple[str, ...]:
+        """The values of the extra labels that a key of the view's numbers stands for, in their order."""
+        return tuple(key.split(PAIRED, len(self.extra_labels) - 1))
 
     @property
     def key(self) -> str:

@@ -61,5 +61,5 @@ def target_series(view: FleetView) -> Iterator[list[Series]]:
 def _series(metric: Metric, labels: tuple[str, ...], view: EngineView | ModelView) -> Iterable[Series]:
     value = number(metric, view)
     if isinstance(value, dict):
-        return [((*labels, key), one) for key, one in value.items()]
+        return [((*labels, *metric.values_of(key)), one) for key, one in value.items()]
     return ((labels, value),)

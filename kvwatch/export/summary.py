@@ -112,7 +112,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
     """The summary of one of the documents under ``engines`` and its model's; what is not there is unknown."""
     window = next(iter(engine.get("utilization", {})), None) or next(iter(engine.get("arrival_rate", {})), None)
     verdicts: Mapping[str, Document] = engine.get("estimate_valid", {})
-    latency = engine.get("latency_seconds", {})
+    latency = engine.get("observed_latency_seconds", {})
     binds = next((limit for limit, value in engine.get("binding_limit", {}).items() if value), None)
     state, slope = state_in(engine), _rise(engine)
     return Summary(

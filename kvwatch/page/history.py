@@ -57,7 +57,7 @@ def row_of(engine: Document) -> list[float]:
     """The row of an engine's document, a number for each of :data:`COLUMNS`."""
     window = next(iter(engine.get("utilization", {})), None) or next(iter(engine.get("arrival_rate", {})), None)
     limits: Mapping[str, float] = engine.get("service_rate_limit", {})
-    latency: Mapping[str, Mapping[str, float]] = engine.get("latency_seconds", {})
+    latency: Mapping[str, Mapping[str, float]] = engine.get("observed_latency_seconds", {})
     found: dict[str, Any] = {
         **{name: engine.get(name, {}).get(window) for name in COLUMNS[:4]},
         **{name: engine.get(name) for name in COLUMNS[5:8] + COLUMNS[11:15]},

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvwatch.core.pool.replicas_required import REASONS
-from kvwatch.estimate import Estimate, KeyedEstimate, Reason
+from kvwatch.estimate import Estimate, KeyedEstimate, Reason, pair
 from kvwatch.export.catalog import ENGINE_METRICS
 from kvwatch.export.metric import Metric
 from kvwatch.facts import SettingSource
@@ -41,6 +41,11 @@ def fields_of(rows: Iterable[tuple[Metric, Any]], verdicts: dict[str, Reason] = 
     return fields
 
 
+def keys_of(metric: Metric, labels: Iterable[str]) -> list[str]:
+    """Keys of a metric's numbers, by the value of its first extra label; of the second each has the same."""
+    return [pair(label, "0.95") if len(metric.extra_labels) > 1 else label for label in labels]
+
+
 def full_engine(target: str = "localhost:8000", model_name: str = "llama", engine: str = "0") -> EngineView:
     """An engine of which everything is known."""
     rows: list[tuple[Metric, Any]] = []
@@ -48,7 +53,7 @@ def full_engine(target: str = "localhost:8000", model_name: str = "llama", engin
         if metric.one_hot:
             rows.append((metric, {metric.values[0]: 1.0, metric.values[1]: 0.0}))
         elif metric.extra_labels:
-            keys = metric.values or WINDOWS
+            keys = keys_of(metric, metric.values or WINDOWS)
             rows.append((metric, {key: place + index / 8 for index, key in enumerate(keys)}))
         else:
             rows.append((metric, float(place)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.embedded.latency_curve import Slo
 from kvwatch.estimate import Estimate, KeyedEstimate
 from kvwatch.export.catalog import BY_NAME, CATALOG, ENGINE_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
@@ -19,9 +20,9 @@ from kvwatch.views import JUDGED, EngineView, ModelView
 from tests.export.full_view import NOTHING
 
 LABELS = {"target", "model_name", "engine"}
-ONLY_IN_JSON = {"advice", "latency_seconds", "settings"}
-"""Fields of a view that no metric of their name shows: sentences, what vLLM's own histograms show, and settings, of
-which each is a series of ``kvwatch_setting_info``."""
+ONLY_IN_JSON = {"advice", "settings"}
+"""Fields of a view that no metric of their name shows: sentences, and settings, of which each is a series of
+``kvwatch_setting_info``."""
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -76,7 +77,7 @@ def test_units_stand_in_the_name_where_the_contract_has_them() -> None:
 
 def test_every_estimate_named_is_one_that_the_core_judges() -> None:
     """The column "valid" of the page leads to a series that exists."""
-    fleet = Fleet(CoreOptions())
+    fleet = Fleet(CoreOptions(slo=Slo(wait_seconds=1.0)))
     fleet.add("t")
     fleet.observe("t", Scrape(0.0, (EngineSample(EngineKey("m", "0")),)))
     ((engine,),) = (target.engines for target in fleet.view(0.0).targets)

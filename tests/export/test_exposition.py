@@ -26,7 +26,7 @@ from kvwatch.export.exposition import Exposition
 from kvwatch.export.metric import Kind
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView
-from tests.export.full_view import WINDOWS, fields_of, fleet, full_engine
+from tests.export.full_view import WINDOWS, fields_of, fleet, full_engine, keys_of
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -69,7 +69,8 @@ def test_values_come_from_the_view() -> None:
             continue
         for index, label in enumerate(metric.values[:1] if metric.one_hot else metric.values or WINDOWS):
             value = 1.0 if metric.one_hot else place + index / 8
-            assert found[key(metric.name, **ENGINE, **{metric.extra_labels[0]: label})] == value
+            labels = dict(zip(metric.extra_labels, (label, "0.95"), strict=False))
+            assert found[key(metric.name, **ENGINE, **labels)] == value
     assert found[key("kvwatch_replicas_required", model_name="llama", role="")] == 3.0
     assert found[key("kvwatch_target_up", target="localhost:8000")] == 1.0
     assert found[key("kvwatch_target_up", target="localhost:8001")] == 0.0
@@ -121,7 +122,8 @@ def test_what_is_not_finite_is_absent(poison: float) -> None:
     """No NaN and no infinity is ever exported, whatever the core computes."""
     engine = full_engine()
     poisoned = fields_of(
-        (metric, dict.fromkeys(WINDOWS, poison) if metric.extra_labels else poison) for metric in ENGINE_METRICS
+        (metric, dict.fromkeys(keys_of(metric, WINDOWS), poison) if metric.extra_labels else poison)
+        for metric in ENGINE_METRICS
     )
     view = replace(fleet(replace(engine, **poisoned)), models=(ModelView("llama", replicas_required=poison),))
     found = series(view)
@@ -184,7 +186,7 @@ def test_the_text_is_that_of_the_reference_library(
 ) -> None:
     """Byte for byte, in both formats, whatever the numbers and the labels are."""
     known = fields_of(
-        (metric, {key: value, "b": 1.0} if metric.extra_labels else value)
+        (metric, dict(zip(keys_of(metric, (key, "b")), (value, 1.0), strict=True)) if metric.extra_labels else value)
         for metric, value in zip(ENGINE_METRICS, values, strict=True)
     )
     engines = (replace(full_engine(), model_name=name, **known), full_engine(engine=key))

@@ -87,9 +87,11 @@ class Course:
             preemptions_per_request=0.31 if waiting else 0.0,
             recommended_max_num_seqs=Estimate(37.0) if self.advised else UNKNOWN,
             recommended_gain_ratio=Estimate(0.19, 0.12) if self.advised else UNKNOWN,
-            latency_seconds={
-                "ttft": {"0.5": 0.12 + waiting / MU, "0.95": 0.35 + 1.2 * waiting / MU},
-                "itl": {"0.5": seconds, "0.95": 1.8 * seconds},
+            observed_latency_seconds={
+                "ttft/0.5": 0.12 + waiting / MU,
+                "ttft/0.95": 0.35 + 1.2 * waiting / MU,
+                "itl/0.5": seconds,
+                "itl/0.95": 1.8 * seconds,
             }
             if rho
             else {},

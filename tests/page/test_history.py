@@ -29,7 +29,7 @@ def document(number: int = 0, load: float = 0.5) -> dict[str, object]:
         "service_rate_limit": {"kv": 10.0, "seqs": 20.0},
         "stable_limit": 0.95,
         "queue_length": 3.0,
-        "latency_seconds": {"ttft": {"0.5": 0.2, "0.95": 0.9}},
+        "observed_latency_seconds": {"ttft": {"0.5": 0.2, "0.95": 0.9}},
     }
 
 

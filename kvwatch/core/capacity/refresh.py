@@ -30,20 +30,14 @@ class Refresh:
         inputs = current() if now - self._at >= self._least else None
         if inputs is None:
             return None
-        moved = self._moved(_fingerprint(inputs))
+        asked = fingerprint(inputs)
+        moved = has_moved(self._asked or (), asked, _MOVED_RATIO)
         age = now - self._at
         if (self.correction is None and age >= self._least) or age >= (self._least if moved else self._max_age):
             self._at = now
-            self._asked = _fingerprint(inputs)
+            self._asked = asked
             return FullEngineRun(inputs)
         return None
-
-    def _moved(self, fingerprint: tuple[float, ...]) -> bool:
-        if self._asked is None or len(self._asked) != len(fingerprint):
-            return True
-        return any(
-            abs(a - b) > _MOVED_RATIO * max(abs(a), abs(b)) for a, b in zip(self._asked, fingerprint, strict=True)
-        )
 
     def forget(self) -> None:
         """The engine's settings changed: the last run says nothing any more."""
@@ -52,7 +46,15 @@ class Refresh:
         self._at = float("-inf")
 
 
-def _fingerprint(inputs: FullEngineInputs) -> tuple[float, ...]:
+def has_moved(before: tuple[float, ...], now: tuple[float, ...], ratio: float) -> bool:
+    """Whether one of some numbers is now another one, by more than ``ratio`` of the larger."""
+    if len(before) != len(now):
+        return True
+    return any(abs(a - b) > ratio * max(abs(a), abs(b)) for a, b in zip(before, now, strict=True))
+
+
+def fingerprint(inputs: FullEngineInputs) -> tuple[float, ...]:
+    """The numbers that tell whether a full engine's inputs have moved: E[g], E[T] and each limit's μ."""
     demand = inputs.demand
     loads = inputs.closed_form()
     return (demand.memory_token_steps, demand.steps or 0.0, *(load.rate for _, load in sorted(loads.items())))

@@ -16,10 +16,11 @@ def utilization(rates: Mapping[str, ArrivalRate], service_rate: Estimate) -> Key
         verdict = next(iter(rates.values())).estimate.verdict
     else:
         verdict = Reason.OK if _is_idle(rates[window].estimate, service_rate) else service_rate.verdict
-    return KeyedEstimate.of({name: _ratio(rate.estimate, service_rate) for name, rate in rates.items()}, verdict)
+    ratios = {name: ratio_of_rates(rate.estimate, service_rate) for name, rate in rates.items()}
+    return KeyedEstimate.of(ratios, verdict)
 
 
-def _ratio(arrival_rate: Estimate, service_rate: Estimate) -> Estimate:
+def ratio_of_rates(arrival_rate: Estimate, service_rate: Estimate) -> Estimate:
     """λ/μ; 0 when nothing arrives, even while μ is unknown, so that an idle server can be scaled down."""
     if arrival_rate.value is None:
         return UNKNOWN
@@ -39,12 +40,11 @@ def _is_idle(arrival_rate: Estimate, service_rate: Estimate) -> bool:
 
 def _end(value: float, arrival_rate: Estimate, service_rate: Estimate, side: int) -> float | None:
     """One end of ρ's 90% interval: λ's and μ's relative errors are independent, so they add in squares."""
-    rate, mu = arrival_rate, service_rate
-    if mu.value is None or mu.lower is None or mu.upper is None or rate.lower is None or rate.upper is None:
+    rate, of_rate = arrival_rate.value, arrival_rate.upper if side > 0 else arrival_rate.lower
+    mu, of_mu = service_rate.value, service_rate.upper if side < 0 else service_rate.lower
+    if mu is None or of_rate is None or not of_mu:
         return None
-    if not value or not rate.value or not rate.lower:
+    if not value or not rate or not arrival_rate.lower:
         # no ratio to the estimate exists at 0: the rate's own bound over the μ that makes it widest
-        return rate.lower / mu.upper if side < 0 else rate.upper / mu.lower
-    of_rate = log((rate.upper if side > 0 else rate.lower) / rate.value)
-    of_mu = log((mu.upper if side < 0 else mu.lower) / mu.value)
-    return value * exp(side * hypot(of_rate, of_mu))
+        return of_rate / of_mu
+    return value * exp(side * hypot(log(of_rate / rate), log(of_mu / mu)))

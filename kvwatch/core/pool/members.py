@@ -65,7 +65,13 @@ class Members:
             return None
         engines_each = len(self.engines) / len({e.target for e in self.engines})
         rate = sum(rates) / len(rates) * engines_each
-        return Replica(rate, self.options.target_utilization, self.options.scale_up_seconds)
+        return Replica(rate, self._target_utilization, self.options.scale_up_seconds)
+
+    @property
+    def _target_utilization(self) -> float:
+        """The load that a replica is sized for: as the engines export it, which a latency target may have lowered."""
+        targets = [e.target_utilization for e in self.engines if e.target_utilization is not None]
+        return sum(targets) / len(targets) if targets else self.options.target_utilization
 
     @property
     def waiting(self) -> float:

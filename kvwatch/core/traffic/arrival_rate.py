@@ -102,7 +102,7 @@ class Arrivals:
         return ArrivalRate(self._rate(found.count, seconds, now, verdict), found.source)
 
     def _rate(self, count: float, seconds: float, now: float, verdict: Reason) -> Estimate:
-        low, high = count_interval(count, self._dispersion(now))
+        low, high = count_interval(count, self.dispersion(now))
         return Estimate(count / seconds, low / seconds, high / seconds, verdict)
 
     def _logged(self, seconds: float, now: float) -> LoggedArrivals | None:
@@ -114,7 +114,7 @@ class Arrivals:
         residual = count / balanced - 1 if balanced is not None and balanced > 0 else None
         return ArrivalRate(self._rate(count, seconds, now, Reason.OK), "start_log", residual)
 
-    def _dispersion(self, now: float) -> float:
+    def dispersion(self, now: float) -> float:
         """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""
         for seconds in sorted(self._windows.values(), reverse=True):
             counts = self._bins(seconds, now)

@@ -56,6 +56,7 @@ VLLM = Table(
         "request_generation_tokens": "request_generation_tokens",
         "first_token_seconds": "time_to_first_token_seconds",
         "inter_token_seconds": "inter_token_latency_seconds",  # 0.10.2
+        "queue_seconds": "request_queue_time_seconds",
     },
     # 0.12
     awake=Sample("engine_sleep_state", "sleep_state", ("awake",)),

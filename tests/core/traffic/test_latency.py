@@ -25,12 +25,13 @@ def test_the_latency_is_that_of_the_last_minute() -> None:
     latency = Latency(60.0)
     for second in range(120):
         latency.update(interval(second, second, second, second, second))
-    assert latency.get(190.0)["ttft"]["0.95"] <= 0.1
+    assert latency.get(190.0)["ttft/0.95"] <= 0.1
     for second in range(120, 190):
         slow = second - 119
         latency.update(interval(second, 119, 119, 119 + slow, 119 + slow))
-    assert 0.5 < latency.get(190.0)["ttft"]["0.5"] <= 1.0
-    assert "itl" not in latency.get(190.0)
+    assert 0.5 < latency.get(190.0)["ttft/0.5"] <= 1.0
+    assert not any(key.startswith("itl") for key in latency.get(190.0))
+    assert latency.buckets()["ttft/0.5"] == (0.5, 1.0)
 
 
 def test_nobody_answered_is_no_latency() -> None:

@@ -1,0 +1,178 @@
+"""Latency over the load, against queueing theory, and what is read off a curve."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import log
+from random import Random
+
+import numpy as np
+import pytest
+
+from kvwatch.embedded.latency_curve import (
+    LOADS,
+    Loaded,
+    Point,
+    Slo,
+    highest_for,
+    highest_load,
+    latency_at,
+    latency_between,
+    latency_curve,
+)
+from kvwatch.embedded.luck import standing_work, weighted_quantile, weights
+from kvwatch.embedded.open_loop import open_loop
+from kvwatch.embedded.saturation import saturate
+from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+
+STEP_SECONDS = 0.02
+ONE_SEAT = SchedulerSettings.from_capacity(1_000_000, max_num_seqs=1, max_num_batched_tokens=8192)
+
+
+class Steady:
+    """Every step takes as long."""
+
+    def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
+        """Seconds of a step."""
+        return STEP_SECONDS
+
+    def mean_seconds(
+        self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
+    ) -> float:
+        """The same in the mean."""
+        return STEP_SECONDS
+
+
+def one_seat(shapes: list[RequestShape]) -> Loaded:
+    """An engine that serves one request after another."""
+    return Loaded(shapes, ONE_SEAT, Steady(), saturate(shapes, ONE_SEAT, Steady(), steps=20_000))
+
+
+def exponential() -> list[RequestShape]:
+    """Requests whose service times are all but exponential, of 20 steps in the mean."""
+    source = Random(4)
+    return [RequestShape(16, max(round(source.expovariate(1 / 20)), 1)) for _ in range(4000)]
+
+
+@pytest.mark.parametrize("load", [0.7, 0.9])
+def test_one_seat_and_exponential_service_is_the_queue_m_m_1(load: float) -> None:
+    """Of which ρ·exp(−(1 − ρ)·t/service) wait longer than t. Within 15%: a run's own error is a tenth."""
+    engine = one_seat(exponential())
+    point = latency_at(engine, load)
+    assert point is not None
+    service = 1 / engine.full.throughput_rps
+    expected = service / (1 - load) * log(load / 0.05)
+    assert point.seconds("wait", 0.95) == pytest.approx(expected, rel=0.15)
+    assert point.seconds("itl", 0.95) == STEP_SECONDS
+
+
+def test_taking_luck_out_brings_runs_nearer_to_each_other() -> None:
+    """Of a dozen runs whose 95th percentiles scatter, those with luck taken out scatter less than half as much."""
+    shapes = [RequestShape(16, 20)]
+    service = 20 * STEP_SECONDS
+    plain, mended = [], []
+    for seed in range(12):
+        for work, found in ((None, plain), ([service], mended)):
+            seen = open_loop(shapes, ONE_SEAT, Steady(), 0.9 / service, requests=1000, seed=seed, work=work)
+            found.append(seen.wait(0.95))
+    assert np.std(mended) < 0.5 * np.std(plain)
+    assert np.mean(mended) == pytest.approx(np.mean(plain), rel=0.25)
+
+
+def test_every_request_of_a_run_that_is_like_the_long_run_counts_alike() -> None:
+    """The weights of 50,000 requests hardly differ, and always sum to 1; what the run has not seen is not lost.
+
+    The narrowest stratum holds 250 of them, which come in the same few busy spells: chance moves it by a quarter.
+    """
+    source = np.random.default_rng(8)
+    work = np.full(50_000, 1.0)
+    before = standing_work(source.exponential(1 / 0.7, 49_999), work)
+    counts = weights(before, 0.7, work, 1.0)
+    assert counts.sum() == pytest.approx(1.0)
+    assert counts.max() < 1.5 * counts.min()
+    assert weights(np.zeros(10), 0.7, work, 1.0).sum() == pytest.approx(1.0)
+
+
+def test_standing_work_is_that_of_a_queue_by_hand() -> None:
+    """Three requests of 2 s that come a second apart, and one after a pause."""
+    before = standing_work(np.array([1.0, 1.0, 10.0]), np.full(4, 2.0))
+    assert before.tolist() == [0.0, 1.0, 2.0, 0.0]
+
+
+def test_a_weighted_quantile_counts_a_value_as_often_as_it_weighs() -> None:
+    """Three of a value are as three values."""
+    values = np.array([3.0, 1.0, 2.0])
+    assert [weighted_quantile(values, np.array([1.0, 3.0, 1.0]), share) for share in (0.5, 0.7, 1.0)] == [1.0, 2.0, 3.0]
+
+
+def test_a_load_whose_run_would_be_too_long_is_left_out() -> None:
+    """Outputs of ten thousand tokens, one at a time: 95% of the load would take millions of steps."""
+    engine = one_seat([RequestShape(16, 10_000)])
+    assert latency_at(engine, 0.95) is None
+
+
+def test_async_scheduling_lets_the_first_token_come_a_step_later_where_there_is_a_batch() -> None:
+    """What arrives while a step runs waits for the next one, which is composed already."""
+    shapes = [RequestShape(16, 100)]
+    settings = SchedulerSettings.from_capacity(1_000_000, max_num_seqs=64, max_num_batched_tokens=8192)
+    waits = [
+        float(
+            open_loop(
+                shapes, settings, Steady(), 10.0, requests=1000, seed=1, async_scheduling=later
+            ).first_token_seconds.mean()
+        )
+        for later in (False, True)
+    ]
+    assert waits[1] - waits[0] == pytest.approx(STEP_SECONDS, rel=0.1)
+
+
+def curve(*waits: float) -> list[Point]:
+    """A curve with these waits, the same at each quantile, at loads of 0.5, 0.75, 0.9 and 0.95."""
+    loads = (0.5, 0.75, 0.9, 0.95)
+    return [
+        Point(load, (wait,) * 3, (wait + 1.0,) * 3, (0.1,) * 3, 10.0) for load, wait in zip(loads, waits, strict=False)
+    ]
+
+
+def test_between_two_points_latency_goes_with_the_room_that_is_left() -> None:
+    """At half the room of a point whose wait doubles when the room halves: twice."""
+    points = curve(1.0, 2.0, 5.0, 10.0)
+    assert latency_between(points, "wait", 0.95, 0.8) == pytest.approx(2.5)
+    assert latency_between(points, "ttft", 0.95, 0.2) == 2.0
+    assert latency_between(points, "wait", 0.95, 0.96) is None
+
+
+def test_a_curve_does_not_fall_by_chance() -> None:
+    """A point below the one before is taken for it."""
+    points = curve(1.0, 3.0, 2.0, 4.0)
+    assert latency_between(points, "wait", 0.5, 0.9) == pytest.approx(3.0)
+    assert highest_load(points, "wait", 3.0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("load", [0.55, 0.75, 0.82, 0.94])
+def test_the_highest_load_that_keeps_to_a_latency_is_where_it_is_reached(load: float) -> None:
+    """One is the other's inverse."""
+    points = curve(1.0, 2.0, 5.0, 10.0)
+    seconds = latency_between(points, "wait", 0.95, load)
+    assert seconds is not None
+    assert highest_load(points, "wait", seconds) == pytest.approx(load)
+
+
+def test_targets_out_of_reach_allow_no_load_and_easy_ones_all_that_is_known() -> None:
+    """The hardest of several decides, and none allows all."""
+    points = curve(1.0, 2.0, 5.0, 10.0)
+    assert highest_load(points, "wait", 0.5) == 0.0
+    assert highest_load(points, "wait", 60.0) == 0.95
+    assert highest_for(points, Slo()) == 1.0
+    assert highest_for(points, Slo(wait_seconds=5.0, first_token_seconds=3.0)) == pytest.approx(0.75)
+    assert highest_for(points, Slo(between_seconds=0.05)) == 0.0
+
+
+def test_a_curve_has_a_point_for_each_load_from_the_lowest_on() -> None:
+    """And tells of each that it is done."""
+    told: list[int] = []
+    engine = one_seat([RequestShape(16, 5)])
+    points = latency_curve(engine, LOADS[:3], lambda: told.append(1))
+    assert [point.load for point in points] == list(LOADS[:3])
+    assert len(told) == 3
+    assert all(a.seconds("wait", 0.95) <= b.seconds("wait", 0.95) for a, b in pairwise(points))
