@@ -100,6 +100,24 @@ CONGESTION = Alert(
     ),
     dashboard=ENGINE_DASHBOARD,
 )
+SLO_AT_RISK = Alert(
+    "KvwatchSloAtRisk",
+    "min_over_time(kvwatch_slo_utilization_lower[5m]) > 1 and kvwatch_slo_utilization_lower > 1",
+    WARNING,
+    hold="2m",
+    keep_firing="10m",
+    summary=text("<the engine>: more arrives than its latency target ({{ $labels.slo }}) allows"),
+    description=text(
+        """
+        Users of <engine> wait longer than the latency target ({{ $labels.slo }}) allows,
+        more than one in twenty of them, or will if this lasts. To do: add a replica, or send it less.
+        At <at>: over the last minute <engine λ> requests/s arrive, <engine within target> keep to the target,
+        and <engine μ> can be served at all. <engine queue> requests wait.
+        """
+    ),
+    dashboard=ENGINE_DASHBOARD,
+    why="Only where a latency target is configured (slo), and only where the load is surely above what keeps to it.",
+)
 MODEL_GAP = Alert(
     "KvwatchModelGap",
     f"min_over_time(kvwatch_model_gap_ratio[5m]) > {MODEL_GAP_RATIO}",

@@ -36,6 +36,7 @@ GROUPS = (
             engine_alerts.QUEUE_STANDS,
             engine_alerts.HUNG,
             *out_of_sight.ALERTS,
+            engine_alerts.SLO_AT_RISK,
             engine_alerts.CONGESTION,
             engine_alerts.MODEL_GAP,
             engine_alerts.INVALID,

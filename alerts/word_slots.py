@@ -27,6 +27,7 @@ ENGINE_NUMBERS = {
     "engine load": number('100 * kvwatch_utilization{window="1m",%s}', "$e", "%.0f%%"),
     "engine λ": number('kvwatch_arrival_rate{window="1m",%s}', "$e"),
     "engine μ": of_engine("kvwatch_service_rate"),
+    "engine within target": number("min(kvwatch_slo_service_rate{%s})", "$e"),
     "engine queue": of_engine("kvwatch_queue_length", "%.0f"),
     "engine a minute": a_minute("kvwatch_queue_slope{%s}", "$e"),
     "engine serves": of_engine("kvwatch_observed_service_rate"),

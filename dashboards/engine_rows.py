@@ -242,18 +242,37 @@ def pressure() -> list[timeseries.Panel]:
 def latency() -> list[timeseries.Panel]:
     """What users feel, beside the load: from vLLM's histograms, where Prometheus scrapes vLLM as well."""
     names = ("time_to_first_token_seconds", "inter_token_latency_seconds")
-    titles = ("Time to the first token", "Time between tokens")
+    titles, kinds = ("Time to the first token", "Time between tokens"), ("ttft", "itl")
     words = "Half of the requests and nineteen of twenty wait no longer, by vLLM's own histogram"
     panels = []
-    for title, name in zip(titles, names, strict=True):
+    m = ENGINE.metric
+    for title, name, kind in zip(titles, names, kinds, strict=True):
         panel = p.graph(
             title,
-            f"{words} ({name}), over the engines of this model and number. Empty where vLLM is not scraped.",
+            f"{words} ({name}), over the engines of this model and number. Empty where vLLM is not scraped. "
+            "Dashed is what the load leads to, where that is predicted (estimates.latency or slo).",
             height=7,
             unit=SECONDS,
         ).no_value("not scraped from vLLM")
         for ref, quantile, label in (("A", 0.95, "95%"), ("B", 0.5, "50%")):
             panel = panel.with_target(p.over_time(ref, ENGINE.latency(name, quantile), label))
+        panel = panel.with_target(
+            p.over_time("C", m("kvwatch_latency_seconds", f'kind="{kind}",quantile="0.95"'), "95% predicted")
+        )
         panel = panel.override_by_query("A", [p.color(WAITING)])
+        panel = panel.override_by_query("C", [p.color(DEMAND), *p.dashed(1)])
         panels.append(panel.override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 1)]))
-    return panels
+    share = (
+        p.graph(
+            "Load of the latency target",
+            "Arrivals over the rate up to which 95% of the requests keep to the target (slo), by what it is about. "
+            "Above 1 it is missed. Empty where no target is configured.",
+            width=24,
+            height=6,
+            unit=RATIO,
+        )
+        .axis_soft_max(1.1)
+        .no_value("no latency target")
+        .with_target(p.over_time("A", m("kvwatch_slo_utilization"), "{{slo}}"))
+    )
+    return [*panels, share]

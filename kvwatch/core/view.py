@@ -18,7 +18,7 @@ from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommend
 from kvwatch.core.eviction.wave import congestion, growth_ratio
 from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
 from kvwatch.core.latency.latency_seconds import latency_residual_ratio, latency_seconds
-from kvwatch.core.latency.queue_bound import queue_bound
+from kvwatch.core.latency.queue_bound import queue_advice, queue_bound
 from kvwatch.core.latency.slo import sized_utilization, slo_service_rate, slo_utilization
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.settings.setting_views import setting_views
@@ -132,7 +132,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         slo_utilization=slo_utilization(rates[window].estimate if window is not None else None, slo_rates),
         recommended_max_num_queued_reqs=bound.requests if bound is not None else None,
         recommended_max_num_queued_tokens=bound.prompt_tokens if bound is not None else None,
-        advice=advice(c, p, evidence.settings.max_num_seqs),
+        advice=(*advice(c, p, evidence.settings.max_num_seqs), *queue_advice(bound)),
         settings=setting_views(engine.settings.get(now)),
         scale_up_seconds=options.scale_up_seconds,
         target_utilization=sized_utilization(options.target_utilization, slo_rates, mu.estimate)

@@ -283,8 +283,8 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "kvwatch_target_utilization",
         _E,
         "ratio",
-        "Utilization to size replicas for: as configured (estimates.target_utilization), or lower where a latency target "
-        "(slo) asks for it.",
+        "Utilization to size replicas for: as configured (estimates.target_utilization), or lower where a latency "
+        "target (slo) asks for it.",
     ),
     Metric(
         "kvwatch_engine_age_seconds",

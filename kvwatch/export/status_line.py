@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvwatch.core.engine_state import EngineState
 from kvwatch.export.sentences import round_time, sentence
-from kvwatch.export.summary import SHORT_LIMIT_WORDS, Summary
+from kvwatch.export.summary import SHORT_LIMIT_WORDS, SLO_WORDS, Summary
 from kvwatch.export.words import rate
 
 _VERBS = {SHORT_LIMIT_WORDS["seqs"]: "bind"}
@@ -27,6 +27,8 @@ def _now(summary: Summary) -> Iterator[str]:
     yield _rates(summary)
     if summary.binds is not None:
         yield f"{summary.binds} {_VERBS.get(summary.binds, 'binds')}"
+    if summary.slo is not None and summary.slo_rate is not None:
+        yield f"{SLO_WORDS[summary.slo]} target met up to {rate(summary.slo_rate)} req/s"
     if summary.waiting:
         yield f"{summary.waiting:,.0f} wait"
     if summary.state is EngineState.EVICTING and summary.loss:

@@ -19,6 +19,8 @@ Document = Mapping[str, Any]
 
 SHORT_LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats", "tokens": "token budget"}
 """What binds, in a word or two."""
+SLO_WORDS = {"wait": "waiting time", "ttft": "first-token", "itl": "inter-token"}
+"""What a latency target is about, in a word or two."""
 _BECAUSE = {"kv": "KV memory binds.", "seqs": "Seats bind.", "tokens": "The token budget binds."}
 FULL_STATES = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
 """States in which the engine has no room, or soon has none."""
@@ -48,6 +50,7 @@ class Summary:
         replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
         replicas_added: How many of them each reason adds to what the load itself needs.
         why: Why ρ is not known, or not sure.
+        slo: The latency target that allows least (``ttft``, ``wait``, ``itl``), and ``slo_rate`` how much.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
         corrections: Settings that somebody gives wrong, each in a few words.
     """
@@ -82,6 +85,8 @@ class Summary:
     replicas_required: float | None = None
     replicas_serving: float | None = None
     replicas_added: Mapping[str, float] = field(default_factory=dict)
+    slo: str | None = None
+    slo_rate: float | None = None
     seats: float | None = None
     gain: float | None = None
     advice: tuple[str, ...] = ()
@@ -113,6 +118,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
     window = next(iter(engine.get("utilization", {})), None) or next(iter(engine.get("arrival_rate", {})), None)
     verdicts: Mapping[str, Document] = engine.get("estimate_valid", {})
     latency = engine.get("observed_latency_seconds", {})
+    slo_rates: Mapping[str, float] = engine.get("slo_service_rate", {})
     binds = next((limit for limit, value in engine.get("binding_limit", {}).items() if value), None)
     state, slope = state_in(engine), _rise(engine)
     return Summary(
@@ -146,6 +152,8 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         replicas_required=engine.get("replicas_required"),
         replicas_serving=(model or {}).get("model_engines", {}).get("serving"),
         replicas_added=(model or {}).get("replicas_added", {}),
+        slo=min(slo_rates, key=slo_rates.__getitem__, default=None),
+        slo_rate=min(slo_rates.values(), default=None),
         seats=engine.get("recommended_max_num_seqs"),
         gain=engine.get("recommended_gain_ratio"),
         advice=tuple(engine.get("advice", ())),

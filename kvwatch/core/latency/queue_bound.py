@@ -45,6 +45,17 @@ def queue_bound(curve: Curve | None, slo: Slo, service_rate: Estimate, rates: Ke
     return QueueBound(float(floor(curve.full.mean_running) + waiting), float(round(waiting * curve.mean_prompt_tokens)))
 
 
+def queue_advice(bound: QueueBound | None) -> tuple[str, ...]:
+    """What to set, in a sentence; nothing where there is no bound."""
+    if bound is None:
+        return ()
+    return (
+        f"Bound the queue of each engine: --max-num-queued-reqs {bound.requests:.0f} --max-num-queued-tokens"
+        f" {bound.prompt_tokens:.0f} (vLLM 0.32 and later). What comes beyond would miss the latency target, and is"
+        " refused with 503.",
+    )
+
+
 def _longest_wait(curve: Curve, slo: Slo) -> float | None:
     """How long a request may wait: its target, or what that of the first token leaves when the prompt is computed."""
     last = curve.points[-1]

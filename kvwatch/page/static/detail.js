@@ -172,10 +172,30 @@ function facts() {
     ["KV cache", s.kv_usage === undefined ? DASH : `${percent(s.kv_usage)} of ${count(d.kv_capacity_tokens)} tokens`],
     ["Settings", settings(d) || null],
     ["Step", steps.trimmed_mean === undefined ? DASH : `${duration(steps.trimmed_mean)} now, ${duration(steps.saturated)} when full`],
+    ["First token, p95", latency(d, "ttft")],
+    ["Between tokens, p95", latency(d, "itl")],
+    ["Latency target", target(d)],
     ["Evictions", d.preemptions_per_request === undefined ? DASH : d.preemptions_per_request ? `${d.preemptions_per_request.toFixed(2)} a request` : "none"],
     ["Replicas", s.replicas_required === undefined ? DASH : `${count(s.replicas_required)} needed`],
   ];
   return rows.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+}
+
+// What users felt in the last minute, and what the load leads to where that is predicted.
+function latency(d, kind) {
+  const seen = d.observed_latency_seconds?.[kind]?.["0.95"];
+  const predicted = d.latency_seconds?.[kind]?.["0.95"];
+  if (predicted === undefined) return null;
+  const low = d.latency_seconds_lower?.[kind]?.["0.95"];
+  const high = d.latency_seconds_upper?.[kind]?.["0.95"];
+  const between = low === undefined || high === undefined ? "" : ` (${duration(low)}–${duration(high)})`;
+  return `${seen === undefined ? DASH : duration(seen)} seen, ${duration(predicted)} predicted${between}`;
+}
+
+function target(d) {
+  const words = { wait: "waiting time", ttft: "first token", itl: "between tokens" };
+  const rates = Object.entries(d.slo_service_rate ?? {});
+  return rates.length ? rates.map(([kind, value]) => `${words[kind] ?? kind}: met up to ${rate(value)} requests/s`).join(" · ") : null;
 }
 
 // vLLM's settings that decide what an engine can serve, each with where it is from.
