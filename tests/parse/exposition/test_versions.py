@@ -84,7 +84,7 @@ def test_every_stored_scrape_is_tested(request: pytest.FixtureRequest) -> None:
     """A scrape that is added to the folder without an expectation fails here."""
     folder = Path(request.path).parents[2] / "data" / "scrapes"
     stored = {path.stem for path in folder.glob("*.prom") if not path.stem.startswith("sglang")}
-    stored -= {path.stem for path in folder.glob("*-real.prom")}
+    stored -= {path.stem for end in ("real", "classes") for path in folder.glob(f"*-{end}.prom")}
     real = {"0.32.0-idle", "0.32.0-busy", "0.32.0-dp2", "0.32.0-multi-api"}
     assert stored == BY_HAND.keys() | real | {"ray-two-replicas"}
 
