@@ -39,7 +39,8 @@ def main() -> None:
     for scheduler, iteration in _steps():
         logger.record(scheduler, iteration, engine_idx=0)
     lines = generate_latest(REGISTRY).decode().splitlines(keepends=True)
-    kept = [line for line in lines if "_bucket{" not in line or line.startswith(tuple(f"vllm:{n}" for n in WITH_BUCKETS))]
+    read = tuple(f"vllm:{name}" for name in WITH_BUCKETS)
+    kept = [line for line in lines if "_bucket{" not in line or line.startswith(read)]
     (Path(sys.argv[2]) / f"{vllm.__version__.split('+')[0]}-classes.prom").write_text("".join(kept))
 
 
