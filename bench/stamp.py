@@ -10,9 +10,9 @@ _ROOT = Path(__file__).parents[1]
 
 
 def stamp() -> dict[str, str]:
-    """Date (UTC) and commit, with a mark where files differ from it."""
+    """Date (UTC) and commit, with a mark where files differ from it, other than results, which no result depends on."""
     commit = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)bench/results")
     return {"date": datetime.now(UTC).date().isoformat(), "commit": commit + ("+" if changed else "")}
 
 

@@ -104,27 +104,30 @@ TITLES = {
     "bases": "Simulated engines: dense models that hide or show the base of steps with prompts",
     "moe": "Simulated engines: mixtures of experts",
 }
+_WATCHED = {True: "under its model's published name", False: "under an alias"}
+"""What kvwatch saw of an engine's name, by whether it was the model's. [definition]"""
 
 
 def design(name: str, outcomes: Sequence[Outcome]) -> str:
     """Verdicts, errors by load, groups, and the worst cases."""
     engines = len({o.engine for o in outcomes})
     cpu = sum(o.cpu_seconds for o in outcomes)
+    named = {o.name_known for o in outcomes}
     parts = [
         f"## {TITLES[name]}\n",
         f"{engines} engines, {len(outcomes)} cases, {cpu / 60:.0f} minutes of CPU besides the simulation. A phase is"
         " 300 s of virtual time, 600 s at loads up to 0.25, after a warm-up that is not watched; loads rise. The truth"
         " is the saturated rate of a long run for the mix of the requests that came in the phase. Each engine was"
-        " watched under its model's published name, and under an alias.\n",
+        f" watched {' and '.join(words for known, words in _WATCHED.items() if known in named)}.\n",
         verdicts(judge_design(name, outcomes)),
         "Mean errors are signed. *law*, *scheduler* and *lengths* split the mean log of the estimate over the truth: "
         "the step time that the learnt law gives at the true full composition; what the scheduler's model makes of "
         "the true traffic with that law, beyond that; and what comes of the lengths seen so far.\n",
     ]
     for known, words in NAMES.items():
-        named = [o for o in outcomes if o.name_known == known]
-        if named:
-            groups = [group("all loads", named), *groups_by(named, _load), *groups_by(named, _held_out)]
+        chosen = [o for o in outcomes if o.name_known == known]
+        if chosen:
+            groups = [group("all loads", chosen), *groups_by(chosen, _load), *groups_by(chosen, _held_out)]
             parts += [f"### {words[0].upper()}{words[1:]}\n", table(_GROUP_HEAD, map(_group_row, groups))]
     hidden = [o for o in outcomes if not o.name_known] or list(outcomes)
     for title, key in (
