@@ -10,6 +10,7 @@ from kvwatch.core.capacity.model_deviation import extrapolation
 from kvwatch.core.capacity.observed_service_rate import ObservedRate
 from kvwatch.core.capacity.service_rate import plain_service_rate, service_rate
 from kvwatch.core.interval import Assumed, Assumptions, KvCapacity
+from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings
 from kvwatch.stats.normal import Z90
@@ -170,6 +171,17 @@ def test_what_is_doubtful_about_a_rate_is_told_with_it(changes: dict[str, object
     found = service_rate(evidence(**changes)).estimate
     assert found.verdict is reason
     assert found.value is not None
+
+
+def test_hits_that_fall_as_memory_fills_widen_the_interval_and_are_told() -> None:
+    """From 95% of hits to 28%, as a server of agents was measured: each prompt computes 0.72 instead of 0.05 of itself.
+
+    If they fell by as much again it would be 1.39 of 0.72; half of that logarithm is the doubt. The rate itself stays.
+    """
+    sure, fallen = service_rate(evidence()), service_rate(evidence(hits_fall=HitsFall(0.95, 0.28)))
+    assert fallen.estimate.verdict is Reason.CACHE_HITS_FALL
+    assert fallen.estimate.value == sure.estimate.value
+    assert deviation(fallen.estimate) == pytest.approx(hypot(deviation(sure.estimate), log(1.39 / 0.72) / 2))
 
 
 def test_lengths_and_occupancy_may_differ_where_requests_share_memory_or_the_rate_is_seen() -> None:
