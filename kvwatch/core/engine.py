@@ -92,6 +92,8 @@ class EngineEstimator:
         }
         self.last: Interval | None = None
         """The newest interval."""
+        self.first_at = float("inf")
+        """Time of the first sample of all [unix s]."""
         self.since = float("-inf")
         """Time of the first sample, or of the first after the counters began again [unix s]."""
 
@@ -110,6 +112,7 @@ class EngineEstimator:
         if interval is None:
             return
         self.last = interval
+        self.first_at = min(self.first_at, at)
         if interval.begins:
             self.since = at
         if interval.cause is not None:

@@ -106,7 +106,7 @@ class Target:
             engine.observe(scrape.at, sample, per_model[sample.key.model_name])
         shown = {sample.key for sample in scrape.engines}
         renamed = {EngineKey(key.model_name, key.engine.partition("@")[0]) for key in shown} - shown
-        for key in [k for k, e in self._engines.items() if k in renamed or scrape.at - e.last_at > _FORGET_SECONDS]:
+        for key in [k for k, e in self._engines.items() if k in renamed or self._is_forgotten(e, scrape.at)]:
             del self._engines[key]  # one that is renamed, for there are several of its number now, is not missing
         self._logs.take_early(self._engines, self._shown, self._now)
 
@@ -198,6 +198,15 @@ class Target:
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
         return now - engine.last_at > self._options.stale_after_seconds or engine.progress.get(now)
+
+    def _is_forgotten(self, engine: EngineEstimator, now: float) -> bool:
+        """Whether an engine that is no longer shown is gone for good; one that hardly was has nothing to be missed.
+
+        So a server that makes up names, scrape after scrape, neither takes all places nor counts as a fleet.
+        """
+        stale_after = self._options.stale_after_seconds
+        shown_seconds = engine.last_at - engine.first_at
+        return now - engine.last_at > (_FORGET_SECONDS if shown_seconds > stale_after else stale_after)
 
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""

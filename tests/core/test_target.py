@@ -279,3 +279,26 @@ def test_facts_before_the_first_scrape_wait_for_it_in_bounded_number() -> None:
     for n in range(10_000):
         fleet.observe(TARGET, RequestRecord(START - 2, START - 1 + n / 20_000, 100, 100))
     assert len(fleet._targets[TARGET]._logs._early) == 4096
+
+
+def test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_counts_as_a_fleet() -> None:
+    """A hundred new names a scrape, under the model's own name, for a minute: gone with the three intervals.
+
+    The places for engines would be taken after three scrapes, and the model would have 256 stale engines.
+    """
+    watch = Watch(SyntheticEngine(poisson(5, 400)))
+    watch.run(70)
+    for _ in range(60):
+        watch.at += 1
+        watch.engine.advance(watch.at)
+        made_up = [replace(watch.engine.sample(), key=EngineKey(KEY.model_name, f"{watch.at}-{n}")) for n in range(100)]
+        watch.fleet.observe(TARGET, Scrape(at=watch.at, engines=(watch.engine.sample(), *made_up)))
+        assert watch.fleet.view(watch.at).models[0].model_engines["stale"] == 0
+    late = EngineKey(KEY.model_name, "1")
+    for _ in range(5):
+        watch.at += 1
+        watch.engine.advance(watch.at)
+        engines = (watch.engine.sample(), watch.engine.sample(late))
+        watch.fleet.observe(TARGET, Scrape(at=watch.at, engines=engines))
+    assert {engine.engine for engine in target_of(watch, watch.at).engines} == {"0", "1"}
+    assert len(watch.fleet.dump_target(TARGET)) == 2
