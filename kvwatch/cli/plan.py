@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from itertools import islice, pairwise
-from random import Random
+from itertools import pairwise
 from statistics import fmean, pstdev
 
 import orjson
@@ -16,37 +15,23 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kvwatch.cli.common import CommandError
-from kvwatch.core.fleet import Fleet
+from kvwatch.cli.plan_source import engine_of, trace_of
 from kvwatch.embedded.latency_curve import SHARES, Slo
-from kvwatch.embedded.settings import RequestShape
-from kvwatch.embedded.workload import Lognormal
-from kvwatch.parse.traces import TracedRequest, TraceError, read_trace
-from kvwatch.planning.data_sheets import GPUS, Model, ModelError, sheet_engine
-from kvwatch.planning.engine import Basis, Known, PlannedEngine
 from kvwatch.planning.html import as_html
-from kvwatch.planning.measured import measured_engine
 from kvwatch.planning.plan import Plan, Wanted, make_plan
-from kvwatch.planning.words import cautions, headline, number, rate, reason, seconds, signed, support
-from kvwatch.shell.recordings.replay import Recording, RecordingError, replay
-from kvwatch.views import FleetView
+from kvwatch.planning.pools import pools, target_of
+from kvwatch.planning.words import cautions, changed, headline, number, rate, reason, seconds, support
 
-_DRAWN = 2000
-"""Requests of a distribution or a trace that the engine is run on [requests]. Choice: means are then known to 2%."""
-_SEED = 20261202
-"""Seed of what is drawn [1]. Choice: any, always the same."""
 _PARTS = 25
 """Parts of a plan that progress is told by [1]. Choice: about as many as there are."""
 _LEAST_GAPS = 30
 """Times between arrivals from which on their variation is told [1]. Choice: known to a quarter then."""
-_MOST_MODEL_BYTES = 1 << 20
 
 
 def execute(args: argparse.Namespace) -> None:
     """Print the plan."""
-    if (args.recording is None) == (args.model is None):
-        raise CommandError("give --recording DIR, or --model config.json with --gpu NAME")
-    traced = _trace(args)
-    engine, rates = _recorded(args, traced) if args.recording is not None else (_sheets(args, traced), ())
+    traced = trace_of(args)
+    engine, rates = engine_of(args, traced)
     gaps = [after.at - before.at for before, after in pairwise(traced)]
     if traced and sum(gaps) > 0:
         rates = (len(gaps) / sum(gaps),)
@@ -59,124 +44,38 @@ def execute(args: argparse.Namespace) -> None:
     )
     if not wanted.rates:
         raise CommandError("nothing says how many requests come: give --rate")
+    engines = pools(engine) if args.disaggregated else {"": engine}
+    plans: dict[str, Plan] = {}
     try:
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as shown:
-            task = shown.add_task("planning", total=_PARTS)
-            plan = make_plan(engine, wanted, lambda: shown.advance(task))
+            task = shown.add_task("planning", total=_PARTS * len(engines))
+            for role, one in engines.items():
+                asked = replace(wanted, slo=target_of(role, wanted.slo)) if role else wanted
+                plans[role] = make_plan(one, asked, lambda: shown.advance(task))
     except ValueError as error:
         raise CommandError(str(error)) from None
     if args.html is not None:
         try:
-            args.html.write_text(as_html(plan), encoding="utf-8")
+            args.html.write_text(as_html(plans), encoding="utf-8")
         except OSError as error:
             raise CommandError(f"cannot write {args.html}: {error.strerror}") from None
     if args.format == "json":
-        sys.stdout.buffer.write(orjson.dumps(asdict(plan), option=orjson.OPT_INDENT_2) + b"\n")
-    else:
-        _print(plan)
-
-
-def _trace(args: argparse.Namespace) -> list[TracedRequest]:
-    if args.trace is None:
-        return []
-    try:
-        with args.trace.open(encoding="utf-8", errors="replace") as lines:
-            found, bad = read_trace(lines)
-    except OSError as error:
-        raise CommandError(f"cannot read {args.trace}: {error.strerror}") from None
-    except TraceError as error:
-        raise CommandError(f"{args.trace}: {error}") from None
-    if bad:
-        print(f"{args.trace}: {bad} lines hold no request; left out", file=sys.stderr)
-    return found
-
-
-def _given(args: argparse.Namespace, traced: list[TracedRequest]) -> tuple[tuple[RequestShape, ...], Basis] | None:
-    """The traffic of a trace or of a distribution; ``None`` where neither is given."""
-    source = Random(_SEED)  # noqa: S311 (reproducible, not secret)
-    if traced:
-        drawn = source.sample(traced, min(len(traced), _DRAWN))
-        pool = tuple(RequestShape(request.prompt_tokens, request.output_tokens) for request in drawn)
-        return pool, Basis("traffic", f"{len(traced)} requests of {args.trace.name}", Known.MEASURED)
-    if args.prompt_tokens is None and args.output_tokens is None:
-        return None
-    if args.prompt_tokens is None or args.output_tokens is None:
-        raise CommandError("--prompt-tokens and --output-tokens belong together")
-    lengths = Lognormal(args.prompt_tokens, args.sigma, args.output_tokens, args.sigma, longest_tokens=1 << 20)
-    words = f"medians of {args.prompt_tokens} and {args.output_tokens} tokens, σ {args.sigma:g}"
-    return tuple(islice(lengths.shapes(source), _DRAWN)), Basis("traffic", words, Known.GIVEN)
-
-
-def _recorded(args: argparse.Namespace, traced: list[TracedRequest]) -> tuple[PlannedEngine, tuple[float, ...]]:
-    """The engine of a recording, and the rate at which requests came at its end."""
-    recording = Recording(args.recording, lambda words: print(f"{args.recording}: {words}", file=sys.stderr))
-    fleets: list[Fleet] = []
-    last: FleetView | None = None
-    try:
-        for last in replay(recording, made=fleets.append):  # noqa: B007 (the last one counts)
-            pass
-    except RecordingError as error:
-        raise CommandError(str(error)) from None
-    known = fleets[0].full_engines() if fleets else []
-    views = [] if last is None else [engine for target in last.targets for engine in target.engines]
-    if not known or not views:
-        raise CommandError(
-            f"{args.recording} shows too little of an engine: record it under its usual load for minutes"
-        )
-    if len(known) > 1:
-        raise CommandError(f"{args.recording} holds {len(known)} engines; record the one that is to be planned")
-    _, key, inputs = known[0]
-    view = next(view for view in views if (view.model_name, view.engine) == (key.model_name, key.engine))
-    try:
-        engine = measured_engine(inputs, view)
-    except ValueError as error:
-        raise CommandError(f"{args.recording}: {error}") from None
-    rates = tuple(view.arrival_rate.value.values())[-1:]
-    given = _given(args, traced)
-    if given is None:
-        return engine, rates
-    pool, basis = given
-    fits = tuple(s for s in pool if s.prompt_tokens + s.output_tokens <= engine.settings.max_model_len)
-    if not fits:
-        raise CommandError("no request of the traffic fits into this engine")
-    others = tuple(b for b in engine.basis if b.what != "traffic")
-    return replace(engine, pool=fits, basis=(basis, *others)), rates
-
-
-def _sheets(args: argparse.Namespace, traced: list[TracedRequest]) -> PlannedEngine:
-    if args.gpu not in GPUS:
-        raise CommandError(f"--gpu {args.gpu}: known are {', '.join(GPUS)}")
-    given = _given(args, traced)
-    if given is None:
-        raise CommandError("nothing says how long requests are: give --trace, or --prompt-tokens and --output-tokens")
-    try:
-        with args.model.open("rb") as file:
-            config = json.loads(file.read(_MOST_MODEL_BYTES))
-        if not isinstance(config, dict):
-            raise CommandError(f"{args.model}: not a JSON object")
-        model = Model.of(config)
-        engine = sheet_engine(
-            model,
-            args.gpu,
-            given[0],
-            gpus=args.gpus,
-            weight_bytes=args.weight_bytes,
-            kv_bytes=args.kv_bytes,
-            memory_utilization=args.gpu_memory_utilization,
-            max_num_seqs=args.max_num_seqs or 256,
-            max_num_batched_tokens=args.max_num_batched_tokens or 8192,
-        )
-    except OSError as error:
-        raise CommandError(f"cannot read {args.model}: {error.strerror}") from None
-    except (ValueError, ModelError) as error:
-        raise CommandError(f"{args.model}: {error}") from None
-    if not engine.pool:
-        raise CommandError("no request of the traffic fits into this engine")
-    return replace(engine, basis=(given[1], *engine.basis))
-
-
-def _print(plan: Plan) -> None:
+        sys.stdout.buffer.write(orjson.dumps(_json(plans), option=orjson.OPT_INDENT_2) + b"\n")
+        return
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    for place, (role, plan) in enumerate(plans.items()):
+        if role:
+            console.print(f"{chr(10) if place else ''}{role.capitalize()} servers", style="bold underline")
+        _print(console, plan)
+
+
+def _json(plans: Mapping[str, Plan]) -> object:
+    """The plan as it is, or those of several roles by their names."""
+    found = {role: asdict(plan) for role, plan in plans.items()}
+    return found.get("", found)
+
+
+def _print(console: Console, plan: Plan) -> None:
     console.print(headline(plan), style="bold")
     console.print(reason(plan))
     for words in cautions(plan):
@@ -209,4 +108,4 @@ def _print(plan: Plan) -> None:
         if found:
             console.print(f"\n{title}:")
         for change in found:
-            console.print(f"  {signed(change.gain_ratio):>5}  {change.words}")
+            console.print(f"  {changed(plan, change)}", markup=False)

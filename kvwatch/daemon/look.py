@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ from kvwatch.shell.scrape.scraper import Scraper
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.shell.settings.looking import look, looks
 from kvwatch.shell.tasks import stop_all
+from kvwatch.views import FleetView
 
 INTERVAL_SECONDS = 0.5
 """Time between two scrapes of a vLLM [s]. Choice: twenty in ten seconds, at a cost that no server feels."""
@@ -73,14 +75,40 @@ async def _of_kvwatch(client: Client) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and isinstance(document.get("engines"), list) else None
 
 
+async def watched(target: TargetConfig, config: ValidatedConfig, seconds: float) -> tuple[Fleet, FleetView]:
+    """What the estimates know of a vLLM after some seconds, and the view of it.
+
+    Raises:
+        LookError: none is there, or it does not answer any more.
+    """
+    async with new_session() as session:
+        client = Client(session, scrape_target(target, config))
+        async with _watching(client, target, config, seconds) as (fleet, clock):
+            await asyncio.sleep(seconds)
+            return fleet, fleet.view(clock())
+
+
 async def _of_vllm(
     client: Client, target: TargetConfig, config: ValidatedConfig, seconds: float
 ) -> AsyncGenerator[dict[str, Any], None]:
     """What the estimates make of a vLLM's metrics within some seconds, and after that for as long as it is asked."""
+    async with _watching(client, target, config, seconds) as (fleet, clock):
+        await asyncio.sleep(seconds)
+        while True:
+            yield fleet_json(fleet.view(clock()), targets=True)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def _watching(
+    client: Client, target: TargetConfig, config: ValidatedConfig, seconds: float
+) -> AsyncIterator[tuple[Fleet, SteadyClock]]:
+    """A fleet of one vLLM that is read all the while; λ is over the better part of ``seconds``."""
     clock = SteadyClock(time.time, time.monotonic)
     window = 0.8 * seconds
     options = CoreOptions(windows_seconds={f"{window:g}s": window}, scrape_interval_seconds=INTERVAL_SECONDS)
-    intake = Intake(Fleet(options), SelfMetrics())
+    fleet = Fleet(options)
+    intake = Intake(fleet, SelfMetrics())
     intake.add(target.name, configured_settings(target))
     scraper = Scraper(
         scrape_target(target, config), client, clock=clock, reader=ExpositionReader(), deliver=intake.observe
@@ -95,9 +123,6 @@ async def _of_vllm(
         intake.reported(target.name, settings)
     tasks = [asyncio.create_task(scraper.run()), asyncio.create_task(keep_refreshing(intake, clock))]
     try:
-        await asyncio.sleep(seconds)
-        while True:
-            yield fleet_json(intake.view(clock()), targets=True)
-            await asyncio.sleep(AGAIN_SECONDS)
+        yield fleet, clock
     finally:
         await stop_all(tasks, within=_STOP_SECONDS)

@@ -32,8 +32,8 @@ _REQUESTS = 2000
 """Requests that are measured at a low load [requests]. Measured: bench/latency; with a fifth of them prompts of several
 lengths leave the 95th percentile open by a third."""
 _FORGETTING = 150.0
-"""Requests of a run, times (1 − ρ)² [requests]. Measured: bench/latency; at a load of 0.9 that makes 15,000, whose 95th
-percentile is known to a tenth."""
+"""Requests of a run, times (1 − ρ)² [requests]. Choice: five seconds of CPU for a curve. Measured: bench/latency; the
+median error of a 95th percentile is a tenth, but a third at a load of 0.85, where the queue begins."""
 _LEAST_FORGETTING = 20.0
 """The same of the shortest run that says anything [requests]. Choice: from empty, the queue of a shorter one has not
 grown to its length."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from math import log10
@@ -11,7 +11,7 @@ from kvwatch import __version__
 from kvwatch.embedded.latency_curve import SHARES, Point
 from kvwatch.planning.changes import Change
 from kvwatch.planning.plan import Plan
-from kvwatch.planning.words import cautions, headline, number, rate, reason, seconds, signed, support
+from kvwatch.planning.words import cautions, changed, headline, number, rate, reason, seconds, support
 
 _WIDTH, _HEIGHT = 480.0, 240.0
 _LEFT, _BOTTOM, _TOP, _RIGHT = 56.0, 30.0, 14.0, 14.0
@@ -26,8 +26,8 @@ border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; } th {
 """
 
 
-def as_html(plan: Plan) -> str:
-    """The page."""
+def as_html(plans: Mapping[str, Plan]) -> str:
+    """The page of a plan under an empty name, or of those of several roles."""
     style = (files("kvwatch.backtest") / "report.css").read_text(encoding="utf-8")
     return "\n".join(
         (
@@ -38,30 +38,43 @@ def as_html(plan: Plan) -> str:
             f"<title>kvwatch plan</title><style>\n{style}{_STYLE}</style></head>",
             "<body><header>",
             f'<p class="brand"><b>kvwatch</b> {escape(__version__)} plan</p>',
-            f"<h1>{escape(headline(plan))}</h1>",
-            f'<p class="lead">{escape(reason(plan))}</p>',
-            *(f"<p>{escape(words)}</p>" for words in cautions(plan)),
+            f"<h1>{escape(' '.join(_titled(role, headline(plan)) for role, plan in plans.items()))}</h1>",
             "</header><main>",
-            "<h2>What it rests on</h2><ul>",
-            *(f"<li>{escape(words)}</li>" for words in support(plan)),
-            "</ul>",
-            *_replicas(plan),
-            "<h2>Latency over the load</h2>",
-            '<p class="soft">Median (thin), 95th (thick) and 99th percentile (dashed) over the utilization of one '
-            "replica. The red line is where the plan keeps it.</p>",
-            '<div class="plots">',
-            *(_plot(plan, name, of) for name, of in _PLOTS),
-            "</div>",
-            *_changes("What to set to need fewer", plan.changes, "Nothing that was tried serves 2% more."),
-            *_changes("What the answer hangs on", plan.sensitivities, ""),
+            *(line for role, plan in plans.items() for line in _one(role, plan)),
             "</main></body></html>",
             "",
         )
     )
 
 
+def _titled(role: str, words: str) -> str:
+    return f"{role.capitalize()}: {words}" if role else words
+
+
+def _one(role: str, plan: Plan) -> Iterator[str]:
+    """The sections of one plan."""
+    if role:
+        yield f"<h2>{escape(role.capitalize())} servers</h2>"
+    yield f'<p class="lead">{escape(reason(plan))}</p>'
+    yield from (f"<p>{escape(words)}</p>" for words in cautions(plan))
+    yield "<h2>What it rests on</h2><ul>"
+    yield from (f"<li>{escape(words)}</li>" for words in support(plan))
+    yield "</ul>"
+    yield from _replicas(plan)
+    yield "<h2>Latency over the load</h2>"
+    yield (
+        '<p class="soft">Median (thin), 95th (thick) and 99th percentile (dashed) over the utilization of one replica. '
+        "The red line is where the plan keeps it.</p>"
+    )
+    yield '<div class="plots">'
+    yield from (_plot(plan, name, of) for name, of in _PLOTS)
+    yield "</div>"
+    yield from _changes(plan, "What to set to need fewer", plan.changes, "Nothing that was tried serves 2% more.")
+    yield from _changes(plan, "What the answer hangs on", plan.sensitivities, "")
+
+
 def _replicas(plan: Plan) -> Iterator[str]:
-    yield "<h2>Replicas</h2><table><tr><th>requests per second</th><th>replicas</th></tr>"
+    yield '<h2>Replicas</h2><table><tr><th scope="col">requests per second</th><th scope="col">replicas</th></tr>'
     for replicas in plan.replicas:
         yield f"<tr><td>{rate(replicas.rate)}</td><td>{escape(number(replicas))}</td></tr>"
     yield "</table>"
@@ -71,13 +84,13 @@ def _replicas(plan: Plan) -> Iterator[str]:
     )
 
 
-def _changes(title: str, found: Sequence[Change], none: str) -> Iterator[str]:
+def _changes(plan: Plan, title: str, found: Sequence[Change], none: str) -> Iterator[str]:
     yield f"<h2>{escape(title)}</h2>"
     if not found:
         yield f"<p>{escape(none)}</p>"
         return
-    yield "<table><tr><th>change</th><th>requests per second</th></tr>"
-    yield from (f"<tr><td>{escape(c.words)}</td><td>{signed(c.gain_ratio)}</td></tr>" for c in found)
+    yield '<table><tr><th scope="col">change, and requests per second</th></tr>'
+    yield from (f"<tr><td>{escape(changed(plan, c))}</td></tr>" for c in found)
     yield "</table>"
 
 

@@ -89,8 +89,11 @@ def make_plan(engine: PlannedEngine, wanted: Wanted, progress: Callable[[], None
 def _replicas(asked: float, rate: float, engine: PlannedEngine, load: float) -> Replicas:
     if load <= 0:
         return Replicas(asked, None, None, None)
-    number, most, least = (
-        max(ceil(asked / (rate * ratio * load) - _NO_MORE_THAN), 1 if asked > 0 else 0)
-        for ratio in (1.0, engine.lower_ratio, engine.upper_ratio)
-    )
+    ratios = (1.0, engine.lower_ratio, engine.upper_ratio)
+    number, most, least = (replicas_for(asked, rate * ratio * load) for ratio in ratios)
     return Replicas(asked, number, least, most)
+
+
+def replicas_for(asked: float, each: float) -> int:
+    """⌈λ/(μ·load)⌉, one at least where anything comes."""
+    return max(ceil(asked / each - _NO_MORE_THAN), 1 if asked > 0 else 0)

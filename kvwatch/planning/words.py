@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvwatch.planning.changes import Change
 from kvwatch.planning.engine import Known
-from kvwatch.planning.plan import Plan, Replicas
+from kvwatch.planning.plan import Plan, Replicas, replicas_for
 
 
 def headline(plan: Plan) -> str:
@@ -33,7 +34,7 @@ def reason(plan: Plan) -> str:
     if not plan.limited_by_latency:
         return f"{kept}, the target utilization."
     if plan.load <= 0:
-        return "Even at 30% of what it sustains the latency is longer than what is asked for."
+        return "Even at a tenth of what it sustains the latency is longer than what is asked for."
     return f"{kept}: above that the latency is longer than what is asked for."
 
 
@@ -48,10 +49,20 @@ def support(plan: Plan) -> list[str]:
 
 def cautions(plan: Plan) -> Iterator[str]:
     """What to know before it is believed."""
-    if any(basis.known in {Known.DATA_SHEET, Known.ASSUMED} for basis in plan.basis):
+    if any(basis.known is Known.DATA_SHEET for basis in plan.basis):
         yield "Nobody has measured this engine: record one replica under load, and plan again, before you buy."
     if (plan.full.preemptions_per_finished or 0) > 0.02:
         yield f"When full it evicts {plan.full.preemptions_per_finished:.0%} of its requests; their work is done twice."
+
+
+def changed(plan: Plan, change: Change) -> str:
+    """A change of μ in per cent, what changes it, and how many replicas that leaves for the first load."""
+    words = f"{signed(change.gain_ratio):>5}  {change.words}"
+    first = plan.replicas[0] if plan.replicas else None
+    if first is None or first.number is None or change.gain_ratio <= -1:
+        return words
+    needed = replicas_for(first.rate, plan.service_rate * (1 + change.gain_ratio) * plan.load)
+    return words if needed == first.number else f"{words}: {needed} instead of {first.number} replicas"
 
 
 def rate(value: float) -> str:

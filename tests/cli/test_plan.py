@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from kvwatch.cli.main import main
+from kvwatch.core.fleet import Fleet
+from kvwatch.shell.recordings.replay import Recording, replay
+from kvwatch.shell.state.file import Checkpoint, StateFile
 from tests.planning.test_data_sheets import LLAMA_8B
 from tests.shell.conftest import DATA
 
@@ -54,10 +58,52 @@ def test_a_model_on_a_gpu_is_planned_and_said_to_be_a_guess(capsys: pytest.Captu
     assert {basis["known"] for basis in document["basis"]} == {"measured", "data sheet", "assumed", "given"}
 
 
+@cache
+def kept() -> Checkpoint:
+    """What a kvwatch that has watched the recorded server keeps of it."""
+    fleets: list[Fleet] = []
+    for _ in replay(Recording(Path(RECORDING), pytest.fail), made=fleets.append):
+        pass
+    return Checkpoint(engines=fleets[0].dump())
+
+
+def test_a_state_file_is_planned_as_the_server_that_it_was_learnt_of(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its interval holds the rate that the recording shows, whose end is an overload. The file stays as it is."""
+    state = tmp_path / "state.json"
+    StateFile(state).save(kept())
+    before = state.read_bytes()
+    settings = ("--max-num-seqs", "256", "--max-num-batched-tokens", "2048")
+    code, out, err = planned(capsys, "--state", state, *settings, "--rate", "20", "--format", "json")
+    assert (code, err) == (0, "")
+    _, recorded, _ = planned(capsys, "--recording", RECORDING, "--rate", "20", "--format", "json")
+    plan = json.loads(out)
+    assert plan["lower"] < json.loads(recorded)["service_rate"] < plan["upper"]
+    assert state.read_bytes() == before
+
+
+def test_prefill_and_decode_are_sized_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each serves more than the engine that does both, and hangs on other lengths; the report has both."""
+    page = tmp_path / "plan.html"
+    arguments = ("--recording", RECORDING, "--rate", "20", "--format", "json")
+    _, both, _ = planned(capsys, *arguments)
+    code, out, _ = planned(capsys, *arguments, "--disaggregated", "--html", page)
+    assert code == 0
+    plans = json.loads(out)
+    assert set(plans) == {"prefill", "decode"}
+    for plan in plans.values():
+        assert plan["service_rate"] > json.loads(both)["service_rate"]
+    hangs = {role: {c["words"]: c["gain_ratio"] for c in plan["sensitivities"]} for role, plan in plans.items()}
+    assert hangs["prefill"]["prompts a fifth longer"] < -0.1 < hangs["prefill"]["outputs a fifth longer"]
+    assert hangs["decode"]["outputs a fifth longer"] < -0.1
+    assert page.read_text().count("<svg") == 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ([], "give --recording DIR, or --model config.json with --gpu NAME"),
+        ([], "give one of --recording DIR, --url URL, --state FILE, or --model config.json with --gpu NAME"),
         (["--recording", "/nowhere"], "/nowhere holds neither scrapes.jsonl.gz"),
         (["--model", "/nowhere", "--gpu", "z9"], "--gpu z9: known are a10, a100"),
         (["--model", "/nowhere", "--gpu", "h100"], "nothing says how long requests are"),
@@ -66,6 +112,9 @@ def test_a_model_on_a_gpu_is_planned_and_said_to_be_a_guess(capsys: pytest.Captu
             ["--model", "/nowhere", "--gpu", "h100", "--prompt-tokens", "9", "--output-tokens", "9", "--rate", "1"],
             "cannot read /nowhere: No such file",
         ),
+        (["--state", "/nowhere"], "cannot read /nowhere: No such file"),
+        (["--state", str(DATA / "recordings" / "homog" / "truth.json")], "damaged: not JSON"),
+        (["--url", "http://127.0.0.1:9", "--watch", "10s"], "http://127.0.0.1:9: "),
         (["--recording", RECORDING, "--trace", "/nowhere"], "cannot read /nowhere: No such file"),
     ],
 )

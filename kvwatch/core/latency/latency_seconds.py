@@ -10,9 +10,10 @@ from kvwatch.embedded.latency_curve import KINDS, SHARES, TARGET_SHARE, latency_
 from kvwatch.estimate import UNKNOWN, UNKNOWN_BY_KEY, Estimate, KeyedEstimate, Reason, pair
 from kvwatch.stats.normal import Z90
 
-LATENCY_DEVIATION = 0.2
-"""Relative standard deviation of a predicted latency where the load is known [1]. Measured: bench/latency, where a
-curve's own error is half of it; medians of recorded servers are within 30%."""
+LATENCY_DEVIATION = 0.5
+"""Standard deviation of the logarithm of a predicted latency where the load is known [1]. Measured: bench/latency, over
+loads of 0.5 to 0.95; a tenth in the middle, and a factor where the queue begins, at which a run of minutes and one of
+hours differ as much."""
 
 
 def doubt(curve: Curve | None, service_rate: Estimate, *, wanted: bool) -> Reason | None:

@@ -76,6 +76,16 @@ class StateFile:
             self._set_aside(str(error))
             return Checkpoint()
 
+    def peek(self) -> Checkpoint:
+        """The saved checkpoint, of a file that is left as it is.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is no state of kvwatch; the message says why.
+        """
+        with self.path.open("rb") as file:
+            return _read(file.read(_MAX_BYTES + 1))
+
     def encode(self, checkpoint: Checkpoint) -> tuple[int, bytes]:
         """The checkpoint as it is now, numbered, for :meth:`write` in another thread."""
         self._encoded += 1
