@@ -50,14 +50,16 @@ _MORE = number(GAIN, ".", "%.0f%%")
 _IF_SEATS_ARE_ENOUGH = "{{ if " + asked(ENOUGH + "{%s}", ".") + " }}"
 _REPLICAS = (
     "{{ with " + asked("model:kvwatch_replicas_required:missing{%s}", ".") + " }}"
-    '{{ . | first | value | printf "%.0f" }} replica{{ if gt (. | first | value) 1.0 }}s{{ end }}'
-    "{{ else }}replicas{{ end }}"
+    'add {{ . | first | value | printf "%.0f" }} replica{{ if gt (. | first | value) 1.0 }}s{{ end }}'
+    "{{ else }}{{ if " + asked("model:kvwatch_replicas_required:hold5m{%s}", ".") + " }}"
+    "have replicas ready (for what arrives now, those that serve are enough){{ else }}add replicas{{ end }}{{ end }}"
 )
+"""The number that scales the fleet, or that it asks for none yet: a rise shows before it is sure how far it goes."""
 LOAD_DEFINITIONS = MappingProxyType(
     {
         "seats": '{{ define "seats" }}' + SEATS + "{{ end -}}",
         "do": '{{ define "do" }}' + _IF_SEATS_ARE_ENOUGH + 'set {{ template "seats" . }}: it serves ' + _MORE
-        + " more, which is enough{{ else }}add " + _REPLICAS + "{{ end }}{{ end -}}",
+        + " more, which is enough{{ else }}" + _REPLICAS + "{{ end }}{{ end -}}",
         "more": '{{ define "more" }}' + _IF_SEATS_ARE_ENOUGH
         + "That needs a restart of each engine, one after another, and no replica."
         + "{{ else }}Until they serve, take off load that can wait.{{ if "

@@ -73,7 +73,8 @@ async def tell(python: Path, folder: Path) -> Story:
                     snapshots.append(await asyncio.to_thread(read, f"{server.url}/metrics"))
                     if snapshots[-1].at - snapshots[0].at >= WINDOW_SECONDS:
                         kvwatch = await asyncio.to_thread(read, f"{daemon.url}/metrics")
-                        if all(kvwatch.get("kvwatch_arrival_rate", engine=e, window="20s") for e in ENGINES):
+                        of_engines = [kvwatch.get("kvwatch_arrival_rate", engine=e, window="20s") for e in ENGINES]
+                        if all(of_engines) and kvwatch.get("kvwatch_model_arrival_rate", model_name="tiny"):
                             break
                     await asyncio.sleep(0.5)
             after = snapshots[-1]
@@ -129,10 +130,13 @@ def test_each_engine_has_the_arrivals_that_reached_it(story: Story) -> None:
 
 
 def test_the_model_is_both_engines_together(story: Story) -> None:
-    """λ of the model is the engines' sum, and that is what was sent; there are two engines and one server."""
+    """λ of the model is the engines' sum, and that is what was sent; there are two engines and one server.
+
+    The model's is made every 3 s, with windows as short as these: by chance alone it is 4% off the engines' of now.
+    """
     rates = [story.kvwatch.get("kvwatch_arrival_rate", engine=engine, window="20s") for engine in ENGINES]
     total = sum(rate for rate in rates if rate is not None)
-    assert story.kvwatch.get("kvwatch_model_arrival_rate", model_name="tiny") == pytest.approx(total)
+    assert story.kvwatch.get("kvwatch_model_arrival_rate", model_name="tiny") == pytest.approx(total, rel=0.15)
     end = story.kvwatch.newest_scrape
     sent = story.ledger.arrivals(end - WINDOW_SECONDS, end)
     assert total * WINDOW_SECONDS == pytest.approx(sent, rel=0.1)
