@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,20 @@ def _series(scrapes: list[dict[str, Any]]) -> dict[str, list[float | None]]:
                     labels = f'estimate="{estimate}",reason="{verdict["reason"]}"'
                     found[f"{metric.name}{{{labels}{base}}}"][place] = verdict["valid"]
             elif isinstance(value, dict):
-                for label, number in value.items():
-                    found[f'{metric.name}{{{metric.extra_labels[0]}="{label}"{base}}}'][place] = number
+                for names, number in _numbers(value):
+                    pairs = zip(metric.extra_labels, names, strict=True)
+                    labels = ",".join(f'{label}="{name}"' for label, name in pairs)
+                    found[f"{metric.name}{{{labels}{base}}}"][place] = number
             elif isinstance(value, int | float):
                 found[f"{metric.name}{{{base[1:]}}}"][place] = value
     return found
+
+
+def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The numbers of a metric with labels beside those of its engine, each with the values of those labels."""
+    for name, value in values.items():
+        for names, number in _numbers(value) if isinstance(value, dict) else (((), value),):
+            yield (name, *names), number
 
 
 def _pages(scrapes: list[dict[str, Any]], folder: Path) -> list[int]:
