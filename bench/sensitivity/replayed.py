@@ -42,8 +42,8 @@ class Case:
 
 
 def recordings(folder: Path, *, with_logs: bool = False) -> Iterator[Case]:
-    """The recordings of a real vLLM from just before the load on; also whole, with what a log says of requests."""
-    for path in sorted(p for p in folder.iterdir() if p.is_dir()):
+    """The recordings of a real vLLM whose true μ is known, from just before the load on; also whole, with logs."""
+    for path in sorted(truth.parent for truth in folder.glob("*/truth.json")):
         recording = Recording(path, lambda problem: None)
         settings = recording.settings()
         scrapes = [scrape for scrape in recording.scrapes() if isinstance(scrape, Scrape)]
