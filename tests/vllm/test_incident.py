@@ -99,7 +99,7 @@ def test_the_page_is_about_the_model_and_its_load(story: Story) -> None:
 
 
 def test_the_page_says_the_numbers(story: Story) -> None:
-    """What arrives and can be served, the load and its limit, what binds, and how many replicas to add where that is known."""
+    """What arrives and can be served, the load and its limit, what binds, and what to do about replicas."""
     words = story.page["annotations"]["description"]
     assert re.search(
         r"[\d.]+ requests/s arrive and [\d.]+ can be served, "
