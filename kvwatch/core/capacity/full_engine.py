@@ -113,14 +113,14 @@ class FullLaw:
     uncached_ratio: float = 1.0
 
     def step_seconds(self, decoding: float, prefill_tokens: float, resident_tokens: float, share: float) -> float:
-        """Step time [s]."""
-        return self.fit.seconds((decoding, prefill_tokens, resident_tokens, share))
+        """Duration of one step of the embedded engine [s]."""
+        return self.fit.seconds((decoding, prefill_tokens * self.uncached_ratio, resident_tokens, share))
 
     def mean_seconds(
         self, decoding: float, prefill_tokens: float, resident_tokens: float, prefill_share: float
     ) -> float:
         """Mean duration of the embedded engine's steps [s]."""
-        return self.step_seconds(decoding, prefill_tokens * self.uncached_ratio, resident_tokens, prefill_share)
+        return self.step_seconds(decoding, prefill_tokens, resident_tokens, prefill_share)
 
 
 @dataclass(frozen=True, slots=True)

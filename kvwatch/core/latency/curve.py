@@ -18,7 +18,7 @@ _LEAST_SECONDS = 600.0
 """Least time between two runs for one engine [s]. Choice: runs then take about 1% of a core while traffic changes."""
 _MOST_SECONDS = 3600.0
 """How old a run gets although nothing has moved [s]. Choice: what is not watched for moves, such as the shape of the
-lengths, changes over a day; it then takes a thousandth of a core."""
+lengths, changes over a day; it then takes about 0.15% of a core."""
 _RERUN_RATIO = 0.1
 """Relative change of what latency rests on from which on it is worked out again [1]. Choice: half of it is a run's own
 error, and latency goes about as step time does."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun, FullLaw
 from tests.core.capacity.evidence import inputs
 
 
@@ -32,6 +32,20 @@ def test_the_watermark_that_the_server_has_is_the_embedded_engines() -> None:
     """It saves evictions, a fifth of the throughput on some traffic; without a word it is vLLM's default, none."""
     assert _settings_of(inputs()) == 0.0
     assert _settings_of(replace(inputs(), watermark_ratio=0.02)) == 0.02
+
+
+def test_a_prompt_that_the_server_takes_from_its_cache_makes_no_step_longer() -> None:
+    """Neither in the engine that is kept full nor in the one that a latency is read off: both have one law."""
+    half = FullLaw(_OfPrompts(), uncached_ratio=0.5)  # type: ignore[arg-type]
+    assert half.step_seconds(8.0, 512.0, 4000.0, 1.0) == pytest.approx(0.256)
+    assert half.mean_seconds(8.0, 512.0, 4000.0, 1.0) == pytest.approx(0.256)
+
+
+class _OfPrompts:
+    """A law by which a step takes a millisecond for each prompt token."""
+
+    def seconds(self, composition: tuple[float, float, float, float]) -> float:
+        return 0.001 * composition[1]
 
 
 def _settings_of(full: FullEngineInputs) -> float:
