@@ -1,13 +1,15 @@
 """Which of the metrics that an estimate rests on have stopped coming, while the scrapes go on?
 
 An estimate is as old as its oldest input. A server, or something between it and kvwatch, may leave out a metric that it
-has shown before, or show what is no number; the windows that it feeds then stand still, and would go on to be shown.
+has shown before, show what is no number, or show one number for ever; the windows that it feeds then stand still, and
+would go on to be shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kvwatch.core.frozen import Frozen
 from kvwatch.core.interval import Cause, Interval
 
 ARRIVALS = ("running", "waiting", "finished")
@@ -33,16 +35,19 @@ _FIELDS = tuple(dict.fromkeys((*ARRIVALS, *STEPS, *QUEUE, *SERVICE, *USAGE)))
 
 
 class Inputs:
-    """When each field of an engine's samples was last shown; one that never was is not waited for."""
+    """When each field of an engine's samples was last shown and moving; one that never was is not waited for."""
 
     def __init__(self) -> None:
         self._shown_at: dict[str, float] = {}
+        self._frozen = Frozen()
 
     def update(self, interval: Interval) -> None:
         """Take an interval: what counts is the sample at its end."""
         sample, at = interval.sample, interval.end
+        frozen = self._frozen.update(interval)
         for name in _FIELDS:
-            if getattr(sample, name) is not None:
+            # a field that is frozen when it is first seen here, after a restart, is as old as that
+            if getattr(sample, name) is not None and (name not in frozen or name not in self._shown_at):
                 self._shown_at[name] = at
 
     def begin_anew(self, cause: Cause) -> None:
