@@ -87,7 +87,8 @@ class FullEngineInputs:
             return {}
         prompt = d.moments.mean_s * (1 - (d.cached_ratio or 0.0))
         chunks = max(d.steps - d.moments.mean_o + 1, 1.0)
-        return full_loads(self.demand, self.limits, prompt, chunks, self.full_law.step_seconds)
+        # this prompt is without what the cache had, so the law takes it as it is
+        return full_loads(self.demand, self.limits, prompt, chunks, FullLaw(self.law).step_seconds)
 
     def model_matters(self, load: FullLoad) -> bool:
         """Whether it is open if the model is a mixture of experts, and μ another one if it is."""
