@@ -52,7 +52,7 @@ _REPLICAS = (
     "{{ with " + asked("model:kvwatch_replicas_required:missing{%s}", ".") + " }}"
     'add {{ . | first | value | printf "%.0f" }} replica{{ if gt (. | first | value) 1.0 }}s{{ end }}'
     "{{ else }}{{ if " + asked("model:kvwatch_replicas_required:hold5m{%s}", ".") + " }}"
-    "have replicas ready (for what arrives now, those that serve are enough){{ else }}add replicas{{ end }}{{ end }}"
+    "start one more replica (an autoscaler would not do so yet){{ else }}add replicas{{ end }}{{ end }}"
 )
 """The number that scales the fleet, or that it asks for none yet: a rise shows before it is sure how far it goes."""
 LOAD_DEFINITIONS = MappingProxyType(

@@ -22,11 +22,13 @@ from kvwatch.core.pool.evaluation import (
 from kvwatch.core.pool.members import INTERVAL_DEVIATIONS
 from kvwatch.core.pool.need import MOST_GROWTH, SURGE_DEVIATIONS
 from kvwatch.core.pool.replicas_required import MAJORITY_RATIO
+from kvwatch.export.sentences import HOT_RATIO
 
 __all__ = [
     "EVALUATION_SECONDS",
     "EVICTION_LOSS_RATIO",
     "HALF_SHARE",
+    "HOT_RATIO",
     "INTERVAL_DEVIATIONS",
     "LOWEST_LIMIT",
     "MAJORITY_RATIO",
@@ -69,7 +71,5 @@ MODEL_SHARE = 0.2
 """Share of a model's engines that matters to its load [1]. Choice: with fewer gone, the others tell enough."""
 MODEL_GAP_RATIO = 0.25
 """Error of μ from which it makes a ticket [1]. Choice: beyond any error of μ on the recordings."""
-HOT_RATIO = 1.25
-"""ρ of an engine over its model's from which it is hot [1]. Choice: what a balancer's chance alone seldom does."""
 QUEUE_REQUESTS = 10
 """How many may wait in an engine without a page [requests]. Choice: a burst that is served within seconds."""

@@ -157,6 +157,8 @@ class ModelView:
     model_name: str
     role: str = ""
     replicas_required: float | None = None
+    replicas: float | None = None
+    """Servers in sight: data-parallel engines of one server are one replica."""
     replicas_added: Keyed = field(default_factory=dict)
     backlog_replicas: float | None = None
     model_arrival_rate: float | None = None

@@ -20,6 +20,13 @@ MODEL_METRICS: tuple[Metric, ...] = (
         estimate="utilization",
     ),
     Metric(
+        "kvwatch_replicas",
+        _M,
+        "replicas",
+        "Replicas that this model has: servers whose engines kvwatch reads now, those that have just started included. "
+        "What kvwatch_replicas_required is held against; data-parallel engines of one server are one replica.",
+    ),
+    Metric(
         "kvwatch_replicas_added",
         _M,
         "replicas",

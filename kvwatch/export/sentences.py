@@ -7,6 +7,9 @@ from kvwatch.export.state_words import REPLICA_REASON_WORDS, STATE_WORDS
 from kvwatch.export.summary import FULL_STATES, Summary
 from kvwatch.export.words import rate
 
+HOT_RATIO = 1.25
+"""ρ of an engine over its model's from which it gets more than its share [1]. Choice: what a balancer's chance alone
+seldom does; the alert on a hot replica goes by the same."""
 
 def sentence(summary: Summary) -> str:
     """What is happening, in plain words."""
@@ -16,21 +19,22 @@ def sentence(summary: Summary) -> str:
 def action(summary: Summary) -> str | None:
     """What to do; ``None`` where nothing has to be done.
 
-    The cheaper mend comes first: a flag that is to be set, then replicas, and whether the first is enough.
+    The cheaper mend comes first: a flag that is to be set, then replicas, and whether the first is enough. The alerts say
+    the same in the same order (``alerts/load_slots.py``).
     """
-    if summary.state is EngineState.HUNG:
-        return "Send it a request by hand, and restart it if no answer comes."
     if summary.state is EngineState.STANDING and summary.standing_seconds is not None:
         return "Look at the log and the device of this engine: more replicas do not help those that wait."
-    if summary.state is EngineState.DRAINING:
-        return "Nothing: it recovers by itself."
+    if summary.state in _SIMPLE_ACTIONS:
+        return _SIMPLE_ACTIONS[summary.state]
+    if summary.state is EngineState.UNKNOWN and not summary.beyond_scope and summary.arrival_rate != 0:
+        return "Look the reason up in the runbook KvwatchEstimateInvalid: until then no page warns of an overload here."
     more = _replicas(summary) if summary.state in FULL_STATES else None
     if summary.seats is not None and summary.gain is not None:
         flag = f"Set --max-num-seqs {summary.seats:.0f} to serve about {summary.gain:.0%} more."
         if more is None or _suffices(summary, summary.gain):
             return flag
         return f"{flag} Not enough alone: {more[0].lower()}{more[1:]}"
-    return more
+    return "Send it less, or give it more KV memory." if summary.state is EngineState.EVICTING else more
 
 
 def round_time(seconds: float) -> str:
@@ -114,20 +118,31 @@ _SENTENCES = {
 }
 
 
-def _replicas(summary: Summary) -> str | None:
+_SIMPLE_ACTIONS = {
+    EngineState.HUNG: "Restart it. On vLLM 0.11 or 0.12 send it a request first: it may be idle.",
+    EngineState.DRAINING: "Nothing: it recovers by itself.",
+}
+"""What to do where no number matters."""
+
+
+def _replicas(summary: Summary) -> str:
     """How many replicas to run, or that those there are should share better."""
-    required, serving = summary.replicas_required, summary.replicas_serving or 1.0
+    required, there = summary.replicas_required, summary.replicas or 1.0
     if required is None:
-        return None
-    if required > serving:
+        return "Add replicas; until they serve, take off load that can wait."
+    if required > there:
         reasons = [f"{n:.0f} of them {REPLICA_REASON_WORDS[key]}" for key, n in summary.replicas_added.items() if n]
         because = f" ({', '.join(reasons)})" if reasons else ""
-        return f"Run {required:.0f} replicas instead of {serving:.0f}{because}."
-    if serving > 1:
-        return f"Send it less: the model's {serving:.0f} replicas together have room."
-    if summary.seconds_to_limit is not None:
-        return "Run one more replica, or be ready to."
-    return None
+        return f"Run {required:.0f} replicas instead of {there:.0f}{because}."
+    if there > 1 and (summary.seconds_to_limit is None or _is_hot(summary)):
+        return f"Send it less: the model's {there:.0f} replicas together have room."
+    return "Start one more replica (an autoscaler would not do so yet)."
+
+
+def _is_hot(summary: Summary) -> bool:
+    """Whether it carries far more than its model's mean engine; a trend that all share asks for more of them."""
+    mean = summary.model_load
+    return summary.load is not None and mean is not None and summary.load > HOT_RATIO * mean
 
 
 def _suffices(summary: Summary, gain: float) -> bool:

@@ -17,7 +17,8 @@ def status_line(summary: Summary) -> str:
     """``12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats``: what is known, in that order."""
     now = ", ".join(_now(summary))
     advice = f"{summary.gain:+.0%} at {summary.seats:.0f} seats" if summary.seats and summary.gain is not None else ""
-    return "; ".join(part for part in (now, advice or _need(summary), *summary.corrections) if part)
+    parts = (now, advice or _need(summary), _replicas(summary), *summary.corrections)
+    return "; ".join(part for part in parts if part)
 
 
 def _now(summary: Summary) -> Iterator[str]:
@@ -52,3 +53,11 @@ def _rates(summary: Summary) -> str:
 def _need(summary: Summary) -> str:
     """What is missing for more, where the rate it can serve is not known."""
     return summary.doubts[0] if summary.service_rate is None and summary.doubts else ""
+
+
+def _replicas(summary: Summary) -> str:
+    """How many replicas are needed, where there are fewer."""
+    required, there = summary.replicas_required, summary.replicas
+    if required is None or there is None or required <= there:
+        return ""
+    return f"{required:.0f} replicas needed, {there:.0f} now"

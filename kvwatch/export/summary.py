@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, EngineState, is_no_accident
+from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import corrections, setting_doubts
 
 Document = Mapping[str, Any]
@@ -21,7 +22,11 @@ SHORT_LIMIT_WORDS = {"kv": "KV memory", "seqs": "seats", "tokens": "token budget
 """What binds, in a word or two."""
 SLO_WORDS = {"wait": "waiting time", "ttft": "first-token", "itl": "inter-token"}
 """What a latency target is about, in a word or two."""
-_BECAUSE = {"kv": "KV memory binds.", "seqs": "Seats bind.", "tokens": "The token budget binds."}
+_BECAUSE = {
+    "kv": "KV cache memory runs out first.",
+    "seqs": "Seats (max_num_seqs) run out first.",
+    "tokens": "The token budget of a step (max_num_batched_tokens) runs out first.",
+}
 FULL_STATES = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
 """States in which the engine has no room, or soon has none."""
 _COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
@@ -47,8 +52,10 @@ class Summary:
         seconds_to_limit: Until λ meets the limit on that trend.
         drain_seconds: Until the queue is empty.
         standing_seconds: How long requests have waited that the engine should have served.
-        replicas_required: Of the engine's model, and ``replicas_serving``: those that it has.
+        replicas_required: Of the engine's model, and ``replicas``: those that it has.
         replicas_added: How many of them each reason adds to what the load itself needs.
+        model_load: ρ of the model as a whole.
+        beyond_scope: Whether ρ can never be known, for what the engine does is outside what kvwatch covers.
         why: Why ρ is not known, or not sure.
         slo: The latency target that allows least (``ttft``, ``wait``, ``itl``), and ``slo_rate`` how much.
         seats: The ``max_num_seqs`` that serves most, ``gain`` the throughput it adds as a ratio.
@@ -83,8 +90,9 @@ class Summary:
     ttft_seconds: float | None = None
     itl_seconds: float | None = None
     replicas_required: float | None = None
-    replicas_serving: float | None = None
+    replicas: float | None = None
     replicas_added: Mapping[str, float] = field(default_factory=dict)
+    model_load: float | None = None
     slo: str | None = None
     slo_rate: float | None = None
     seats: float | None = None
@@ -92,6 +100,7 @@ class Summary:
     advice: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     why: str | None = None
+    beyond_scope: bool = False
     corrections: tuple[str, ...] = ()
 
     @property
@@ -150,8 +159,9 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         ttft_seconds=latency.get("ttft", {}).get(_SLOW_QUANTILE),
         itl_seconds=latency.get("itl", {}).get(_SLOW_QUANTILE),
         replicas_required=engine.get("replicas_required"),
-        replicas_serving=(model or {}).get("model_engines", {}).get("serving"),
+        replicas=(model or {}).get("replicas"),
         replicas_added=(model or {}).get("replicas_added", {}),
+        model_load=(model or {}).get("model_utilization"),
         slo=min(slo_rates, key=slo_rates.__getitem__, default=None),
         slo_rate=min(slo_rates.values(), default=None),
         seats=engine.get("recommended_max_num_seqs"),
@@ -160,6 +170,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         corrections=tuple(corrections(engine.get("settings", {}))),
         doubts=(*setting_doubts(engine.get("settings", {})), *_doubts(verdicts))[:_MOST_DOUBTS],
         why=str(verdicts.get("utilization", {}).get("words") or "") or None,
+        beyond_scope=verdicts.get("utilization", {}).get("reason") == Reason.GENERATES_NOTHING,
     )
 
 

@@ -40,11 +40,13 @@ _BRIEF = (
     ("ttft_seconds", 3),
     ("itl_seconds", 4),
     ("replicas_required", 0),
-    ("replicas_serving", 0),
+    ("replicas", 0),
     ("seats", 0),
     ("gain", 3),
 )
 """Numbers of a summary that the table shows, and their decimals: a change that nobody sees is not sent."""
+SHARED = ("replicas_required", "replicas", "replicas_added", "model_utilization")
+"""What of its model an engine's brief shows, or its sentences go by."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class _Known:
 
     view: EngineView
     shared: tuple[object, ...]
-    """What of its model its brief shows: replicas required and serving."""
+    """Its model's :data:`SHARED`."""
     document: Json
     brief: bytes
     version: int
@@ -108,8 +110,7 @@ class Feed:
     def _known(self, engine: EngineView, model: Json) -> _Known:
         key = engine_key({"target": engine.target, "model_name": engine.model_name, "engine": engine.engine})
         known = self._engines.get(key)
-        engines = model.get("model_engines")
-        shared = (model.get("replicas_required"), engines.get("serving") if isinstance(engines, dict) else None)
+        shared = tuple(model.get(name) for name in SHARED)
         if known is not None and known.view is engine and known.shared == shared:
             return known
         required = model.get("replicas_required")

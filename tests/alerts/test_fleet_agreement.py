@@ -238,7 +238,7 @@ def run(courses: Sequence[Course], seconds: int) -> dict[int, float | None]:
 def test_a_process_that_sees_all_is_taken_at_its_word(tmp_path: Path) -> None:
     """Its own number is the rules', also where it has none, and its reasons are theirs."""
     view = target("a", 16.0)
-    models = (ModelView("llama", "", 7.0, {"trend": 2.0}, model_engines={"serving": 1.0}),)
+    models = (ModelView("llama", "", 7.0, replicas_added={"trend": 2.0}, model_engines={"serving": 1.0}),)
     silent = (ModelView("llama", "", model_engines={"serving": 1.0}),)
     scrapes = [sidecar_samples(view, models)] * 30 + [sidecar_samples(view, silent)] * 30
     expected = [

@@ -89,7 +89,7 @@ async def test_several_addresses_are_one_answer(capsys: pytest.CaptureFixture[st
     assert look["exit_code"] == 4
     assert look["engines"][0]["state"] == "overloaded"
     assert len(look["engines"]) == 4
-    assert look["engines"][0]["line"].endswith("+19% at 37 seats")
+    assert look["engines"][0]["line"].endswith("+19% at 37 seats; 2 replicas needed, 1 now")
 
 
 @pytest.mark.parametrize(

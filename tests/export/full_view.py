@@ -64,7 +64,7 @@ def full_model() -> ModelView:
     """A model of which everything is known."""
     engines = {"serving": 4.0, "starting": 1.0, "stale": 0.0}
     added = dict.fromkeys(REASONS, 0.0) | {"trend": 1.0}
-    return ModelView("llama", "", 3.0, added, 0.25, 10.0, 20.0, 0.5, 1.2, engines, 1.0, 2.0, 5.0)
+    return ModelView("llama", "", 3.0, 5.0, added, 0.25, 10.0, 20.0, 0.5, 1.2, engines, 1.0, 2.0, 5.0)
 
 
 def fleet(*engines: EngineView) -> FleetView:

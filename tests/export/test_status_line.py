@@ -22,6 +22,8 @@ WRONG = {"value": 256, "source": "config", "words": "kvwatch's configuration say
         ),
         ("fine", {"binding_limit": {"kv": 1.0}}, "12.0 of 17.5 req/s (69%), KV memory binds"),
         ("overloaded", {"queue_length": 1520.0}, "12.0 of 17.5 req/s (69%), seats bind, 1,520 wait"),
+        ("overloaded", {"replicas_required": 3.0}, "12.0 of 17.5 req/s (69%), seats bind; 3 replicas needed, 2 now"),
+        ("fine", {"replicas_required": 2.0}, "12.0 of 17.5 req/s (69%), seats bind"),
         (
             "draining",
             {"queue_length": 52.0, "backlog_drain_seconds": 130.0},
@@ -37,7 +39,7 @@ WRONG = {"value": 256, "source": "config", "words": "kvwatch's configuration say
 )
 def test_a_line_has_what_its_state_asks_for(state: str, fields: dict[str, object], line: str) -> None:
     """To the letter, for scripts and habits are made of it."""
-    assert status_line(summarize(document(state, **fields))) == line
+    assert status_line(summarize(document(state, **fields), {"replicas": 2.0})) == line
 
 
 @pytest.mark.parametrize("state", EngineState)

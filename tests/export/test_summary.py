@@ -84,17 +84,39 @@ def test_the_flag_to_set_comes_first_and_replicas_where_it_is_not_enough() -> No
 def test_an_engine_that_is_full_beside_others_with_room_is_to_be_sent_less() -> None:
     """More replicas do not mend what is shared badly."""
     hot = document("overloaded", service_rate=10.0, replicas_required=3.0)
-    assert action(summarize(hot, {"model_engines": {"serving": 4.0}})) == (
-        "Send it less: the model's 4 replicas together have room."
-    )
-    model = {"model_engines": {"serving": 2.0}, "replicas_added": {"surge": 0.0, "trend": 1.0}}
+    assert action(summarize(hot, {"replicas": 4.0})) == "Send it less: the model's 4 replicas together have room."
+    model = {"replicas": 2.0, "replicas_added": {"surge": 0.0, "trend": 1.0}}
     assert action(summarize(hot, model)) == "Run 3 replicas instead of 2 (1 of them for the trend of the load)."
 
 
-@pytest.mark.parametrize("state", ["idle", "fine", "warming_up", "unknown"])
+@pytest.mark.parametrize(("share", "words"), [(0.8, "Send it less"), (0.7, "Start one more replica")])
+def test_a_trend_that_all_replicas_share_asks_for_one_more(share: float, words: str) -> None:
+    """What arrives at one of four grows: it alone carries a quarter more than the mean one, or all of them do."""
+    rising = document("approaching", utilization={"1m": share}, replicas_required=4.0, **RISING)
+    assert (action(summarize(rising, {"replicas": 4.0, "model_utilization": 0.6})) or "").startswith(words)
+
+
+@pytest.mark.parametrize("state", ["approaching", "saturated", "overloaded", "standing", "evicting", "hung"])
+@pytest.mark.parametrize("fields", [{}, {"replicas_required": 1.0}, RISING], ids=["bare", "enough now", "a trend"])
+def test_there_is_something_to_do_wherever_an_engine_needs_somebody(state: str, fields: dict[str, object]) -> None:
+    """Also while the number of replicas is not known, or asks for none yet."""
+    told = action(summarize(document(state, **fields), {"replicas": 1.0}))
+    assert told is not None
+    assert not told.startswith("Nothing")
+
+
+@pytest.mark.parametrize("state", ["idle", "fine", "warming_up"])
 def test_nothing_is_to_be_done_where_nothing_is_wrong(state: str) -> None:
     """A page that always asks for something is not read."""
     assert action(summarize(document(state, replicas_required=2.0))) is None
+
+
+def test_an_engine_that_cannot_be_judged_asks_for_the_reason_unless_there_is_nothing_to_judge() -> None:
+    """Not one to which nothing comes, nor one that makes no tokens and never will."""
+    assert "KvwatchEstimateInvalid" in (action(summarize(document("unknown"))) or "")
+    assert action(summarize(document("unknown", arrival_rate={"1m": 0.0}, utilization={}))) is None
+    pooling = {"utilization": {"valid": 0, "reason": "generates_nothing"}}
+    assert action(summarize(document("unknown", estimate_valid=pooling))) is None
 
 
 def test_what_needs_somebody_first_sorts_first() -> None:

@@ -145,7 +145,8 @@ def fleet_at(courses: Iterable[Course], ago: float, broken: tuple[TargetView, ..
 def _model(name: str, engines: list[EngineView]) -> ModelView:
     """The replicas of a model: those there are, and those that its load needs."""
     load = sum(engine.utilization.value.get("1m", 0.0) for engine in engines)
-    return ModelView(name, "", float(math.ceil(load / 0.8)), model_engines={"serving": float(len(engines))})
+    replicas = float(len(engines))
+    return ModelView(name, "", float(math.ceil(load / 0.8)), replicas, model_utilization=load / replicas)
 
 
 OTHERS = (

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 
-from kvwatch.estimate import Estimate
+from kvwatch.estimate import UNKNOWN, Estimate
 from kvwatch.page.feed import LONGEST_TEXT, MOST_SILENT, Feed
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView
 from tests.export.full_view import fleet, full_engine
@@ -50,9 +50,21 @@ def test_a_change_of_the_model_changes_its_engines() -> None:
     target = TargetView("localhost:8000", True, 0.1, 0.1, (engine,))
     for required in (1.0, 2.0):
         version = feed.version
-        feed.update(FleetView(0.0, (target,), (ModelView("llama", "", required, model_engines={"serving": 1.0}),)))
+        feed.update(FleetView(0.0, (target,), (ModelView("llama", "", required, 1.0),)))
         (row,) = told(feed, version, seen)["engines"]
-        assert (row["replicas_required"], row["replicas_serving"]) == (required, 1.0)
+        assert (row["replicas_required"], row["replicas"]) == (required, 1.0)
+
+
+def test_a_change_of_why_a_model_needs_replicas_changes_what_is_said_of_its_engines() -> None:
+    """The number stays two, and what makes it so is another thing."""
+    feed, seen = Feed(), set[str]()
+    engine = replace(full_engine(), engine_state={"overloaded": 1.0}, recommended_max_num_seqs=UNKNOWN)
+    target = TargetView("localhost:8000", True, 0.1, 0.1, (engine,))
+    for reason, words in (("trend", "the trend of the load"), ("backlog", "what waits")):
+        version = feed.version
+        feed.update(FleetView(0.0, (target,), (ModelView("llama", "", 2.0, 1.0, {reason: 1.0}),)))
+        (row,) = told(feed, version, seen)["engines"]
+        assert words in str(row["action"])
 
 
 def test_what_is_unknown_or_not_finite_is_left_out() -> None:

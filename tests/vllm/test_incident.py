@@ -107,7 +107,7 @@ def test_the_page_says_the_numbers(story: Story) -> None:
         words,
     )
     assert re.search(
-        r"To do: (add ([1-9]\d* )?replicas?|have replicas ready \(.*\))\. .*Replicas that serve: 1\.", words
+        r"To do: (add ([1-9]\d* )?replicas?|start one more replica \(.*\))\. .*Replicas that serve: 1\.", words
     )
 
 

@@ -105,6 +105,7 @@ class FleetModel:
             model_name=key[0],
             role=key[1],
             replicas_required=pool.number,
+            replicas=float(len({e.target for e in engines})),
             replicas_added=pool.added,
             backlog_replicas=pool.need.backlog if pool.need is not None else None,
             model_arrival_rate=pool.arrival_rate,

@@ -165,10 +165,10 @@ function latencyCell(engine) {
 
 function replicasCell(engine) {
   if (engine.replicas_required === undefined) return [DASH];
-  const serving = engine.replicas_serving;
+  const { replicas } = engine;
   const needed = count(engine.replicas_required);
-  if (serving === undefined) return [`${needed} needed`];
-  return [h(engine.replicas_required > serving ? "b" : "span", {}, `${needed} needed`), h("small", {}, `${count(serving)} now`)];
+  if (replicas === undefined) return [`${needed} needed`];
+  return [h(engine.replicas_required > replicas ? "b" : "span", {}, `${needed} needed`), h("small", {}, `${count(replicas)} now`)];
 }
 
 function setCell(engine) {

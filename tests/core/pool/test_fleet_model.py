@@ -293,6 +293,7 @@ def test_data_parallel_engines_are_queues_of_their_own_and_one_replica() -> None
         views.append(TargetView(target, True, 0.1, 0.1, (pair[0], replace(pair[1], engine="1"))))
     view = settled(FleetModel(OPTIONS), 0.0, lambda _: views)
     assert view.model_engines["serving"] == 4.0
+    assert view.replicas == 2.0
     assert view.model_service_rate == pytest.approx(20.0)
     assert view.replicas_required == 2.0  # 12 / (5 × 0.8) = 3 engines, in servers of two
 
