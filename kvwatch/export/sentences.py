@@ -11,6 +11,7 @@ HOT_RATIO = 1.25
 """ρ of an engine over its model's from which it gets more than its share [1]. Choice: what a balancer's chance alone
 seldom does; the alert on a hot replica goes by the same."""
 
+
 def sentence(summary: Summary) -> str:
     """What is happening, in plain words."""
     return _SENTENCES.get(summary.state, _plain)(summary)
@@ -19,8 +20,8 @@ def sentence(summary: Summary) -> str:
 def action(summary: Summary) -> str | None:
     """What to do; ``None`` where nothing has to be done.
 
-    The cheaper mend comes first: a flag that is to be set, then replicas, and whether the first is enough. The alerts say
-    the same in the same order (``alerts/load_slots.py``).
+    The cheaper mend comes first: a flag that is to be set, then replicas, and whether the first is enough. The alerts
+    say the same in the same order (``alerts/load_slots.py``).
     """
     if summary.state is EngineState.STANDING and summary.standing_seconds is not None:
         return "Look at the log and the device of this engine: more replicas do not help those that wait."
