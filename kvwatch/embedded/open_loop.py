@@ -26,6 +26,9 @@ _WARM_UP_RATIO = 0.25
 measured lets the batch fill, and is what it costs."""
 _END_SECONDS = 1.0
 """Step in which the run goes on until all that are measured have ended [s]. Choice: short beside any run."""
+_AMOUNTS_HELD = 64
+"""Amounts of memory held, apart evenly from none to all, at which a law is asked [1]. Choice: laws bend over all of the
+memory, so that between two amounts a straight line is off by some thousandths at most."""
 _MOST_ENDS = 3600
 """How often at most [steps]. Choice: an hour more; in an engine that takes more than it serves some never end."""
 
@@ -39,16 +42,33 @@ class StepSeconds(Protocol):
 
 
 class LawClock(StepClock):
-    """Steps that take exactly as long as a law says."""
+    """Steps that take as long as a law says, in an engine with memory for ``kv_tokens``.
 
-    def __init__(self, law: StepSeconds) -> None:
+    A fitted law takes longer to ask than a step to schedule. Most steps only decode, and differ by how many requests
+    do and by what these hold; between two amounts held, the law is taken to be straight.
+    """
+
+    def __init__(self, law: StepSeconds, kv_tokens: float) -> None:
         super().__init__(StepLaw(1.0))  # never asked: every step is drawn by the law given here
         self._seconds = law
+        self._apart = max(kv_tokens / _AMOUNTS_HELD, 1.0)
+        self._decode_only: dict[tuple[int, int], float] = {}
+        """Seconds by the number that decode, and by the place of the amount held."""
 
     def draw(self, decoding: int, prefill_tokens: int, resident_tokens: float) -> tuple[float, float]:
         """A step's duration, and no gap after it [s]."""
-        share = 1.0 if prefill_tokens else 0.0
-        return self._seconds.step_seconds(decoding, prefill_tokens, resident_tokens, share), 0.0
+        if prefill_tokens:
+            return self._seconds.step_seconds(decoding, prefill_tokens, resident_tokens, 1.0), 0.0
+        place, beyond = divmod(resident_tokens / self._apart, 1.0)
+        below, above = self._at(decoding, int(place)), self._at(decoding, int(place) + 1)
+        return below + beyond * (above - below), 0.0
+
+    def _at(self, decoding: int, place: int) -> float:
+        found = self._decode_only.get((decoding, place))
+        if found is None:
+            found = self._seconds.step_seconds(decoding, 0.0, place * self._apart, 0.0)
+            self._decode_only[decoding, place] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +131,8 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
     seconds = (before + requests) / rate
     stream = arrivals([Segment(2 * seconds, rate, rate)], Drawn(tuple(pool)), seed=seed, burstiness=burstiness)
     came: list[Arrival] = []
-    engine = Engine(settings, LawClock(law), _noted(stream, came), async_scheduling=async_scheduling, on_step=note)
+    clock = LawClock(law, settings.kv_capacity_tokens)
+    engine = Engine(settings, clock, _noted(stream, came), async_scheduling=async_scheduling, on_step=note)
     ended = []
     for turn in range(_MOST_ENDS):
         engine.advance(seconds + turn * _END_SECONDS)

@@ -59,29 +59,56 @@ class Plan:
     basis: tuple[Basis, ...]
 
 
-def make_plan(engine: PlannedEngine, wanted: Wanted, progress: Callable[[], None] = lambda: None) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Studied:
+    """What an engine does, whatever load and latency are asked of it: all that takes long to work out."""
+
+    engine: PlannedEngine
+    full: Saturation
+    curve: tuple[Point, ...]
+    changes: tuple[Change, ...]
+    sensitivities: tuple[Change, ...]
+
+
+def study(engine: PlannedEngine, burstiness: float = 1.0, progress: Callable[[], None] = lambda: None) -> Studied:
     """Work it out; ``progress`` is called after each of many parts.
 
     Raises:
         ValueError: a request of the traffic can never run in this engine.
     """
     full = engine.full()
-    rate = full.throughput_rps * engine.factor
     progress()
-    points = latency_curve(engine.loaded(full, wanted.burstiness), LOADS, progress)
-    allowed = highest_for(points, wanted.slo)
+    return Studied(
+        engine,
+        full,
+        tuple(latency_curve(engine.loaded(full, burstiness), LOADS, progress)),
+        tuple(changes(engine, progress)),
+        tuple(sensitivities(engine, progress)),
+    )
+
+
+def make_plan(engine: PlannedEngine, wanted: Wanted, progress: Callable[[], None] = lambda: None) -> Plan:
+    """The plan for an engine; raises as :func:`study`."""
+    return planned(study(engine, wanted.burstiness, progress), wanted)
+
+
+def planned(studied: Studied, wanted: Wanted) -> Plan:
+    """How many replicas of an engine that has been studied."""
+    engine = studied.engine
+    rate = studied.full.throughput_rps * engine.factor
+    allowed = highest_for(studied.curve, wanted.slo)
     load = min(wanted.target_utilization, allowed)
     return Plan(
         service_rate=rate,
         lower=rate * engine.lower_ratio,
         upper=rate * engine.upper_ratio,
-        full=full,
+        full=studied.full,
         load=load,
         limited_by_latency=allowed < wanted.target_utilization,
         replicas=tuple(_replicas(asked, rate, engine, load) for asked in wanted.rates),
-        curve=tuple(points),
-        changes=tuple(changes(engine, progress)),
-        sensitivities=tuple(sensitivities(engine, progress)),
+        curve=studied.curve,
+        changes=studied.changes,
+        sensitivities=studied.sensitivities,
         basis=engine.basis,
     )
 

@@ -14,7 +14,7 @@ from kvwatch.core.fleet import Fleet
 from kvwatch.embedded.latency_curve import SHARES, Slo, latency_at
 from kvwatch.planning.engine import PlannedEngine
 from kvwatch.planning.measured import measured_engine
-from kvwatch.planning.plan import Plan, Wanted, make_plan
+from kvwatch.planning.plan import Plan, Studied, Wanted, planned, study
 from kvwatch.shell.recordings.replay import Recording, replay
 from kvwatch.views import EngineView
 from tests.shell.conftest import DATA
@@ -51,9 +51,14 @@ def recorded(name: str) -> tuple[PlannedEngine, EngineView, tuple[Seen, ...]]:
 
 
 @cache
+def studied(name: str) -> Studied:
+    """A recorded engine, studied for all plans."""
+    return study(recorded(name)[0])
+
+
 def plan(name: str, rate: float, slo: Slo) -> Plan:
     """A plan for a recorded engine."""
-    return make_plan(recorded(name)[0], Wanted((rate,), slo=slo))
+    return planned(studied(name), Wanted((rate,), slo=slo))
 
 
 @pytest.mark.parametrize("name", ["chat", "homog"])
