@@ -207,9 +207,11 @@ def _seconds_to_rate(engine: Document, verdicts: Mapping[str, Document]) -> floa
 
 
 def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
-    """Why numbers are missing or weak, each reason once, in words."""
+    """Why numbers are missing or weak, each reason once, in the fewest words that a verdict has for it."""
     found: dict[str, str] = {}
     for name, verdict in verdicts.items():
         if not verdict.get("valid", 1) and verdict.get("reason") != "depends" and not name.startswith("arrival_rate_"):
-            found.setdefault(str(verdict.get("reason")), str(verdict.get("words") or verdict.get("reason")))
+            reason = str(verdict.get("reason"))
+            words = str(verdict.get("words") or reason)
+            found[reason] = min(found.get(reason, words), words, key=len)
     return tuple(found.values())
