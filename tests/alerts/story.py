@@ -56,7 +56,7 @@ def _told() -> Iterator[tuple[int, FleetView]]:
     engines = {f"10.0.0.{seed}:8000": scenario.engine(seed=seed) for seed in (7, 8)}
     readers = {name: ExpositionReader() for name in engines}
     fleet = Fleet(CoreOptions(scrape_interval_seconds=SCRAPE_SECONDS))
-    seats = Settings(max_num_seqs=scenario.settings.max_num_seqs, max_num_batched_tokens=512, source=SettingSource.CONFIG)
+    seats = Settings(max_num_seqs=scenario.settings.max_num_seqs, source=SettingSource.CONFIG)
     for name in engines:
         fleet.add(name, seats)
     for at in range(SCRAPE_SECONDS, ENDS["invalid"] + 1, SCRAPE_SECONDS):
