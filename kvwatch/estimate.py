@@ -50,7 +50,7 @@ class Reason(StrEnum):
         return member
 
     OK = "ok", Weight.SURE, ""
-    WARMING_UP = "warming_up", Weight.ABSENT, "the window is not yet full"
+    WARMING_UP = "warming_up", Weight.ABSENT, "it has not been watched for as long as arrivals are counted over"
     RESTART = "restart", Weight.ABSENT, "the server or its counters restarted inside the window"
     ABORTS = (
         "aborts",

@@ -35,7 +35,7 @@ def action(summary: Summary) -> str | None:
         if more is None or _suffices(summary, summary.gain):
             return flag
         return f"{flag} Not enough alone: {more[0].lower()}{more[1:]}"
-    return "Send it less, or give it more KV memory." if summary.state is EngineState.EVICTING else more
+    return _less(summary) if summary.state is EngineState.EVICTING else more
 
 
 def round_time(seconds: float) -> str:
@@ -138,6 +138,14 @@ def _replicas(summary: Summary) -> str:
     if there > 1 and (summary.seconds_to_limit is None or _is_hot(summary)):
         return f"Send it less: the model's {there:.0f} replicas together have room."
     return "Start one more replica (an autoscaler would not do so yet)."
+
+
+def _less(summary: Summary) -> str:
+    """What helps an engine that evicts, where no other number of seats does."""
+    required, there = summary.replicas_required, summary.replicas
+    if required is not None and there is not None and required > there:
+        return f"Run {required:.0f} replicas instead of {there:.0f}, or give it more KV memory."
+    return "Send it less, or give it more KV memory."
 
 
 def _is_hot(summary: Summary) -> bool:

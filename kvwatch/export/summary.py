@@ -29,6 +29,9 @@ _BECAUSE = {
 }
 FULL_STATES = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERLOADED, EngineState.STANDING)
 """States in which the engine has no room, or soon has none."""
+_NO_DOUBTS = frozenset({Reason.DEPENDS, Reason.DELTA_IS_BOUND})
+"""Reasons that cast no doubt on what a summary says: one follows from others, and a limit that is only a bound is not
+used (:func:`limit_in`)."""
 _COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
 _WINDOW = re.compile(r"arrival_rate_(\d+(?:\.\d+)?)(s|m|h)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -146,7 +149,7 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         service_rate_lower=engine.get("service_rate_lower"),
         service_rate_upper=engine.get("service_rate_upper"),
         binds=SHORT_LIMIT_WORDS.get(binds, binds) if binds is not None else None,
-        because=_BECAUSE.get(binds) if binds is not None and state in (*FULL_STATES, EngineState.EVICTING) else None,
+        because=_because(engine, state, binds),
         running=engine.get("running_requests"),
         waiting=engine.get("queue_length"),
         queue_slope=engine.get("queue_slope"),
@@ -172,6 +175,13 @@ def summarize(engine: Document, model: Document | None = None) -> Summary:
         why=str(verdicts.get("utilization", {}).get("words") or "") or None,
         beyond_scope=verdicts.get("utilization", {}).get("reason") == Reason.GENERATES_NOTHING,
     )
+
+
+def _because(engine: Document, state: EngineState, binds: str | None) -> str | None:
+    """What runs out first, where the engine is full or soon is: not where something else than load holds it up."""
+    if binds is None or state not in FULL_STATES or engine.get("queue_standing_seconds") is not None:
+        return None
+    return _BECAUSE.get(binds)
 
 
 def engine_key(engine: Document) -> str:
@@ -210,8 +220,8 @@ def _doubts(verdicts: Mapping[str, Document]) -> tuple[str, ...]:
     """Why numbers are missing or weak, each reason once, in the fewest words that a verdict has for it."""
     found: dict[str, str] = {}
     for name, verdict in verdicts.items():
-        if not verdict.get("valid", 1) and verdict.get("reason") != "depends" and not name.startswith("arrival_rate_"):
-            reason = str(verdict.get("reason"))
+        reason = str(verdict.get("reason"))
+        if not verdict.get("valid", 1) and reason not in _NO_DOUBTS and not name.startswith("arrival_rate_"):
             words = str(verdict.get("words") or reason)
             found[reason] = min(found.get(reason, words), words, key=len)
     return tuple(found.values())

@@ -46,13 +46,25 @@ class Course:
     slope: float = 0.0
     advised: bool = False
     seed: int = 0
+    other: Callable[[EngineView, float], EngineView | None] | None = None
+    """What becomes of its view at a time before the end, beyond what the load does; None while it is not there."""
 
     def waiting(self, ago: float) -> float:
         """The queue that the load has made up to then."""
         return _queue(self.load)[int(SPAN_SECONDS - ago) // 15]
 
-    def view(self, ago: float) -> EngineView:
-        """All that is estimated at a time."""
+    def view(self, ago: float) -> EngineView | None:
+        """All that is known at a time."""
+        view: EngineView | None = self._loaded(ago)
+        if view is not None and self.other is not None:
+            view = self.other(view, ago)
+        if view is None or view.engine_state:
+            return view
+        state, drain = state_fields(view)
+        return replace(view, engine_state=state, backlog_drain_seconds=drain)
+
+    def _loaded(self, ago: float) -> EngineView:
+        """All that is estimated of it under its load."""
         noise = random.Random(self.seed * 1_000_003 + int(ago))
         rho = max(self.load(ago) * noise.gauss(1, 0.03), 0.0)
         waiting, sustained = self.waiting(ago), self.load(ago + 120)
@@ -60,7 +72,7 @@ class Course:
         running = 256 * min(rho, 1.0) ** 1.2 if not waiting else 256.0
         seconds = 0.05 + 0.03 * min(rho, 1.2)
         to_limit = (0.95 - rho) * MU / self.slope if self.slope > 0 else None
-        view = EngineView(
+        return EngineView(
             self.target,
             self.model_name,
             "0",
@@ -100,8 +112,6 @@ class Course:
             target_utilization=0.8,
             engine_age_seconds=7200.0 - ago,
         )
-        state, drain = state_fields(view)
-        return replace(view, engine_state=state, backlog_drain_seconds=drain)
 
 
 @cache
@@ -128,6 +138,11 @@ def flooded(ago: float) -> float:
     return 0.45 if ago > 600 else min(0.45 + (600 - ago) / 100, 1.3)
 
 
+def full(ago: float) -> float:
+    """At the limit for four minutes, and no more."""
+    return 0.7 if ago > 360 else 1.015
+
+
 def over(ago: float) -> float:
     """An overload that ended a minute and a half ago."""
     return 0.5 if ago > 900 else 1.25 if ago > 90 else 0.2
@@ -135,16 +150,27 @@ def over(ago: float) -> float:
 
 def fleet_at(courses: Iterable[Course], ago: float, broken: tuple[TargetView, ...] = ()) -> FleetView:
     """The view of a fleet at a time before the end."""
-    engines = [course.view(ago) for course in courses]
+    engines = [view for course in courses if (view := course.view(ago)) is not None]
     names = sorted({engine.model_name for engine in engines})
     models = tuple(_model(name, [engine for engine in engines if engine.model_name == name]) for name in names)
-    targets = tuple(TargetView(engine.target, True, 0.4, 0.01, (engine,)) for engine in engines)
+    targets = tuple(map(_target, engines))
     return FleetView(END - ago, targets + broken, models)
+
+
+def _target(engine: EngineView) -> TargetView:
+    """The server of an engine; one that hangs answers and shows no estimates."""
+    if engine.engine_state[EngineState.HUNG]:
+        problem = "no counter has moved for a minute"
+        return TargetView(engine.target, False, 0.3, 0.01, problem=problem, hung=(engine,))
+    return TargetView(engine.target, True, 0.4, 0.01, (engine,))
 
 
 def _model(name: str, engines: list[EngineView]) -> ModelView:
     """The replicas of a model: those there are, and those that its load needs."""
-    load = sum(engine.utilization.value.get("1m", 0.0) for engine in engines)
+    loads = [engine.utilization.value.get("1m") for engine in engines]
+    if None in loads:
+        return ModelView(name)
+    load = sum(load or 0.0 for load in loads)
     replicas = float(len(engines))
     return ModelView(name, "", float(math.ceil(load / 0.8)), replicas, model_utilization=load / replicas)
 
@@ -154,7 +180,59 @@ OTHERS = (
     Course(lambda _ago: 0.0, "bge-reranker", "10.0.0.12:8000", seed=2),
 )
 DOWN = TargetView("10.0.0.21:8000", False, None, None, (), "connection: refused")
-HUNG = EngineView("10.0.0.7:8000", "llama-3-70b", "0", engine_state=one_state(EngineState.HUNG))
+
+
+def hangs(view: EngineView, ago: float) -> EngineView:
+    """For the last four minutes nothing has moved."""
+    if ago > 240:
+        return view
+    return EngineView(view.target, view.model_name, view.engine, engine_state=one_state(EngineState.HUNG))
+
+
+def starts(view: EngineView, ago: float) -> EngineView | None:
+    """It was found 20 s ago."""
+    if ago > 20:
+        return None
+    early = KeyedEstimate(verdict=Reason.WARMING_UP, verdicts=dict.fromkeys(("1m", "5m"), Reason.WARMING_UP))
+    return EngineView(
+        view.target,
+        view.model_name,
+        view.engine,
+        arrival_rate=early,
+        service_rate=Estimate(verdict=Reason.NO_BUSY_INTERVALS),
+        utilization=early,
+        running_requests=7.0,
+        queue_length=0.0,
+        kv_usage_ratio=0.06,
+        engine_age_seconds=20.0,
+    )
+
+
+def loses_a_metric(view: EngineView, ago: float) -> EngineView:
+    """For ten minutes what finishes is not shown any more."""
+    if ago > 600:
+        return view
+    missing = KeyedEstimate(verdict=Reason.METRIC_MISSING)
+    return replace(view, arrival_rate=missing, utilization=missing, arrival_rate_slope=UNKNOWN)
+
+
+def evicts(view: EngineView, ago: float) -> EngineView:
+    """For ten minutes it throws out work, and no other number of seats is known to help."""
+    return view if ago > 600 else replace(view, congestion_loss_ratio=0.09, preemptions_per_request=0.6)
+
+
+def stands(view: EngineView, ago: float) -> EngineView:
+    """For four minutes requests wait that nobody serves."""
+    if ago > 240:
+        return view
+    missing = Estimate(verdict=Reason.QUEUE_STANDS)
+    return replace(
+        view,
+        service_rate=missing,
+        utilization=KeyedEstimate(verdict=Reason.QUEUE_STANDS),
+        queue_length=40.0,
+        queue_standing_seconds=240.0 - ago,
+    )
 
 
 def _level(level: float) -> Load:
@@ -181,10 +259,14 @@ SCENES: dict[str, tuple[tuple[Course, ...], tuple[TargetView, ...]]] = {
     "approaching": ((Course(rising, slope=0.0060), *OTHERS), ()),
     "overloaded": ((Course(flooded, advised=True), *OTHERS), ()),
     "draining": ((Course(over), *OTHERS), ()),
-    "hung": (
-        OTHERS,
-        (TargetView("10.0.0.7:8000", False, 0.3, 0.01, problem="no counter has moved for a minute", hung=(HUNG,)),),
-    ),
+    "saturated": ((Course(full), *OTHERS), ()),
+    "evicting": ((Course(_level(0.9), other=evicts), *OTHERS), ()),
+    "standing": ((Course(quiet, other=stands), *OTHERS), ()),
+    "hung": ((Course(quiet, other=hangs), *OTHERS), ()),
+    "unknown": ((Course(quiet, other=loses_a_metric), *OTHERS), ()),
+    "warming_up": ((Course(quiet, other=starts),), ()),
+    "idle": ((Course(lambda _ago: 0.0),), ()),
+    "out of sight": (OTHERS, (DOWN,)),
     "one": ((Course(flooded, advised=True),), ()),
     "none": ((), (DOWN,)),
     "waiting": ((), ()),

@@ -25,6 +25,13 @@ async def text(page: Page, selector: str) -> str:
         ("overloaded", "1 of 3 engines is overloaded", "more than it can serve"),
         ("draining", "1 of 3 engines empties its queue", "empty in about"),
         ("hung", "1 of 3 engines hangs", "nothing has moved for a minute"),
+        ("saturated", "1 of 3 engines is at its limit", "KV cache memory runs out first"),
+        ("evicting", "1 of 3 engines evicts requests", "9% of the throughput is lost"),
+        ("standing", "1 of 3 engines has a standing queue", "40 wait for about 4 min"),
+        ("unknown", "1 of 3 engines cannot be judged", "a metric that the estimate needs is not exported"),
+        ("warming_up", "llama-3-70b is warming up", "7 requests run. How many arrive is known in about 40 s."),
+        ("idle", "llama-3-70b is idle", "Nothing arrives."),
+        ("out of sight", "1 server does not answer; both engines have room", "10.0.0.21:8000 (connection: refused)"),
         ("one", "llama-3-70b is overloaded", "more than it can serve"),
         ("none", "No engine can be seen", "None of the servers below answers"),
         ("waiting", "No engine has been read yet", "kvwatch reads /metrics"),
@@ -94,11 +101,40 @@ async def test_nothing_is_wider_than_the_screen(opened: Open, width: int, scheme
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_text_stands_out_from_what_is_behind_it(opened: Open, scheme: str) -> None:
-    """Contrast of 4.5 to 1, as WCAG's level AA asks, for every text of the page."""
-    async with on_stage("overloaded") as server, opened(server, scheme=scheme) as page:
-        await page.wait_for_selector(".chart svg .line")
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "many"])
+async def test_text_stands_out_from_what_is_behind_it(opened: Open, scene: str, scheme: str) -> None:
+    """Contrast of 4.5 to 1, as WCAG's level AA asks, for every text of the page in every state."""
+    async with on_stage(scene) as server, opened(server, scheme=scheme) as page:
+        if SCENES[scene][0]:
+            await page.wait_for_selector(".chart :is(p, svg)")
         assert await page.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("scene", ["hung", "unknown", "warming_up", "out of sight", "many"])
+async def test_every_state_fits_a_phone_and_says_what_each_number_is(opened: Open, scene: str) -> None:
+    """Nothing is cut, and the cards' numbers have the names that the columns have on a wide screen."""
+    async with on_stage(scene) as server, opened(server, width=390) as page:
+        await page.wait_for_selector(".chart :is(p, svg)")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        names = await page.eval_on_selector_all(
+            "#engines td:is(.room, .queue)", "nodes => nodes.map(n => getComputedStyle(n, '::before').content)"
+        )
+        assert set(names) <= {"attr(data-title)", '"Room"', '"Queue"'}
+
+
+async def test_what_a_hung_engine_did_before_stays_in_sight_and_nothing_is_called_not_known_yet(opened: Open) -> None:
+    """Its lines end where it stopped; the facts hold no column of dashes."""
+    async with on_stage("hung") as server, opened(server) as page:
+        await page.wait_for_selector(".chart svg .line")
+        assert "Not known yet" not in await text(page, "#detail")
+        facts = await page.locator(".facts dd").all_inner_texts()
+        assert "–" not in facts
+
+
+async def test_one_that_cannot_be_judged_says_what_to_do(opened: Open) -> None:
+    """It is no calm engine: until its numbers are back, no page warns of its overload."""
+    async with on_stage("unknown") as server, opened(server) as page:
+        assert "KvwatchEstimateInvalid" in await text(page, ".do")
 
 
 async def test_a_row_is_opened_by_mouse_and_by_keyboard(opened: Open) -> None:

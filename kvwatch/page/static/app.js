@@ -38,13 +38,14 @@ function take(event) {
 }
 
 function draw() {
-  showVerdict(fleet.engines, fleet.silent.count + fleet.noted.count);
+  showVerdict(fleet.engines, fleet.silent, fleet.noted);
   showTable(fleet.engines, looked.key, draw);
   const { silent, noted } = fleet;
   showTargets("silent", silent, `${plural(silent.count, "server does", "servers do")} not answer`);
   showTargets("noted", noted, `${plural(noted.count, "server shows or logs", "servers show or log")} what cannot be read`);
   const worst = fleet.engines[0];
-  document.title = worst === undefined ? "kvwatch" : `${about.states[worst.state] ?? ""} · kvwatch`;
+  const title = byId("verdict").dataset.state === "silent" ? "No answer" : (about.states[worst?.state] ?? "");
+  document.title = worst === undefined ? "kvwatch" : `${title} · kvwatch`;
   const present = fleet.engines.some((engine) => engine.key === looked.key);
   byId("detail").classList.toggle("gone", looked.summary !== null && !present);
 }

@@ -20,7 +20,7 @@ function niceTop(value) {
 }
 
 export class Chart {
-  // `spec`: title, question, format, least (the least top of the axis), top (a fixed one), and
+  // `spec`: title, format, tick (of the axis, else as format), unit (of the axis, [name, size]), least (the least top of the axis), top (a fixed one), and
   // series: [{column, label, kind: "line" | "limit" | "dots" | "area" | "faint", band: [lower, upper]}].
   constructor(spec) {
     this.spec = spec;
@@ -30,7 +30,8 @@ export class Chart {
   }
 
   // `points(column)` gives [[time, value], …]; `at` is the time under the pointer, or null.
-  draw({ points, now, span, step, at }) {
+  // `missing` is what is said where nothing is known of the whole hour.
+  draw({ points, now, span, step, at, missing }) {
     const { spec } = this;
     const width = Math.max(this.plot.clientWidth, 240);
     const right = width < 420 ? 96 : MARGIN.right;
@@ -40,7 +41,7 @@ export class Chart {
       .filter((one) => one.data.some(([, value]) => value !== null));
     // a limit alone says nothing
     const known = series.some((one) => one.kind !== "limit");
-    this.empty(!known);
+    this.empty(!known, missing);
     if (!known) return;
     const x = (time) => MARGIN.left + inner.width * (1 - (now - time) / span);
     const top = spec.top ?? this.top(series);
@@ -58,11 +59,11 @@ export class Chart {
     this.scale = { left: MARGIN.left, width: inner.width };
   }
 
-  empty(is) {
+  empty(is, missing) {
     this.node.classList.toggle("empty", is);
     if (!is) return;
     this.readout.textContent = "";
-    this.plot.replaceChildren(h("p", {}, this.spec.missing ?? "Not known yet."));
+    this.plot.replaceChildren(h("p", {}, missing));
   }
 
   // Outliers of one quantity, as a limit far away, do not squeeze what is looked at.
@@ -70,14 +71,16 @@ export class Chart {
     const highest = (one) => Math.max(...one.data.map(([, value]) => value ?? 0));
     const main = Math.max(...series.filter((one) => one.kind !== "faint").map(highest), this.spec.least ?? 0);
     const faint = series.filter((one) => one.kind === "faint").map(highest).filter((value) => value <= 2.5 * main);
-    return niceTop(1.06 * Math.max(main, ...faint, 1e-9));
+    const highestOfAll = 1.06 * Math.max(main, ...faint, 1e-9);
+    const [, size] = this.spec.unit?.(highestOfAll) ?? ["", 1];
+    return niceTop(highestOfAll / size) * size;
   }
 
   *axes(x, y, top, now, span, width, right) {
     for (const share of [0, 0.5, 1]) {
       const value = top * share;
       yield svg("path", { class: share ? "grid" : "base", d: `M${MARGIN.left} ${y(value)}H${width - right}` });
-      yield svg("text", { class: "tick", x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, this.spec.format(value));
+      yield svg("text", { class: "tick", x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, (this.spec.tick ?? this.spec.format)(value, top));
     }
     const parts = span % 900 || width < 420 ? 2 : 3;
     for (let part = 0; part <= parts; part += 1) {

@@ -2,8 +2,8 @@
 
 import { Chart, nearest, spanOf } from "./chart.js";
 import { advised, byId, h, stateIcon } from "./dom.js";
-import { about as soon, clock, count, DASH, duration, percent, rate } from "./format.js";
-import { about, looked, points } from "./stream.js";
+import { about as soon, clock, count, DASH, duration, durationTick, durationUnit, percent, rate, rateTick } from "./format.js";
+import { about, fleet, looked, points } from "./stream.js";
 import { nameOf } from "./verdict.js";
 
 const CHARTS = [
@@ -21,6 +21,7 @@ const CHARTS = [
   {
     title: "Requests/s, and what each limit allows",
     format: rate,
+    tick: rateTick,
     series: [
       { column: "service_rate_kv", label: "KV memory", kind: "faint", tint: "kv", silent: true },
       { column: "service_rate_seqs", label: "seats", kind: "faint", tint: "seqs", silent: true },
@@ -48,8 +49,10 @@ const CHARTS = [
   {
     title: "Time to first token",
     format: duration,
+    tick: durationTick,
+    unit: durationUnit,
+    answers: true,
     least: 0.01,
-    missing: "Nothing has been answered in the last minute.",
     series: [
       { column: "ttft_p95", label: "p95", kind: "line", tint: "demand" },
       { column: "ttft_p50", label: "median", kind: "faint", tint: "muted" },
@@ -58,8 +61,10 @@ const CHARTS = [
   {
     title: "Time between tokens",
     format: duration,
+    tick: durationTick,
+    unit: durationUnit,
+    answers: true,
     least: 0.001,
-    missing: "Nothing has been answered in the last minute.",
     series: [
       { column: "itl_p95", label: "p95", kind: "line", tint: "demand" },
       { column: "itl_p50", label: "median", kind: "faint", tint: "muted" },
@@ -83,10 +88,12 @@ export function showDetail() {
   nodes.title.replaceChildren(nameOf(summary), h("small", {}, summary.target));
   nodes.state.replaceChildren(stateIcon(summary.state), about.states[summary.state] ?? summary.state);
   nodes.sentence.textContent = [summary.sentence, summary.because].filter(Boolean).join(" ");
+  nodes.sentence.hidden = fleet.engines.length === 1; // it stands above already
   const text = JSON.stringify([looked.document]);
   if (text !== shown) {
     shown = text;
     nodes.facts.replaceChildren(...facts());
+    nodes.facts.hidden = !nodes.facts.childElementCount;
     nodes.advice.replaceChildren(...advice());
     nodes.doubts.replaceChildren(...doubts());
   }
@@ -127,8 +134,17 @@ function drawCharts() {
   // the limit that binds is drawn once, as what can be served
   const binds = Object.keys(looked.document.binding_limit ?? {}).map((limit) => `service_rate_${limit}`);
   const shown = (column) => (binds.includes(column) ? [] : points(column));
-  for (const chart of charts) chart.draw({ points: shown, now, span, step: about.stepSeconds, at });
+  for (const chart of charts) chart.draw({ points: shown, now, span, step: about.stepSeconds, at, missing: missing(chart.spec) });
   if (nodes.table.open) showNumbers();
+}
+
+// Why a chart has nothing to show of the whole hour.
+function missing(spec) {
+  const { state, doubts } = looked.summary;
+  if (state === "hung") return "Nothing is estimated while it hangs.";
+  if (spec.answers) return "No request has been answered in this hour.";
+  if (state === "unknown") return doubts?.length ? `Not known: ${doubts[0]}.` : "Not known.";
+  return state === "idle" ? "Nothing has arrived in this hour." : "Not known yet.";
 }
 
 function point(chart, event) {
@@ -167,18 +183,20 @@ function facts() {
     ["Can serve", d.service_rate === undefined ? DASH : `${rate(d.service_rate)} requests/s${between(d.service_rate_lower, d.service_rate_upper, rate)}`],
     ["Load", s.load === undefined ? DASH : `${percent(s.load)}${between(s.load_lower, s.load_upper, percent)}, limit ${percent(s.limit)}`],
     ["By limit", limits.join(" · ") || DASH],
-    ["Runs, waits", `${count(s.running)}, ${count(s.waiting)}`],
+    ["Runs, waits", s.running === undefined ? DASH : `${count(s.running)}, ${count(s.waiting)}`],
     ["Queue empty in", s.drain_seconds === undefined ? null : soon(s.drain_seconds)],
-    ["KV cache", s.kv_usage === undefined ? DASH : `${percent(s.kv_usage)} of ${count(d.kv_capacity_tokens)} tokens`],
+    ["KV cache", s.kv_usage === undefined ? DASH : `${percent(s.kv_usage)}${d.kv_capacity_tokens === undefined ? "" : ` of ${count(d.kv_capacity_tokens)} tokens`}`],
     ["Settings", settings(d) || null],
     ["Step", steps.trimmed_mean === undefined ? DASH : `${duration(steps.trimmed_mean)} now, ${duration(steps.saturated)} when full`],
     ["First token, p95", latency(d, "ttft")],
     ["Between tokens, p95", latency(d, "itl")],
     ["Latency target", target(d)],
     ["Evictions", d.preemptions_per_request === undefined ? DASH : d.preemptions_per_request ? `${d.preemptions_per_request.toFixed(2)} a request` : "none"],
-    ["Replicas", s.replicas_required === undefined ? DASH : `${count(s.replicas_required)} needed`],
+    ["Replicas", s.replicas_required === undefined ? DASH : `${count(s.replicas_required)} needed${s.replicas === undefined ? "" : `, ${count(s.replicas)} now`}`],
   ];
-  return rows.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+  // of a hung engine nothing is estimated: a column of dashes says no more than the sentence
+  const told = s.state === "hung" ? rows.filter(([, value]) => value !== DASH) : rows;
+  return told.filter(([, value]) => value !== null).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
 }
 
 // What users felt in the last minute, and what the load leads to where that is predicted.
@@ -217,7 +235,7 @@ function advice() {
 function doubts() {
   const found = looked.summary.doubts ?? [];
   if (looked.document.service_rate === undefined && !found.length) return [];
-  if (!found.length) return [h("h3", {}, "Can it be believed?"), h("p", { class: "muted" }, "Every estimate stands.")];
+  if (!found.length) return [h("h3", {}, "Can it be believed?"), h("p", { class: "muted" }, "Every number here stands.")];
   return [h("h3", {}, "Can it be believed?"), h("ul", {}, ...found.map((words) => h("li", {}, words[0].toUpperCase() + words.slice(1) + ".")))];
 }
 

@@ -34,6 +34,7 @@ const SHAPES = {
   evicting: ["path", { d: "M8 1.500 14.500 8 8 14.500 1.500 8Z" }],
   draining: ["path", { d: "M8 13.800 1.500 2.500h13Z" }],
   hung: ["path", { d: "M3 3 13 13M13 3 3 13", class: "stroke" }],
+  silent: ["path", { d: "M3 3 13 13M13 3 3 13", class: "stroke" }],
   unknown: ["path", { d: "M3 8h10", class: "stroke" }],
 };
 

@@ -25,6 +25,18 @@ export function duration(value) {
   return value < 7200 ? `${Math.round(value / 60)} min` : `${Math.round(value / 3600)} h`;
 }
 
+// A tick of an axis up to `top`: all ticks of an axis in one unit, with no more digits than tell them apart.
+export const rateTick = (value, top) => (value === 0 ? "0" : value.toFixed(top >= 20 ? 0 : top >= 2 ? 1 : 2));
+
+// The unit of an axis of durations up to `top`, and its length in seconds.
+export const durationUnit = (top) => (top <= 1 ? ["ms", 0.001] : top <= 120 ? ["s", 1] : top <= 7200 ? ["min", 60] : ["h", 3600]);
+
+export function durationTick(value, top) {
+  if (value === 0) return "0";
+  const [unit, size] = durationUnit(top);
+  return `${Number((value / size).toPrecision(2))} ${unit}`;
+}
+
 export const about = (seconds) => (seconds < 120 ? `${Math.max(5 * Math.round(seconds / 5), 1)} s` : duration(seconds));
 
 export function clock(seconds) {

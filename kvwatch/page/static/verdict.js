@@ -1,23 +1,25 @@
 // The first thing that is read: which engine is in trouble, why, and what to do.
 
 import { advised, byId, h, stateIcon } from "./dom.js";
-import { rate } from "./format.js";
+import { plural, rate } from "./format.js";
 
 // What one engine does in each state, and what several do.
 const PREDICATES = {
   hung: ["hangs", "hang"],
   overloaded: ["is overloaded", "are overloaded"],
-  evicting: ["throws work out", "throw work out"],
+  evicting: ["evicts requests", "evict requests"],
   saturated: ["is at its limit", "are at their limit"],
   approaching: ["is near its limit", "are near their limit"],
   standing: ["has a standing queue", "have a standing queue"],
   draining: ["empties its queue", "empty their queues"],
   unknown: ["cannot be judged", "cannot be judged"],
-  warming_up: ["is being learnt", "are being learnt"],
+  warming_up: ["is warming up", "are warming up"],
   fine: ["has room", "have room"],
   idle: ["is idle", "are idle"],
 };
 const CALM = new Set(["fine", "idle", "warming_up", "unknown"]);
+// An engine that cannot be judged and should be is no calm one: no page warns of its overload.
+const isCalm = (engine) => CALM.has(engine.state) && !engine.action;
 
 export const nameOf = (engine) => (engine.engine === "0" ? engine.model_name : `${engine.model_name} / ${engine.engine}`);
 
@@ -26,7 +28,7 @@ export function headline(engines) {
   const same = engines.filter((engine) => engine.state === worst.state).length;
   const [one, many] = PREDICATES[worst.state] ?? PREDICATES.unknown;
   if (engines.length === 1) return `${nameOf(worst)} ${one}`;
-  if (CALM.has(worst.state)) {
+  if (isCalm(worst)) {
     const all = engines.length === 2 ? "Both engines" : `All ${engines.length} engines`;
     if (same === engines.length) return `${all} ${many}`;
     if (engines.every((engine) => engine.state === "fine" || engine.state === "idle")) return `${all} have room`;
@@ -35,8 +37,8 @@ export function headline(engines) {
 }
 
 function calmWords(engines) {
-  const arrival = engines.reduce((sum, engine) => sum + (engine.arrival_rate ?? 0), 0);
-  const known = engines.filter((engine) => engine.service_rate !== undefined);
+  const known = engines.filter((engine) => engine.service_rate !== undefined && engine.arrival_rate !== undefined);
+  const arrival = known.reduce((sum, engine) => sum + engine.arrival_rate, 0);
   const service = known.reduce((sum, engine) => sum + engine.limit * engine.service_rate, 0);
   if (!known.length) return "How much can be served is known after a minute or two of traffic.";
   return `${rate(arrival)} of ${rate(service)} requests/s are used.`;
@@ -46,30 +48,51 @@ function trouble(engine) {
   return [
     h("p", { class: "why" }, h("strong", {}, nameOf(engine)), h("span", { class: "where" }, ` on ${engine.target}`)),
     h("p", { class: "why" }, [engine.sentence, engine.because].filter(Boolean).join(" ")),
-    engine.action ? h("p", { class: "do" }, h("span", { class: "label" }, "Do"), h("span", {}, ...advised(engine.action, engine.command))) : null,
+    engine.action ? toDo(...advised(engine.action, engine.command)) : null,
   ];
 }
 
+// Servers that show nothing are told of above the fold: what is not seen is not well.
+function outOfSight({ count, targets }, begin = `${plural(count, "server does", "servers do")} not answer: `) {
+  if (!count) return [];
+  const named = targets.slice(0, 3).map(({ target, problem }) => `${target} (${problem ?? "not read yet"})`);
+  const rest = count > named.length ? ` and ${count - named.length} more` : "";
+  return [h("p", { class: "why" }, h("strong", {}, begin), `${named.join(", ")}${rest}.`)];
+}
+
+const LOOK = "See whether vLLM runs there, and whether this machine reaches it: curl its /metrics.";
+const toDo = (...words) => h("p", { class: "do" }, h("span", { class: "label" }, "Do"), h("span", {}, ...words));
+
 let last = "";
 
-export function showVerdict(engines, troubled) {
+// `silent` are servers that do not answer, `noted` those that answer with what cannot be read.
+export function showVerdict(engines, silent, noted) {
   const node = byId("verdict");
-  const text = JSON.stringify([engines[0]?.key, engines[0]?.sentence, engines[0]?.action, engines.length && headline(engines), troubled]);
+  const worst = engines[0];
+  const troubled = silent.count + noted.count;
+  const text = JSON.stringify([worst?.key, worst?.sentence, worst?.action, engines.length && headline(engines), troubled, silent.targets]);
   if (text === last) return; // so that a screen reader is told of changes only
   last = text;
-  if (!engines.length) {
+  if (worst === undefined) {
     node.dataset.state = troubled ? "hung" : "warming_up";
-    const advice = "See whether vLLM runs there, and whether this machine reaches it: curl its /metrics.";
     node.replaceChildren(
       h("h1", {}, troubled ? "No engine can be seen" : "No engine has been read yet"),
       h("p", { class: "why" }, troubled ? "None of the servers below answers as an engine does." : "kvwatch reads /metrics of each target once a second; an engine shows as soon as one answers."),
-      ...(troubled ? [h("p", { class: "do" }, h("span", { class: "label" }, "Do"), h("span", {}, advice))] : []),
+      ...(troubled ? [toDo(LOOK)] : []),
     );
     return;
   }
-  const worst = engines[0];
+  const calm = isCalm(worst);
+  if (calm && silent.count) {
+    node.dataset.state = "silent";
+    const title = `${plural(silent.count, "server does", "servers do")} not answer; ${lowered(headline(engines))}`;
+    node.replaceChildren(h("h1", {}, stateIcon("silent"), title), ...outOfSight(silent, ""), toDo(LOOK));
+    return;
+  }
   node.dataset.state = worst.state;
-  const calm = CALM.has(worst.state);
   const lines = engines.length === 1 || !calm ? trouble(worst) : [h("p", { class: "why" }, calmWords(engines))];
-  node.replaceChildren(h("h1", {}, stateIcon(worst.state), headline(engines)), ...lines.filter(Boolean));
+  node.replaceChildren(h("h1", {}, stateIcon(worst.state), headline(engines)), ...lines.filter(Boolean), ...outOfSight(silent));
 }
+
+// A headline within another; a model's name stays as it is.
+const lowered = (words) => words.replace(/^(All|Both) /, (word) => word.toLowerCase());
