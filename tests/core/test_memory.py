@@ -15,8 +15,8 @@ from tests.reflection import size_bytes
 def test_after_a_hundred_thousand_intervals_an_engine_is_as_large_as_after_ten_thousand() -> None:
     """A day of scrapes, with ten thousand requests of as many tenants in the logs, takes at most a tenth more memory.
 
-    What keeps anything of each takes ten times as much; the tenth is for full and half full rings. The model is known to
-    be dense: its law then has fewer parts to work out, and no smaller memory.
+    What keeps anything of each takes ten times as much; the tenth is for full and half full rings. The model is
+    known to be dense: its law then has fewer parts to work out, and no smaller memory.
     """
     synthetic, reader = SyntheticEngine(poisson(12, 300, seed=5), seats=8), SampleReader()
     reader.settings = SEATS_KNOWN
