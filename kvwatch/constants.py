@@ -17,6 +17,11 @@ TINY = 1e-9
 """What counts as nothing beside 1 [1]. Choice: far below any measured share, far above the rounding of doubles."""
 LATEST_UNIX_SECONDS = 1e12
 """A time that no clock shows [unix s]. Choice: 30,000 years from now; a state file with more than that is damaged."""
+MOST_TOKENS = float(2**53)
+"""A length or a cache that no server has [tokens]. Choice: beyond it a double no longer counts in ones."""
+LARGEST_SUM = 1e60
+"""A sum over requests that no server reaches [1]. Choice: squares of it, and the product
+of four, are still numbers; a state file with more than that is damaged."""
 CLOCK_SKEW_SECONDS = MINUTE_SECONDS
 """How far in the future the stamp of a log may lie [s]. Choice: hosts that keep time by NTP are apart by less than a
 second; a minute and more is another zone, or a clock that nobody set."""

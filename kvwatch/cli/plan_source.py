@@ -16,6 +16,7 @@ from kvwatch.cli.common import CommandError, target_from_flags
 from kvwatch.config import ScrapeConfig, TargetUrl, ValidatedConfig
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.part import StateError
 from kvwatch.daemon.look import INTERVAL_SECONDS, LookError, watched
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Lognormal
@@ -135,19 +136,19 @@ def _kept(args: argparse.Namespace, path: Path) -> tuple[Fleet, FleetView]:
     if len(engines) > 1:
         raise CommandError(f"{path} holds {len(engines)} engines; name one with --target, of: {names}")
     ((target, state),) = engines
+    given = Settings(args.max_num_seqs, args.max_num_batched_tokens, args.max_model_len, source=SettingSource.CONFIG)
+    fleet = Fleet(CoreOptions())
+    fleet.add(target, given)
+    try:
+        fleet.restore(target, [state])
+    except StateError as error:
+        raise CommandError(f"{path}: not a state of this kvwatch: {error}") from None
     tokens = (state.get("kv_capacity") or {}).get("shown")
     spans = (state.get("mix") or {}).get("spans") or []
     if not tokens or not spans:
         raise CommandError(f"{path}: it holds neither a mix of lengths nor the size of the KV cache")
     at = float(spans[-1][0]) + 1.0
-    fleet = Fleet(CoreOptions())
-    given = Settings(args.max_num_seqs, args.max_num_batched_tokens, args.max_model_len, source=SettingSource.CONFIG)
-    fleet.add(target, given)
-    key = EngineKey(str(state["model_name"]), str(state["engine"]))
-    try:
-        fleet.restore(target, [state])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommandError(f"{path}: not a state of this kvwatch: {error!r}") from None
+    key = EngineKey(state["model_name"], state["engine"])
     cache = CacheConfig(kv_cache_size_tokens=int(tokens))
     fleet.observe(target, Scrape(at, (EngineSample(key, running=0.0, waiting=0.0, cache=cache),)))
     return fleet, fleet.view(at)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import TypeVar
 
+from kvwatch.constants import CLOCK_SKEW_SECONDS
 from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.stable_limit import LargestRequest
@@ -19,7 +21,7 @@ from kvwatch.core.interval import Ended, Interval
 from kvwatch.core.latency.curve import Curve, LatencyInputs, LatencyModel, burstiness
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import Kept, Part, TakesRequests
+from kvwatch.core.part import Kept, Part, StateError, TakesRequests, refusing
 from kvwatch.core.reader import SampleReader
 from kvwatch.core.settings.watch import SettingsWatch
 from kvwatch.core.spans import Spans
@@ -90,6 +92,8 @@ class EngineEstimator:
             "arrivals": self.arrivals,
             "largest": self.largest,
         }
+        self._kept_at = float("-inf")
+        """When what was restored had been learnt [unix s]."""
         self.last: Interval | None = None
         """The newest interval."""
         self.first_at = float("inf")
@@ -189,18 +193,26 @@ class EngineEstimator:
     def dump(self) -> dict[str, object]:
         """What is worth keeping over a restart: what takes hours to learn, and what logs showed, which come once."""
         kept: dict[str, object] = {name: part.dump() for name, part in self._kept.items()}
-        return kept | {"logs": {name: part.dump() for name, part in self._kept_of_logs.items()}}
+        at = max(self.last_at, self._kept_at)
+        logs = {name: part.dump() for name, part in self._kept_of_logs.items()}
+        return {"at": at if isfinite(at) else None} | kept | {"logs": logs}
 
-    def restore(self, state: dict[str, object]) -> None:
-        """Take up a dumped state, one of an older version too.
+    def restore(self, state: dict[str, object], now: float) -> None:
+        """Take up a dumped state at ``now`` [unix s], one of an older version too.
 
-        Raises ValueError, KeyError or TypeError for one that cannot be.
+        Raises StateError for one that cannot be, and for one of later than now: it was written under a clock that was
+        ahead, and its windows would take for old what comes.
         """
+        with refusing("at"):
+            at = state.get("at")
+            if at is not None:
+                self._kept_at = float(at)  # type: ignore[arg-type]
+            if self._kept_at > now + CLOCK_SKEW_SECONDS:
+                raise StateError("a time that is yet to come: the clock was ahead")
         logs = state.get("logs")
         if logs is not None:
-            if not isinstance(logs, dict):
-                raise TypeError("logs must be an object")
-            _restore(self._kept_of_logs, logs)
+            with refusing("logs"):
+                _restore(self._kept_of_logs, logs)
         _restore(self._kept, dict.fromkeys(_KEPT_SINCE) | state)
         self._reader.belief = self.kv_check.get(self.last_at)
 
@@ -209,15 +221,15 @@ _KEPT_SINCE = ("mix", "settings", "kv_capacity")
 """What older state files do not have, or may have left out."""
 
 
-def _restore(parts: Mapping[str, Kept], states: Mapping[str, object]) -> None:
+def _restore(parts: Mapping[str, Kept], states: object) -> None:
     """Give each part its state; one that is ``None`` was not worth keeping, or a version did not keep it yet."""
+    if not isinstance(states, Mapping):
+        raise StateError("not an object")
     for name, part in parts.items():
-        state = states[name]
-        if state is None and name in _KEPT_SINCE:
-            continue
-        if not isinstance(state, dict):
-            raise TypeError(f"the state of {name} must be an object")
-        try:
+        with refusing(name):
+            state = states[name]
+            if state is None and name in _KEPT_SINCE:
+                continue
+            if not isinstance(state, dict):
+                raise StateError("not an object")
             part.restore(state)
-        except (OverflowError, AttributeError) as error:
-            raise ValueError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.model_run import ModelResult, ModelRun
@@ -99,13 +100,13 @@ class Fleet:
         """The same of one target; nothing where it is not watched."""
         return self._targets[target].dump() if target in self._targets else []
 
-    def restore(self, target: str, states: list[dict[str, object]]) -> None:
-        """Take up what was dumped for a target that is watched, before its first scrape.
+    def restore(self, target: str, states: list[dict[str, object]], now: float = inf) -> None:
+        """Take up what was dumped for a target that is watched, before its first scrape, at ``now`` [unix s].
 
-        Raises ValueError, KeyError or TypeError for a state that cannot be one.
+        Raises StateError for a state that cannot be one.
         """
         if target in self._targets:
-            self._targets[target].restore(states)
+            self._targets[target].restore(states, now)
 
     def dump_models(self) -> dict[str, dict[str, list[float]]]:
         """The same of what is known of whole models only."""

@@ -10,6 +10,7 @@ from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.log_router import LogRouter
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.part import StateError, refusing
 from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.target_health import hung_engines, problem_of
 from kvwatch.core.view import engine_view
@@ -37,6 +38,8 @@ use, so that none gets the same view twice."""
 _MAX_ENGINES = 256
 """Engines of one server that are watched [engines]. Choice: memory; four times the largest data-parallel deployment
 known."""
+_MOST_NAME_CHARACTERS = 16_384
+"""Longest name of a model or an engine in a state [characters]. Definition: that of a line of an exposition."""
 _CONFIGURED = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN)
 """Sources of the settings that a target is added with."""
 
@@ -132,13 +135,17 @@ class Target:
             for key, engine in self._engines.items()
         ]
 
-    def restore(self, states: list[dict[str, object]]) -> None:
-        """Take up dumped states. Raises ValueError, KeyError or TypeError for one that cannot be."""
-        for state in states[:_MAX_ENGINES]:
-            engine = EngineEstimator(self._options)
-            engine.restore(state)
-            engine.report(self._reports)
-            self._engines[EngineKey(str(state["model_name"]), str(state["engine"]))] = engine
+    def restore(self, states: list[dict[str, object]], now: float) -> None:
+        """Take up dumped states at ``now`` [unix s], all or none. Raises StateError for one that cannot be."""
+        restored = {}
+        for number, state in enumerate(states[:_MAX_ENGINES]):
+            with refusing(f"engine {number}"):
+                key = EngineKey(_name(state["model_name"]), _name(state["engine"]))
+                engine = EngineEstimator(self._options)
+                engine.restore(state, now)
+                engine.report(self._reports)
+                restored[key] = engine
+        self._engines |= restored
 
     def view(self, now: float, *, kept: bool = False) -> TargetView:
         """Health, and estimates of the engines whose last sample is fresh; stale ones are withheld.
@@ -211,3 +218,9 @@ class Target:
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
         return self._is_stale(engine, now) and now - engine.last_at <= _FORGET_SECONDS
+
+
+def _name(found: object) -> str:
+    if not isinstance(found, str) or len(found) > _MOST_NAME_CHARACTERS:
+        raise StateError("model_name and engine must be text")
+    return found

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from kvwatch.core.absence import generates_nothing
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.model_run import ModelResult, ModelRun
+from kvwatch.core.part import StateError
 from kvwatch.core.target_health import NO_METRICS
 from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import refutations
@@ -32,6 +34,8 @@ from kvwatch.parse.logs import LogFact
 from kvwatch.shell.logging import event
 from kvwatch.shell.selfmetrics import SelfMetrics
 from kvwatch.views import FleetView, TargetView
+
+_BEGINS_AGAIN = "what is known of this target begins again"
 
 
 @dataclass(slots=True)
@@ -205,12 +209,12 @@ class Intake:
         """The targets that are watched."""
         return list(self._health)
 
-    def restore(self, target: str, states: list[dict[str, object]]) -> bool:
-        """Give a target what was saved; whether it could be used. Never raises."""
+    def restore(self, target: str, states: list[dict[str, object]], now: float = inf) -> bool:
+        """Give a target what was saved, at ``now`` [unix s]; whether it could be used. Never raises."""
         try:
-            self._fleet.restore(target, states)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            event(logging.WARNING, "state_rejected", target=target, why=repr(error))
+            self._fleet.restore(target, states, now)
+        except StateError as error:
+            event(logging.WARNING, "state_rejected", target=target, why=str(error), effect=_BEGINS_AGAIN)
             return False
         return True
 
@@ -226,11 +230,11 @@ class Intake:
         """Give the fleet what was saved of models; what cannot be any is logged. Never raises."""
         try:
             self._fleet.restore_models(dumped)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except StateError as error:
             event(
                 logging.WARNING,
                 "models_rejected",
-                why=repr(error),
+                why=str(error),
                 effect="replicas required start again without history",
             )
 

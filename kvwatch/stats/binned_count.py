@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, isfinite
+from math import ceil, floor
+
+from kvwatch.constants import LARGEST_SUM, LATEST_UNIX_SECONDS
 
 _BINS = 600
 """Parts of the horizon in which events are counted [bins]. Choice: half a second of the five-minute window, less than a
@@ -58,8 +60,10 @@ class BinnedCount:
         if not isinstance(rows, list) or len(rows) > self._most:
             raise ValueError("not a count by time")
         bins = {int(i): float(n) for i, n in rows}
-        if not all(isfinite(n) and n >= 0 for n in bins.values()):
+        if not all(0 <= n < LARGEST_SUM for n in bins.values()):
             raise ValueError("counts out of range")
+        if not all(abs(i) * self._width < LATEST_UNIX_SECONDS for i in bins):
+            raise ValueError("times of counts out of range")
         if float(state["width"]) == self._width:  # type: ignore[arg-type]
             self._bins = bins
             self._newest = max(bins, default=None)

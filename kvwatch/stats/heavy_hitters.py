@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from operator import add
 
+from kvwatch.constants import LARGEST_SUM
+
 
 class HeavyHitters:
     """Sums by key for the heaviest keys: vectors of ``size`` numbers, the first of which is the weight (≥ 0).
@@ -66,7 +68,7 @@ class HeavyHitters:
         if len(keys) > 2 * self._capacity:
             raise ValueError("too many keys")
         numbers = [float(v) for v in (*total, error)] + [float(v) for row in keys for v in row[1:]]
-        if not all(0 <= v < float("inf") for v in numbers):
+        if not all(0 <= v < LARGEST_SUM for v in numbers):
             raise ValueError("sums out of range")
         sums, worth = {}, {}
         for key, weight, *values in keys:

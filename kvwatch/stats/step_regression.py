@@ -161,21 +161,37 @@ class StepRegression:
 
     @classmethod
     def load(cls, state: dict[str, object]) -> StepRegression:
-        """The inverse of :meth:`dump`. Raises ValueError, KeyError or TypeError for a state that cannot be one."""
+        """The inverse of :meth:`dump`. Raises ValueError, KeyError or TypeError for a state that cannot be one.
+
+        What is taken are sums that rows at those load levels can have made: no fit has to look at them again.
+        """
         self = cls()
         cells = state["cells"]
         if not isinstance(cells, list) or len(cells) > _MOST_CELLS:
             raise ValueError(f"cells must be a list of at most {_MOST_CELLS}")
         for n, p, weight, flat in cells:
-            cell = _Cell()
-            cell.weight = min(_finite(weight), _CELL_WEIGHT)
-            upper = np.zeros((_SIZE, _SIZE))
-            upper[np.triu_indices(_SIZE)] = [_finite(v) for v in flat]
-            cell.sums = upper + upper.T - np.diag(np.diag(upper))
-            if not all(isinstance(level, int) and 0 <= level <= _HIGHEST_LEVEL for level in (n, p)):
+            if not all(type(level) is int and 0 <= level <= _HIGHEST_LEVEL for level in (n, p)):
                 raise ValueError(f"({n}, {p}) is no load level")
-            self._cells[n, p] = cell
+            self._cells[n, p] = _loaded((n, p), _finite(weight), [_finite(v) for v in flat])
         return self
+
+
+def _loaded(level: tuple[int, int], weight: float, flat: Sequence[float]) -> _Cell:
+    """A cell of dumped sums. Raises ValueError for some that no rows can have made."""
+    cell = _Cell()
+    upper = np.zeros((_SIZE, _SIZE))
+    upper[np.triu_indices(_SIZE)] = flat
+    cell.sums, cell.weight = upper + upper.T - np.diag(np.diag(upper)), min(weight, _CELL_WEIGHT)
+    scale = np.sqrt(np.maximum(np.diag(cell.sums), TINY**2))
+    if weight <= 0 or abs(cell.sums[0, 0] / weight - 1) > TINY:
+        raise ValueError(f"the weight of load level {level} is not that of its sums")
+    if np.linalg.eigvalsh(cell.sums / np.outer(scale, scale))[0] < -TINY:
+        raise ValueError(f"the sums of load level {level} are of no rows")
+    _, share, n, p, _, _, seconds = cell.mean().tolist()
+    off = max(abs(found - said) for found, said in zip(_levels((n, p)), level, strict=True))
+    if off > 1 / 2 + TINY or share > 1 + TINY or seconds < TINY:
+        raise ValueError(f"the sums of load level {level} are those of another one")
+    return cell
 
 
 def _finite(value: object) -> float:
@@ -195,4 +211,11 @@ def _seen(means: Array, weights: Array) -> tuple[tuple[float, float, float], flo
 def _cell_of(composition: Sequence[float]) -> tuple[int, int]:
     """Load level: half-octaves of n, octaves of p in steps of four."""
     n, p, _, _ = composition
-    return round(2 * log2(1 + min(n, _MOST_IN_A_STEP))), round(log2(1 + min(p, _MOST_IN_A_STEP)) / 2)
+    at_n, at_p = _levels((n, p))
+    return round(at_n), round(at_p)
+
+
+def _levels(counts: tuple[float, float]) -> tuple[float, float]:
+    """The same of n and p, not rounded."""
+    n, p = (log2(1 + min(count, _MOST_IN_A_STEP)) for count in counts)
+    return 2 * n, p / 2

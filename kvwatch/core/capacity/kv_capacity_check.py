@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import NamedTuple
 
-from kvwatch.constants import HOUR_SECONDS
+from kvwatch.constants import HOUR_SECONDS, MOST_TOKENS
 from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Ended, Interval
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates
@@ -218,7 +218,9 @@ class KvCapacityCheck:
         """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
         shown, tokens, refuted = state["shown"], state["tokens"], state["refuted"]
         for number in (shown, tokens):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int | float) or number <= 0):
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, int | float) or not 1 <= number <= MOST_TOKENS:
                 raise ValueError(f"{number!r} is no size of a KV cache")
         if not isinstance(refuted, bool):
             raise TypeError("refuted must be true or false")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from kvwatch.core.options import CoreOptions
+from kvwatch.core.part import StateError, refusing
 from kvwatch.core.pool.evaluation import CLOCK_SHARE, Times
 from kvwatch.core.pool.members import Members
 from kvwatch.core.pool.pool import Pool
@@ -21,6 +22,9 @@ from kvwatch.views import EngineView, ModelView, TargetView
 
 PoolKey = tuple[str, str]
 """(model_name, role); the role is empty where none is configured."""
+
+_MOST_REPLICAS = 1_000_000
+"""What a state file may ask for [replicas]. Choice: a thousand times the largest fleet; more is damage."""
 
 
 @dataclass(slots=True)
@@ -65,6 +69,8 @@ class FleetModel:
         self._pools = {key: self._pools.get(key) or self._new_pool(key, now) for key in sorted(listed)}
         if now - self._evaluated_at >= (1 - CLOCK_SHARE) * self._times.evaluation:
             self._evaluated_at = now
+            # a model that is gone for good is in no state file for ever
+            self._restored = {k: last for k, last in self._restored.items() if now - last[1] <= self._times.memory}
             answering = {t.target: t.up for t in targets}
             for key, pool in self._pools.items():
                 members = Members(listed[key].engines, answering, self._options)
@@ -80,14 +86,15 @@ class FleetModel:
         return dumped
 
     def restore(self, dumped: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-        """Take up what was dumped, before the first view. Raises ValueError or TypeError for what cannot be any."""
+        """Take up what was dumped, before the first view. Raises StateError for what cannot be any."""
         restored = {}
-        for model_name, roles in dumped.items():
-            for role, (required, sure_at) in roles.items():
-                numbers = float(required), float(sure_at)
-                if not all(map(isfinite, numbers)) or not numbers[0].is_integer() or numbers[0] < 0:
-                    raise ValueError(f"{required} is no number of replicas, or {sure_at} no time")
-                restored[model_name, role] = numbers
+        with refusing("models"):
+            for model_name, roles in dumped.items():
+                for role, (required, sure_at) in roles.items():
+                    numbers = float(required), float(sure_at)
+                    if not (numbers[0].is_integer() and 0 <= numbers[0] <= _MOST_REPLICAS and isfinite(numbers[1])):
+                        raise StateError(f"{required!r} is no number of replicas, or {sure_at!r} no time")
+                    restored[model_name, role] = numbers
         self._restored = restored
 
     def _new_pool(self, key: PoolKey, now: float) -> Pool:

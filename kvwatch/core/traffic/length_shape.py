@@ -6,12 +6,16 @@ from itertools import pairwise
 from math import inf, isfinite
 from operator import sub
 
+from kvwatch.constants import LARGEST_SUM
 from kvwatch.facts import EngineSample, Histogram
 from kvwatch.queueing.length_mix import BucketCounts, accumulate
 
 _MEMORY_REQUESTS = 1000.0
 """Requests over which the shape of the lengths is remembered [requests]. Choice: a histogram of a thousand is known to
 a few per cent in each bucket; half is rough in the tail, double keeps the old shape for longer after a slow change."""
+
+_MOST_BUCKETS = 1000
+"""Buckets that a state may have [bins]. Choice: vLLM's histograms have 20; a thousand would be slow, no more."""
 
 
 class LengthShape:
@@ -58,7 +62,9 @@ def _restored(state: dict[str, list[float]] | None) -> BucketCounts | None:
     edges, counts = [float(e) for e in state["edges"]], [float(c) for c in state["counts"]]
     edges += [inf] * (len(counts) - len(edges))
     rising = all(a < b for a, b in pairwise(edges) if b < inf)
-    if len(edges) != len(counts) or not rising or not all(0 <= c < inf for c in counts):
+    if len(counts) > _MOST_BUCKETS:
+        raise ValueError(f"more than {_MOST_BUCKETS} buckets")
+    if len(edges) != len(counts) or not rising or not all(0 <= c < LARGEST_SUM for c in counts):
         raise ValueError("buckets must have rising edges and as many counts")
     return BucketCounts(tuple(edges), tuple(counts))
 

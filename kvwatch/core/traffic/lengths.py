@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import astuple, dataclass, fields
 from functools import reduce
-from math import inf
 
-from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
+from kvwatch.constants import HOUR_SECONDS, LARGEST_SUM, MINUTE_SECONDS
 from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
 
 _DUMPED_SPANS = 100
@@ -154,7 +153,7 @@ def _restored(numbers: list[float | None]) -> Span:
         value = getattr(span, field.name)
         if value is None and field.name in _MAY_BE_UNKNOWN:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_SUM:
             raise ValueError(f"{field.name} of a span cannot be {value!r}")
     return span
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kvwatch.constants import LARGEST_SUM, MOST_TOKENS
+
 Pair = tuple[float, float, float, float]
 """Random number, prompt and output tokens, and seconds from arrival to end."""
 
@@ -50,9 +52,9 @@ def restored(rows: object, most: int, size: int) -> dict[int, Slice]:
         sums = (float(demand), float(prompt), float(output))
         if len(pairs) > size or int(count) < 1 or len(pairs) > int(count) or not pairs:
             raise ValueError("a slice of a window does not add up")
-        if not all(0 <= x < float("inf") for x in (*sums, *(v for pair in pairs for v in pair))):
+        if not all(0 <= x < LARGEST_SUM for x in (*sums, *(v for pair in pairs for v in pair))):
             raise ValueError("sums of a window out of range")
-        if not all(s >= 1 and o >= 1 for _, s, o, _ in pairs):
+        if not all(1 <= s <= MOST_TOKENS and 1 <= o <= MOST_TOKENS for _, s, o, _ in pairs):
             raise ValueError("lengths of a window out of range")
         slices[int(index)] = Slice(int(count), *sums, pairs)
     return slices

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kvwatch.core.part import StateError, refusing
+
 KEPT_SPANS = 4096
 """Spans that a checkpoint holds: vLLM's exporter sends up to 512 at a time again."""
 _ID_BYTES = 24
@@ -114,9 +116,10 @@ class SeenSpans:
         return {_NEWEST: b"".join(self._newest).hex()}
 
     def restore(self, dumped: dict[str, Any]) -> None:
-        """Take up dumped spans, as if they had just come. Raises ValueError or TypeError for what cannot be any."""
-        ids = bytes.fromhex(dumped.get(_NEWEST, ""))
-        if len(ids) % _ID_BYTES:
-            raise ValueError("ids of spans are cut off")
+        """Take up dumped spans, as if they had just come. Raises StateError for what cannot be any."""
+        with refusing("spans"):
+            ids = bytes.fromhex(dumped.get(_NEWEST, ""))
+            if len(ids) % _ID_BYTES:
+                raise StateError("ids of spans are cut off")
         for start in range(max(0, len(ids) - KEPT_SPANS * _ID_BYTES), len(ids), _ID_BYTES):
             self.add(ids[start : start + _ID_BYTES])

@@ -137,15 +137,12 @@ def _read(content: bytes) -> Checkpoint:
     if len(content) > _MAX_BYTES:
         raise ValueError("larger than 256 MiB")
     header, _, body = content.partition(b"\n")
-    try:
-        head = orjson.loads(header)
-        parts = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise ValueError("damaged: not JSON") from None
+    head = _json(header)
     if not isinstance(head, dict) or head.get("version") not in (VERSION, _ONLY_ENGINES):
         raise ValueError("of another version")
-    if head.get("sha256") != hashlib.sha256(body).hexdigest():
+    if head.get("sha256") != hashlib.sha256(body).hexdigest():  # before its content is given any memory
         raise ValueError("damaged: the checksum does not fit")
+    parts = _json(body)
     if head["version"] == _ONLY_ENGINES:
         parts = {"engines": parts}
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
@@ -155,3 +152,13 @@ def _read(content: bytes) -> Checkpoint:
         if not isinstance(engines, list) or not all(isinstance(engine, dict) for engine in engines):
             raise ValueError("not a state of kvwatch")
     return checkpoint
+
+
+def _json(content: bytes) -> Any:  # noqa: ANN401 (JSON)
+    """What is written there. Raises ValueError for what cannot be read, or is nested too deep to be written again."""
+    try:
+        found = orjson.loads(content)
+        orjson.dumps(found)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        raise ValueError("damaged: not JSON") from None
+    return found

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from kvwatch.core.part import StateError
 from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event
@@ -60,12 +61,12 @@ class StateKeeper:
         try:
             self._positions.restore(saved.positions)
             counters = saved.counters  # of use with the positions only
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            event(logging.WARNING, "positions_rejected", why=repr(error), effect="logs are read from their end")
+        except StateError as error:
+            event(logging.WARNING, "positions_rejected", why=str(error), effect="logs are read from their end")
         try:
             self._spans.restore(saved.spans)
-        except (ValueError, TypeError) as error:
-            event(logging.WARNING, "spans_rejected", why=repr(error), effect="a span sent again counts twice")
+        except StateError as error:
+            event(logging.WARNING, "spans_rejected", why=str(error), effect="a span sent again counts twice")
         self._intake.restore_models(saved.models)
         self._departed = DepartedTargets()
         parts = {
@@ -81,7 +82,7 @@ class StateKeeper:
         if left is None:
             return
         states = orjson.loads(left.engines) if left.engines else []
-        if states and self._intake.restore(target, states):
+        if states and self._intake.restore(target, states, self._clock()):
             event(logging.INFO, "state_restored", target=target, engines=len(states))
         settings = _settings(left.parts.get("settings"))
         if settings is not None:

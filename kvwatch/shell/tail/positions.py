@@ -11,10 +11,16 @@ import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from kvwatch.core.part import refusing
+
 HEAD_BYTES = 1024
 TAIL_BYTES = 64
 _MAX_FILES = 2000
 _LEAST_HEAD_BYTES = 32
+_MOST_UNFINISHED_BYTES = 1 << 26
+"""Of a line whose pieces are not all there, with what wraps them [bytes]. Choice: 64 times the longest line."""
+_MOST_BYTES = 2**63 - 1
+"""Of a file, as far as systems can say [bytes]. Definition."""
 
 Key = tuple[int, int]
 """Device and inode: what a file is called for as long as it exists."""
@@ -124,14 +130,13 @@ class Positions:
         }
 
     def restore(self, dumped: object) -> None:
-        """Take up dumped marks. Raises ValueError, KeyError or TypeError for what cannot be one."""
-        if not isinstance(dumped, dict):
-            raise TypeError("positions must be an object")
+        """Take up dumped marks. Raises StateError for what cannot be one."""
         restored: dict[str, dict[str, Marks]] = {}
-        for target, sources in dumped.items():
-            for source, marks in sources.items():
-                read = [_mark(mark) for mark in marks[:_MAX_FILES]]
-                restored.setdefault(str(target), {})[str(source)] = {mark.key: mark for mark in read}
+        with refusing("positions"):
+            for target, sources in dumped.items():  # type: ignore[attr-defined]
+                for source, marks in sources.items():
+                    read = [_mark(mark) for mark in marks[:_MAX_FILES]]
+                    restored.setdefault(target, {})[source] = {mark.key: mark for mark in read}
         self._marks = restored
 
 
@@ -143,4 +148,7 @@ def _mark(found: dict[str, Any]) -> Mark:
         kind = str if name in texts else bool if name in truths else int
         if type(value) is not kind or (isinstance(value, int) and value < 0):
             raise ValueError(f"{name} of a position cannot be {value!r}")
+    most_unfinished = min(found["offset"], _MOST_UNFINISHED_BYTES)
+    if found["offset"] > _MOST_BYTES or found["head_length"] > HEAD_BYTES or found["unfinished"] > most_unfinished:
+        raise ValueError("no file has such a position")
     return Mark(**{field.name: found[field.name] for field in fields(Mark)})

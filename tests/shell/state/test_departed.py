@@ -23,10 +23,11 @@ from tests.core.recordings import load
 
 NAME = "seqcap"
 DAY = 86400.0
+AFTER = load(NAME).scrapes[-1].at
 
 
 class Life:
-    """A kvwatch from one start to the next, at a time that the test sets."""
+    """A kvwatch from one start to the next, at a time that the test sets [s after the recording]."""
 
     def __init__(self, path: Path, now: float = 0.0) -> None:
         self.now = now
@@ -35,7 +36,7 @@ class Life:
         self.positions = Positions()
         metrics = SelfMetrics()
         self.intake = Intake(self.fleet, metrics)
-        self.keeper = StateKeeper(self.intake, self.file, metrics, self.positions, clock=lambda: self.now)
+        self.keeper = StateKeeper(self.intake, self.file, metrics, self.positions, clock=lambda: AFTER + self.now)
 
     def come(self, target: str, *, learns: bool = False) -> None:
         """A target is found, and may be watched for some minutes."""
