@@ -139,7 +139,8 @@ class Reason(StrEnum):
     OCCUPANCY_DISAGREES = (
         "occupancy_disagrees",
         Weight.SIZES,
-        "memory-work by lengths and by occupancy differ by more than 15%; from 50% on there is no number",
+        "memory-work by lengths and by occupancy differ by more than 15%, and by more than chance explains; from 50% on"
+        " there is no number",
     )
     SPECULATIVE_DECODING = (
         "speculative_decoding",

@@ -166,10 +166,11 @@ class KvCapacityCheck:
         if factor < 1 and self._is_held_otherwise(demand, interval.unit_tokens):
             factor = 1.0
         apart = max(factor, 1 / factor)
-        self._doubts = self._doubts + 1 if apart > REFUTED_RATIO else 0
+        by_chance = apart <= demand.chance_ratio
+        self._doubts = self._doubts + 1 if apart > REFUTED_RATIO and not by_chance else 0
         self._confirms = self._confirms + 1 if apart < _TRUSTED_RATIO and bounds is not None else 0
         self._confirmed = self._confirmed or self._confirms >= _LOOKS
-        at_once = apart > _GROSS_RATIO and not self._confirmed
+        at_once = apart > _GROSS_RATIO and not by_chance and not self._confirmed
         refuted = too_long or at_once or self._doubts >= (_LOOKS_CONFIRMED if self._confirmed else _LOOKS)
         if refuted or (self._belief.refuted and not self._confirmed):
             self._believe(bounds, refuted=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 
 from kvwatch.core.traffic.lengths import Span
+from kvwatch.core.traffic.residual_deviation import residual_deviation
 from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
 from kvwatch.stats.group_moments import PairMoments, pair_moments
@@ -17,6 +19,10 @@ known to a fifth; half would report μ sooner, and a third of it off, double kee
 _SHARING_RATIO = 0.02
 """Share of prompt tokens found in the cache above which lengths overstate the memory held [1]. Choice: below it shared
 prefixes cannot explain a disagreement of 15%."""
+
+_CHANCE_DEVIATIONS = 3.0
+"""Standard deviations up to which two estimates of the same differ by chance [sd]. Choice: beyond lies one look in
+three hundred, while a fault of a factor of two is beyond it after a few tens of requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class DemandEstimates:
     decoding: float | None = None
     since: float | None = None
     """Time from which on they are [unix s]."""
+    residual_deviation: float | None = None
+    """Standard deviation of the residual's logarithm, by chance alone [1]."""
 
     @property
     def residual_ratio(self) -> float | None:
@@ -45,10 +53,17 @@ class DemandEstimates:
         return None if lengths is None or not occupancy else lengths / occupancy - 1
 
     @property
+    def chance_ratio(self) -> float:
+        """Factor by which the two may differ by chance; 1 where that is not known."""
+        return exp(_CHANCE_DEVIATIONS * (self.residual_deviation or 0.0))
+
+    @property
     def unexplained_ratio(self) -> float:
-        """The same where prefixes that are shared do not explain it; 0 where they may, or where it is not known."""
-        shared = (self.cached_ratio or 0.0) > _SHARING_RATIO
-        return 0.0 if shared else self.residual_ratio or 0.0
+        """The same where neither shared prefixes nor chance explain it; 0 where they may, or where it is not known."""
+        residual = self.residual_ratio
+        if residual is None or (self.cached_ratio or 0.0) > _SHARING_RATIO:
+            return 0.0
+        return residual if max(1 + residual, 1 / (1 + residual)) > self.chance_ratio else 0.0
 
     @property
     def joint_moments_ratio(self) -> float | None:
@@ -79,6 +94,7 @@ def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint:
         cached_ratio=work.cached_ratio,
         decoding=work.decoding,
         since=spans[0].end,
+        residual_deviation=residual_deviation(spans, moments),
     )
 
 

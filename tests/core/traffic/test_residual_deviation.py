@@ -1,0 +1,129 @@
+"""By how much two estimates of E[g] differ by chance: against leaving stretches out, and many windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log
+
+import numpy as np
+import pytest
+
+from kvwatch.core.traffic.lengths import Span
+from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
+from kvwatch.core.traffic.residual_deviation import residual_deviation
+from kvwatch.estimate import Reason
+from kvwatch.facts import EngineSample
+from kvwatch.stats.group_moments import pair_moments
+from tests.core.synthetic import Ask, SyntheticEngine, Watch, poisson
+
+SECONDS_A_STEP = 0.02
+TOKENS = 32_000.0
+
+
+def spans_of(engine: SyntheticEngine, seconds: float, every: float = 1.0) -> list[Span]:
+    """What scrapes of the engine bring; the memory held is the mean of both ends, as a gauge allows no more."""
+    spans, last, held = [], engine.sample(), engine.held_tokens
+    for _ in range(round(seconds / every)):
+        engine.advance(engine.now + every)
+        now, inside = engine.sample(), engine.held_tokens
+        prompts, outputs = now.request_prompt_tokens, now.request_generation_tokens
+        prompts0, outputs0 = last.request_prompt_tokens, last.request_generation_tokens
+        assert prompts is not None
+        assert outputs is not None
+        assert prompts0 is not None
+        assert outputs0 is not None
+        spans.append(
+            Span(
+                end=engine.now,
+                count=(outputs.count or 0) - (outputs0.count or 0),
+                prompt_tokens=(prompts.total or 0) - (prompts0.total or 0),
+                output_tokens=(outputs.total or 0) - (outputs0.total or 0),
+                generation_tokens=(now.generation_tokens or 0) - (last.generation_tokens or 0),
+                held_token_steps=(held + inside) / 2 * every / SECONDS_A_STEP,
+                steps=(now.steps or 0) - (last.steps or 0),
+                prompt_all=0.0,
+                prompt_computed=None,
+            )
+        )
+        last, held = now, inside
+    return spans
+
+
+def found(spans: list[Span]) -> DemandEstimates:
+    """Both estimates, with blocks of a token and prompts in one chunk."""
+    return estimate(spans, 1, 1 << 20, None)
+
+
+def test_it_is_what_leaving_out_each_tenth_shows() -> None:
+    """The whole estimate computed ten times over, without a tenth each time."""
+    engine = SyntheticEngine(poisson(5, 400, seed=3), step_seconds=SECONDS_A_STEP)
+    spans = spans_of(engine, 200)
+    ratios = []
+    for i in range(10):
+        left = found(spans[: 20 * i] + spans[20 * (i + 1) :])
+        assert left.residual_ratio is not None
+        ratios.append(log(1 + left.residual_ratio))
+    assert found(spans).residual_deviation == pytest.approx(3 * np.std(ratios), rel=0.05)
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(1.0, 120), (5.0, 120), (5.0, 600)])
+def test_it_is_what_many_windows_differ_by(rate: float, seconds: int) -> None:
+    """A window with few requests is as uncertain as it says, within a third."""
+    residuals, told = [], []
+    for seed in range(60):
+        engine = SyntheticEngine(poisson(rate, seconds + 30, seed=seed), step_seconds=SECONDS_A_STEP)
+        engine.advance(engine.now + 30)
+        d = found(spans_of(engine, seconds))
+        assert d.residual_ratio is not None
+        assert d.residual_deviation is not None
+        residuals.append(log(1 + d.residual_ratio))
+        told.append(d.residual_deviation)
+    assert np.sqrt(np.mean(np.square(told))) == pytest.approx(np.std(residuals), rel=1 / 3)
+
+
+def test_too_little_says_nothing() -> None:
+    """Fewer than four spans that know their memory; a tenth that has all that finished, all tokens or all memory."""
+    engine = SyntheticEngine(poisson(5, 60, seed=1), step_seconds=SECONDS_A_STEP)
+    spans = spans_of(engine, 40)
+    moments = pair_moments([s.count for s in spans], [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
+    assert moments is not None
+    assert residual_deviation(spans, moments) is not None
+    assert residual_deviation(spans[-4:], moments) is not None
+    assert residual_deviation(spans[-3:], moments) is None
+    assert residual_deviation([*spans[-3:], replace(spans[0], held_token_steps=None)], moments) is None
+    for name in ("count", "output_tokens", "generation_tokens", "held_token_steps"):
+        only = [replace(span, **{name: 5.0 if i == 6 else 0.0}) for i, span in enumerate(spans)]
+        assert residual_deviation(only, moments) is None
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_a_quiet_engine_with_long_tails_is_not_doubted(rate: float) -> None:
+    """Nothing is wrong with it; its few requests often differ from those inside by more than 15%, by chance."""
+    asks = poisson(
+        rate,
+        600,
+        seed=2,
+        lengths=lambda rng: (int(rng.integers(8, 64)), int(min(max(rng.lognormal(4.5, 1.0), 4), 1500))),
+    )
+    watch = Watch(SyntheticEngine(asks, kv_tokens=int(TOKENS)))
+    verdicts, apart = [], []
+    for _ in watch.seconds(600):
+        view = watch.view()
+        verdicts.append(view.service_rate.verdict)
+        apart.append(abs(view.occupancy_residual_ratio or 0.0))
+    assert np.mean(np.array(apart) > 0.15) > 0.03  # what 15% alone would call a doubt
+    assert verdicts.count(Reason.OCCUPANCY_DISAGREES) < 0.005 * len(verdicts)
+    assert Reason.CAPACITY_FROM_USAGE not in verdicts
+
+
+def test_lengths_that_are_twice_what_is_held_are_doubted_within_two_minutes() -> None:
+    """A faulty histogram of outputs: chance does not explain it for long."""
+    asks: list[Ask] = poisson(5, 120, seed=4)
+    watch = Watch(SyntheticEngine(asks, kv_tokens=int(TOKENS)), show=_with_outputs_doubled)
+    assert watch.run(120).service_rate.verdict is not Reason.OK
+
+
+def _with_outputs_doubled(sample: EngineSample) -> EngineSample:
+    lengths = sample.request_generation_tokens
+    assert lengths is not None
+    return replace(sample, request_generation_tokens=replace(lengths, total=2 * (lengths.total or 0)))
