@@ -5,7 +5,7 @@
 The engines are those of the scale bench. The times without and with a viewer alternate, so that other work on the
 machine falls on both; CPU time is the daemon's own. The difference of the two is small beside what either of them
 wanders by, so the page's own part is measured by itself as well: a server of the page alone, whose every view is a new
-one at each tick, with one viewer of an engine in another process. docs/page.md says what ``bench/results/page.json`` has.
+one at each tick, with one viewer of an engine in another process. What is found is kept in ``bench/results/page.json``.
 """
 
 from __future__ import annotations

@@ -6,11 +6,13 @@ from grafana_foundation_sdk.builders import table, timeseries
 from grafana_foundation_sdk.models import common
 
 from dashboards import panels as p
-from dashboards.queries import Engines
-from dashboards.style import CALM, DEMAND, PLAIN, RATIO, WORRY
+from dashboards.queries import Engines, quoted
+from dashboards.style import DEMAND, PLAIN, RATIO
 from kvwatch.estimate import Reason
 
 _DROPPED = ("Time", "__name__", "instance", "job", "model_name", "target", "engine")
+NOT_SHOWN = (Reason.DEPENDS, Reason.DELTA_IS_BOUND)
+"""Reasons that would stand there for ever, or twice."""
 
 
 def reasons() -> dict[str, tuple[str, str | None]]:
@@ -19,29 +21,24 @@ def reasons() -> dict[str, tuple[str, str | None]]:
 
 
 def estimates(engine: Engines) -> table.Panel:
-    """Every estimate with its reason, those that do not stand first."""
+    """The estimates that do not stand, each with its reason; one that is so for every server is left out."""
+    aside = "|".join(NOT_SHOWN)
     panel = (
         p.rows(
-            "Estimates and why they do or do not stand",
-            "Each number that kvwatch estimates: whether it may be believed, and if not, why. Alerts ignore those that "
-            "do not stand.",
+            "Estimates that do not stand, and why",
+            "Each number that kvwatch estimates and that may not be believed now, and why not. Not among them: what "
+            "only follows from another one, and a stable limit that is a lower bound, as it is from metrics alone. "
+            "Alerts go by the same verdicts.",
             width=14,
             height=15,
         )
-        .with_target(p.as_rows("A", f"sort({engine.metric('kvwatch_estimate_valid')})"))
+        .with_target(p.as_rows("A", f"{engine.metric('kvwatch_estimate_valid', f'reason!~{quoted(aside)}')} == 0"))
+        .no_value("Every estimate stands")
         .cell_height(common.TableCellHeight.SM)
-        .override_by_name(
-            "Stands",
-            [
-                p.prop("mappings", [p.words({1: ("yes", CALM), 0: ("no", WORRY)})]),
-                p.prop("custom.cellOptions", {"type": "color-text"}),
-                p.prop("custom.width", 70),
-            ],
-        )
         .override_by_name("Estimate", [p.prop("custom.width", 210)])
         .override_by_name("Why", [p.prop("mappings", [p.words(reasons())])])
     )
-    return p.columns(panel, {"Value": "Stands", "estimate": "Estimate", "reason": "Why"}, _DROPPED)
+    return p.columns(panel, {"estimate": "Estimate", "reason": "Why"}, (*_DROPPED, "Value"))
 
 
 def gaps(engine: Engines) -> timeseries.Panel:

@@ -8,7 +8,7 @@ from dashboards import belief
 from dashboards import engine_rows as rows
 from dashboards import engine_why as why
 from dashboards.frame import ENGINE_UID as UID
-from dashboards.frame import FLEET_UID, Alerts, choice, frame, link, source
+from dashboards.frame import FLEET_UID, Alerts, Restarts, choice, frame, link, source
 from dashboards.panels import add
 
 _DESCRIPTION = (
@@ -32,6 +32,7 @@ def build() -> Dashboard:
         .with_variable(rows.window_variable())
         .link(link("Fleet", FLEET_UID, "All models"))
         .annotation(Alerts('model_name=~"${model_name:regex}|"', 'target=~"${target:regex}|"'))
+        .annotation(Restarts(target, 'engine="$engine"'))
     )
     for panel in (*rows.verdict(), *rows.load(), *rows.latency(), *rows.pressure()):
         board.with_panel(panel)

@@ -48,12 +48,13 @@ def window_variable() -> builders.QueryVariable:
 
 def verdict() -> list[stat.Panel]:
     """What is to be known in five seconds."""
+    m = ENGINE.metric
     state = (
         p.value(
             "Verdict",
             "The state of this engine in one line: green needs nothing, orange needs capacity soon, red hurts users "
             "now. Grey means that kvwatch does not know yet; the table of estimates says why.",
-            width=8,
+            width=6,
         )
         .with_target(p.at_end("A", ENGINE.state))
         .mappings([p.words({state.code: (state.sentence, state.color) for state in STATES})])
@@ -64,7 +65,7 @@ def verdict() -> list[stat.Panel]:
         p.value(
             "Load",
             "Share of its limit: ρ over 1 − δ. At 100% the queue begins to grow without end.",
-            width=4,
+            width=3,
             unit=RATIO,
         )
         .with_target(p.at_end("A", ENGINE.load_of_limit))
@@ -93,7 +94,7 @@ def verdict() -> list[stat.Panel]:
     replicas = (
         p.value(
             "Replicas",
-            "Engines that serve this model now, and how many keep it at the utilization to size for "
+            "Servers that this model has now, and how many keep it at the utilization to size for "
             "(estimates.target_utilization); of this pool where prefill and decode are apart. Orange: more are "
             "needed than there are.",
             width=4,
@@ -110,12 +111,23 @@ def verdict() -> list[stat.Panel]:
             "Limited by",
             "The resource that runs out first: KV memory, seats (max_num_seqs) or the token budget of a step "
             "(max_num_batched_tokens).",
-            width=4,
+            width=3,
         )
         .with_target(p.at_end("A", ENGINE.binding))
         .mappings([p.words({code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)})])
     )
-    return [state, load, when, replicas, limit]
+    room = (
+        p.value(
+            "Room",
+            "What may arrive beyond what does until the limit is reached. Below 0: how much arrives too much.",
+            width=4,
+            unit=RATE,
+        )
+        .with_target(p.at_end("A", f"{ENGINE.limit} * {m('kvwatch_service_rate')} - {ENGINE.arrivals}"))
+        .decimals(1)
+        .thresholds(p.steps(MUTED, (-1e9, DANGER), (0.0, PLAIN)))
+    )
+    return [state, load, room, when, replicas, limit]
 
 
 def load() -> list[timeseries.Panel]:

@@ -85,3 +85,23 @@ class Alerts(builders.AnnotationQuery):
         self._internal = AlertMarks(
             name="Alerts", datasource=SOURCE, enable=True, icon_color="red", expr=f"ALERTS{{{where}}}"
         )
+
+
+class RestartMarks(dashboard.AnnotationQuery):
+    """An annotation for the minutes after a restart."""
+
+    def to_json(self) -> dict[str, object]:
+        """The annotation's JSON."""
+        words = {"titleFormat": "Restarted", "textFormat": "{{model_name}} {{target}} {{engine}}", "tagKeys": "engine"}
+        return {**super().to_json(), **words}
+
+
+class Restarts(builders.AnnotationQuery):
+    """Engines that have begun again, as marks on every graph for as long as a window of arrivals reaches back to it."""
+
+    def __init__(self, *matchers: str) -> None:
+        where = ",".join(('estimate=~"arrival_rate_.+"', 'reason="restart"', *matchers))
+        engines = f"max by (model_name, target, engine) (kvwatch_estimate_valid{{{where}}} == bool 0)"
+        self._internal = RestartMarks(
+            name="Restarts", datasource=SOURCE, enable=True, icon_color="purple", expr=engines
+        )

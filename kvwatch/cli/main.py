@@ -20,7 +20,7 @@ _EPILOG = """\
 exit codes:
   0  done, or ended by SIGTERM or SIGINT
   1  failed: an address is taken, a file cannot be read or written
-  2  a flag or the configuration is wrong; each mistake is printed on a line of its own
+  2  a flag or the configuration is wrong; of a file every mistake is printed, each on a line of its own
 status has more: see kvwatch status --help
 """
 COMMANDS = (run, demo, status, record, replay, plan, backtest, simulate, check_config)

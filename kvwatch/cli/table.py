@@ -11,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kvwatch.estimate import Reason
 from kvwatch.views import EngineView, FleetView
 
 _UNKNOWN = "–"
+_ALWAYS = frozenset({Reason.DEPENDS, Reason.DELTA_IS_BOUND})
+"""Reasons that say nothing of a row: one follows from others, one is so for every server without a log."""
 _WIDTH_OF_A_FILE = 160
 _COLUMNS = (
     "time (UTC)",
@@ -32,8 +35,10 @@ _COLUMNS = (
 
 
 def print_table(views: Iterable[FleetView], console: Console | None = None) -> None:
-    """Print all views when the last one is known."""
+    """Print all views when the last one is known, and below them what the words in the last column mean."""
     console = console or Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    windows: set[str] = set()
+    reasons: set[Reason] = set()
     table = Table(*_COLUMNS, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns[:-1]:
         column.no_wrap = True
@@ -45,13 +50,18 @@ def print_table(views: Iterable[FleetView], console: Console | None = None) -> N
                 table.add_row(_time(view.at), Text(target.target), *[_UNKNOWN] * 9, Text(target.problem))
             for engine in target.engines:
                 table.add_row(_time(view.at), *_cells(engine))
+                windows.add(_window(engine))
+                reasons.update(_wrong(engine))
     console.print(table)
+    if known := " or ".join(sorted(windows - {""})):
+        console.print(f"λ and ρ are over {known}, μ is what the engine can sustain.")
+    for reason in sorted(reasons):
+        console.print(f"{reason}: {reason.words}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _cells(engine: EngineView) -> list[Text]:
-    window = next(iter(engine.utilization.value), None) or next(iter(engine.arrival_rate.value), "")
+    window = _window(engine)
     low, high = engine.utilization.lower.get(window), engine.utilization.upper.get(window)
-    wrong = sorted({validity.reason for validity in engine.estimate_valid.values() if not validity.valid})
     cells = (
         f"{engine.target} {engine.model_name} {engine.engine}",
         _number(engine.arrival_rate.value.get(window)),
@@ -63,9 +73,20 @@ def _cells(engine: EngineView) -> list[Text]:
         _number(engine.running_requests, 0),
         _number(engine.queue_length, 0),
         _number(engine.kv_usage_ratio),
-        " ".join(wrong),
+        " ".join(_wrong(engine)),
     )
     return [Text(cell) for cell in cells]
+
+
+def _window(engine: EngineView) -> str:
+    """The window that a row is about: the shortest that is known."""
+    return next(iter(engine.utilization.value), None) or next(iter(engine.arrival_rate.value), "")
+
+
+def _wrong(engine: EngineView) -> list[Reason]:
+    """Why estimates do not stand."""
+    codes = {validity.reason for validity in engine.estimate_valid.values() if not validity.valid}
+    return sorted(reason for reason in Reason if reason in codes - _ALWAYS)
 
 
 def _binding(limits: Mapping[str, float]) -> str:

@@ -28,6 +28,8 @@ from kvwatch.config.section import Values, read_section
 from kvwatch.config.urls import parse_listen, parse_target_url
 
 _EVERY_INTERFACE = {"", "::", "0.0.0.0"}  # noqa: S104 - compared, not listened on
+_THIS_MACHINE = {"127.0.0.1", "[::1]"}
+"""Spellings of ``localhost`` in the name of a target."""
 
 
 def load_config(path: Path) -> ValidatedConfig:
@@ -159,8 +161,15 @@ def _target(values: Values | None, path: str, faults: Faults) -> tuple[str, Targ
 def _refuse_duplicates(targets: Iterable[tuple[str, TargetConfig]], faults: Faults) -> None:
     first: dict[str, str] = {}
     for path, target in targets:
-        if target.name in first:
-            where = first[target.name]
+        server = _server(target.name)
+        if server in first:
+            where = first[server]
             faults.append(Fault(path, f'"{target.name}" is already {where}; remove one, or give them different names'))
         else:
-            first[target.name] = path
+            first[server] = path
+
+
+def _server(name: str) -> str:
+    """The name of a target, with one spelling for this machine: one server watched twice counts as two replicas."""
+    host, colon, port = name.rpartition(":")
+    return f"localhost:{port}" if colon and host in _THIS_MACHINE else name

@@ -13,6 +13,7 @@ from kvwatch import __version__
 from kvwatch.cli import main, make_parser
 from kvwatch.cli.common import config_from_flags
 from kvwatch.cli.docs import PAGES, write
+from kvwatch.estimate import Reason
 
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "data" / "recordings" / "seqcap"
@@ -162,6 +163,20 @@ def test_replay_prints_a_table_by_default(recording: Path, capsys: pytest.Captur
     lines = [line for line in capsys.readouterr().out.splitlines() if "short tiny 0" in line]
     assert 9 <= len(lines) <= 10
     assert "seqs" in lines[-1]
+
+
+def test_the_table_says_which_window_it_is_about_and_what_its_words_mean(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each word of the last column is explained once below, and none stands in every row for ever."""
+    assert main(["replay", str(recording)]) == 0
+    output = capsys.readouterr().out
+    rows = [line for line in output.splitlines() if "short tiny 0" in line]
+    words = {word for row in rows for word in row.split() if word in set(Reason)}
+    assert "λ and ρ are over 1m" in output
+    assert words
+    assert all(f"\n{word}: {Reason(word).words}" in output for word in words)
+    assert not words & {"depends", "delta_is_bound"}
 
 
 def test_every_thins_the_output(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from tests.dashboards.boards import NAMES, filled, panels, queries
 
 RULES = Path(__file__).resolve().parents[2] / "alerts" / "kvwatch.rules.yaml"
 PROMETHEUS_LABELS = {"instance", "job"}
-ESTIMATES = "Estimates and why they do or do not stand"
+ESTIMATES = "Estimates that do not stand, and why"
 ALERT_LABELS = {"alertname", "alertstate", "model_name", "target"}
 
 
