@@ -38,6 +38,12 @@ def action(summary: Summary) -> str | None:
     return _less(summary) if summary.state is EngineState.EVICTING else more
 
 
+def why_so_many(summary: Summary) -> str:
+    """What makes the replicas required more than the load itself needs, in brackets to be added to their number."""
+    reasons = [f"{n:.0f} of them {REPLICA_REASON_WORDS[key]}" for key, n in summary.replicas_added.items() if n]
+    return f" ({', '.join(reasons)})" if reasons else ""
+
+
 def round_time(seconds: float) -> str:
     """A time as people say it: seconds up to two minutes, then minutes, then hours."""
     if seconds < 120:
@@ -132,9 +138,7 @@ def _replicas(summary: Summary) -> str:
     if required is None:
         return "Add replicas; until they serve, take off load that can wait."
     if required > there:
-        reasons = [f"{n:.0f} of them {REPLICA_REASON_WORDS[key]}" for key, n in summary.replicas_added.items() if n]
-        because = f" ({', '.join(reasons)})" if reasons else ""
-        return f"Run {required:.0f} replicas instead of {there:.0f}{because}."
+        return f"Run {required:.0f} replicas instead of {there:.0f}{why_so_many(summary)}."
     if there > 1 and (summary.seconds_to_limit is None or _is_hot(summary)):
         return f"Send it less: the model's {there:.0f} replicas together have room."
     return "Start one more replica (an autoscaler would not do so yet)."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvwatch.core.engine_state import EngineState
-from kvwatch.export.sentences import round_time, sentence
+from kvwatch.export.sentences import round_time, sentence, why_so_many
 from kvwatch.export.summary import SHORT_LIMIT_WORDS, SLO_WORDS, Summary
 from kvwatch.export.words import rate
 
@@ -60,4 +60,4 @@ def _replicas(summary: Summary) -> str:
     required, there = summary.replicas_required, summary.replicas
     if required is None or there is None or required <= there:
         return ""
-    return f"{required:.0f} replicas needed, {there:.0f} now"
+    return f"{required:.0f} replicas needed{why_so_many(summary)}, {there:.0f} now"

@@ -74,7 +74,7 @@ def test_every_variable_is_used_and_every_one_used_is_there(name: str) -> None:
 
 
 def test_the_top_row_answers_the_first_questions() -> None:
-    """Verdict, load, room, when, how many replicas, what limits: the first row of either dashboard, and nothing else."""
+    """Verdict, load, room, when, how many replicas, what limits: the first row of either, and nothing else."""
     first = {name: [p["title"] for p in board(name)["panels"] if p["gridPos"]["y"] == 0] for name in NAMES}
     assert first["engine.json"] == ["Verdict", "Load", "Room", "Full in", "Replicas", "Limited by"]
     assert first["fleet.json"] == ["Worst engine", "Most loaded", "Full next", "Replicas to add", "Unreadable"]

@@ -63,3 +63,10 @@ def test_a_line_says_what_is_missing_for_more() -> None:
         "estimate_valid": {"service_rate": verdict},
     }
     assert status_line(summarize(early)) == "3.1 req/s; too few busy scrape intervals so far"
+
+
+def test_a_line_says_why_more_replicas_are_needed_than_the_load_asks_for() -> None:
+    """An engine that is fine again, and whose model still has the number of minutes ago."""
+    model = {"replicas": 1.0, "replicas_added": {"surge": 0.0, "recent_load": 2.0}}
+    line = status_line(summarize(document("fine", replicas_required=3.0), model))
+    assert line.endswith("; 3 replicas needed (2 of them for the load of minutes ago), 1 now")
