@@ -1,7 +1,6 @@
-"""How far predicted latencies are from the embedded engine's own: ``python -m bench.latency``, ten minutes of CPU.
+"""How far predicted latencies are from the embedded engine's own: ``python -m bench.latency``, four minutes of CPU.
 
-The engine's own are runs of up to 150,000 requests with their luck left in; the standard error of each is told from ten
-parts of it. ``--truth`` makes them anew, which is most of the time; else those of the results file are taken.
+``--truth`` makes the engine's own anew, which takes half an hour more; else those of the results file are taken.
 """
 
 from __future__ import annotations
@@ -16,47 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from bench.latency.workloads import Workload, workloads
+from bench.latency.truth import LOADS, truth_at
+from bench.latency.workloads import workloads
 from kvwatch.embedded.latency_curve import latency_between, latency_curve
-from kvwatch.embedded.open_loop import open_loop
 
 RESULTS = Path(__file__).parents[1] / "results" / "latency.json"
 REPORT = RESULTS.with_suffix(".md")
-LOADS = {0.5: 8_000, 0.7: 12_000, 0.85: 30_000, 0.95: 150_000}
-"""Loads that are compared [1], and how many requests the truth has at each; half as many where outputs are long."""
-_SEED = 78
-_PARTS = 10
 _NEAR_RATIO, _NEAR_SECONDS = 0.2, 0.05
 """What a prediction may be off by: a fifth, or 50 ms."""
-
-Truth = dict[str, dict[str, dict[str, float]]]
-
-
-def truth_of(workload: Workload) -> Iterator[tuple[float, dict[str, float]]]:
-    """95th percentiles [s] of a long run at each load, with their standard errors."""
-    engine = workload.engine
-    rate = engine.full().throughput_rps
-    for load, requests in LOADS.items():
-        number = requests // 2 if workload.name.startswith("reasoning") else requests
-        seen = open_loop(engine.pool, engine.settings, engine.law, load * rate, requests=number, seed=_SEED)
-        row = {"requests": float(number), "itl": seen.between(0.95)}
-        for kind, values in (("wait", seen.wait_seconds), ("ttft", seen.first_token_seconds)):
-            parts = [float(np.quantile(part, 0.95)) for part in np.array_split(values, _PARTS)]
-            row[kind] = float(np.quantile(values, 0.95))
-            row[f"{kind}_error"] = float(np.std(parts)) / _PARTS**0.5
-        yield load, row
 
 
 def main() -> None:
     """Compare, and write both results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--truth", action="store_true", help="make the long runs anew")
+    parser.add_argument("--truth", action="store_true", help="make the engine's own anew")
+    parser.add_argument("--only", metavar="TEXT", help="workloads whose names contain this")
     args = parser.parse_args()
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for workload in workloads():
         entry = known.setdefault(workload.name, {})
+        if args.only is not None and args.only not in workload.name:
+            continue
         if args.truth or "truth" not in entry:
-            entry["truth"] = {str(load): row for load, row in truth_of(workload)}
+            entry["truth"] = {str(load): truth_at(workload, load) for load in LOADS}
         began = process_time()
         points = latency_curve(workload.engine.loaded(workload.engine.full()))
         entry["cpu_seconds"] = round(process_time() - began, 2)

@@ -1,7 +1,8 @@
 """Latency over the load: what requests wait, and see of the steps, from a quiet engine to an almost full one.
 
-One engine is run under a steady load, at several loads. The runs get longer towards full: how long the queue takes to
-forget how long it was goes as 1/(1 − ρ)², and so does what a quantile of it needs.
+One engine is run under a steady load, at several loads, and what its run happened to see of arrivals is replaced by
+what the coarse engine sees in the long run. Runs get longer towards full: how long the queue takes to forget how long it
+was goes as 1/(1 − ρ)².
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from itertools import pairwise
 from math import exp, log
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from kvwatch.embedded.coarse_engine import CoarseEngine
 from kvwatch.embedded.full_means import mean_life
-from kvwatch.embedded.luck import work_seconds
-from kvwatch.embedded.open_loop import StepSeconds, open_loop
+from kvwatch.embedded.luck import as_in_the_long_run, long_run
+from kvwatch.embedded.open_loop import Array, StepSeconds, open_loop
 
 if TYPE_CHECKING:
     from kvwatch.embedded.saturation import Saturation
@@ -31,18 +35,15 @@ TARGET_SHARE = 0.95
 _REQUESTS = 2000
 """Requests that are measured at a low load [requests]. Measured: bench/latency; with a fifth of them prompts of several
 lengths leave the 95th percentile open by a third."""
-_FORGETTING = 150.0
-"""Requests of a run, times (1 − ρ)² [requests]. Choice: five seconds of CPU for a curve. Measured: bench/latency; the
-median error of a 95th percentile is a tenth, but a third at a load of 0.85, where the queue begins."""
-_LEAST_FORGETTING = 20.0
-"""The same of the shortest run that says anything [requests]. Choice: from empty, the queue of a shorter one has not
-grown to its length."""
+_FORGETTING = 100.0
+"""Requests of a run, times (1 − ρ)² [requests]. Choice: it then sees a dozen long queues, and what they add to those of
+the coarse engine; their number does not matter."""
 _TURNOVERS = 6
 """Times that a batch is served over while measured, at least [1]. Choice: its filling then is a small part."""
 _MOST_STEPS = 200_000
-"""Longest run at one load [steps]. Choice: two to three seconds of CPU."""
+"""Longest run at one load [steps]. Choice: a second of CPU."""
 _LEAST_REQUESTS = 100
-"""Requests of a run that would be longer [requests]. Choice: a 95th percentile rests on five of them at least."""
+"""Requests of a run that would be longer [requests]. Choice: enough to see what they add to coarse waits."""
 _SEED = 20261130
 """Seed of arrivals and order [1]. Choice: any; the same at every load, so that the curve is smooth."""
 _SHORTEST_SECONDS = 1e-4
@@ -104,10 +105,8 @@ class Loaded:
     async_scheduling: bool = False
 
 
-def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point | None:
-    """Latency at one load; ``None`` where a run that is long enough would be too dear.
-
-    ``running`` is how many requests run at once there at least, as a lower load has shown.
+def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point:
+    """Latency at one load; ``running`` is how many requests run at once there at least, as a lower load has shown.
 
     Raises:
         ValueError: A request could never run, or none is served.
@@ -116,8 +115,7 @@ def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point | Non
     steps = mean_life(engine.pool, None, engine.settings).steps
     running = max(running, rate * steps * engine.law.step_seconds(1.0, 0.0, 0.0, 0.0))
     fit = max(_MOST_STEPS * running / steps, _LEAST_REQUESTS)
-    if fit < _LEAST_FORGETTING / (1 - load) ** 2:
-        return None
+    coarse = CoarseEngine(engine.pool, engine.settings, engine.law, engine.full)
     seen = open_loop(
         engine.pool,
         engine.settings,
@@ -127,27 +125,27 @@ def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point | Non
         burstiness=engine.burstiness,
         seed=_SEED,
         async_scheduling=engine.async_scheduling,
-        work=work_seconds(engine.pool, engine.settings, engine.full).tolist(),
+        coarse=coarse,
     )
-    return Point(load, _each(seen.wait), _each(seen.first_token), _each(seen.between), seen.mean_running)
+    waits = long_run(coarse, rate, load, engine.burstiness)
 
+    def each(latency: Array) -> tuple[float, ...]:
+        return tuple(np.quantile(as_in_the_long_run(waits, seen.coarse_seconds, latency), SHARES).tolist())
 
-def _each(quantile: Callable[[float], float]) -> tuple[float, ...]:
-    return tuple(quantile(share) for share in SHARES)
+    between = tuple(seen.between(share) for share in SHARES)
+    return Point(load, each(seen.wait_seconds), each(seen.first_token_seconds), between, seen.mean_running)
 
 
 def latency_curve(
     engine: Loaded, loads: Sequence[float] = LOADS, progress: Callable[[], None] = lambda: None
 ) -> list[Point]:
-    """Latency at each load, from the lowest on, up to the highest that can be afforded.
+    """Latency at each load, from the lowest on.
 
     ``progress`` is called after each. Raises as :func:`latency_at`.
     """
     points: list[Point] = []
     for load in sorted(loads):
-        point = latency_at(engine, load, points[-1].mean_running if points else 1.0)
-        if point is not None:
-            points.append(point)
+        points.append(latency_at(engine, load, points[-1].mean_running if points else 1.0))
         progress()
     return points
 

@@ -1,89 +1,79 @@
 """How a run's luck with arrivals is taken out of its latencies.
 
 Close to full a run of thousands of requests sees some dozen long queues, and a few more or fewer move the 95th
-percentile by a third. How much work stood before a request, by arithmetic alone, goes along with how long it waits, and
-over a million requests that takes no time. So the requests of a run are put into strata by that work, and each stratum
-counts as often as it comes in the long run (post-stratification).
+percentile by half. The waits of the coarse engine go along with the true ones, and over a million requests they take
+seconds. So what counts of a run is only what it adds to the coarse wait of the same request; the coarse waits are those
+of the long run (a control variate, request by request).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-from kvwatch.embedded.full_means import mean_life
-
-if TYPE_CHECKING:
-    from kvwatch.embedded.saturation import Saturation
-    from kvwatch.embedded.settings import RequestShape, SchedulerSettings
+from kvwatch.embedded.coarse_engine import CoarseEngine
 
 Array = npt.NDArray[np.float64]
 
-_STRATA = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99, 0.995)
-"""Shares of the requests at which strata end [1]. Choice: narrower where the quantiles that are asked for lie."""
-_LONG_RUN = 2500.0
-"""Requests of the long run, times (1 − ρ)² [requests]. Choice: the work in a queue is known to some per cent over a
-thousand of the times that it takes to forget itself."""
-_LEAST_LONG_RUN = 100_000
-"""The same of the shortest [requests]. Choice: the narrowest stratum then holds five hundred."""
+_PIECE = 400.0
+"""Requests of a piece of the long run, times (1 − ρ)² [requests]. Choice: some ten times what the queue takes to forget
+how long it was, so that pieces know little of each other and of their start."""
+_LEAST_PIECE = 2000
+"""The same of the shortest piece [requests]. Choice: its 95th percentile rests on a hundred."""
+_WARM_UP_RATIO = 0.2
+"""Share of a piece that is left out [1]. Choice: it begins empty, and has forgotten that then."""
+_LEAST_PIECES = 4
+"""Pieces at least [1]. Choice: fewer do not show how far they are apart."""
+_MOST_REQUESTS = 1_200_000
+"""Requests of the longest run, evictions counted like them [requests]. Choice: two to three seconds of CPU."""
+_SHARE = 0.95
+"""The quantile whose error ends the long run [1]. Choice: that of the targets."""
+_ENOUGH_RATIO = 0.05
+"""Standard error of that quantile, over it, from which on the run is long enough [1]. Choice: as far as the coarse
+engine itself is off."""
+_ENOUGH_SECONDS = 0.02
+"""The same by itself [s]. Choice: where the queue begins the quantile is near none, and a step is as long as this."""
+_NEIGHBOURS = 8
+"""Requests on each side of a coarse wait whose additions may be its own [requests]. Choice: enough to have those of a
+step's beginning and of its end."""
+_MOST_POINTS = 50_000
+"""Waits that stand for the long run [1]. Choice: a 99th percentile rests on five hundred."""
 _SEED = 20261203
 """Seed of the long run [1]. Choice: any."""
 
 
-def work_seconds(pool: Sequence[RequestShape], settings: SchedulerSettings, full: Saturation) -> Array:
-    """What each shape takes of the resource that binds in a ``full`` engine, in seconds of all of it."""
-    used = (
-        full.mean_kv_tokens / settings.kv_capacity_tokens,
-        full.mean_running / settings.max_num_seqs,
-        full.computed_tokens_per_step / settings.max_num_batched_tokens,
-    )
-    lives = [mean_life([shape], None, settings) for shape in pool]
-    takes = (
-        [life.token_steps + life.unfinished_token_steps for life in lives],
-        [life.steps for life in lives],
-        [life.prompt_tokens + life.output_tokens - 1 for life in lives],
-    )
-    work: Array = np.array(takes[used.index(max(used))])
-    return work / (float(work.mean()) * full.throughput_rps)
+def long_run(engine: CoarseEngine, rate: float, load: float, burstiness: float) -> Array:
+    """Waits [s] in the long run, evenly drawn from all, in rising order."""
+    source = np.random.default_rng(_SEED)
+    requests = max(int(_PIECE / (1 - load) ** 2), _LEAST_PIECE)
+    most = _MOST_REQUESTS / (1 + engine.evictions_per_request)
+    pieces: list[Array] = []
+    highs: list[float] = []
+    error = enough = 0.0
+    order = 1 / burstiness**2
+    while len(pieces) < _LEAST_PIECES or (error > enough and len(pieces) * requests < most):
+        at = np.cumsum(source.gamma(order, 1 / (rate * order), requests))
+        waits = engine.waits(at.tolist(), source.integers(0, engine.shapes, requests).tolist())
+        pieces.append(waits[int(_WARM_UP_RATIO * requests) :])
+        highs.append(float(np.quantile(pieces[-1], _SHARE)))
+        error = float(np.std(highs)) / len(highs) ** 0.5
+        enough = max(_ENOUGH_RATIO * float(np.mean(highs)), _ENOUGH_SECONDS)
+    waits = np.sort(np.concatenate(pieces))
+    places = (np.arange(_MOST_POINTS) + 0.5) / _MOST_POINTS * len(waits)
+    return waits if len(waits) <= _MOST_POINTS else waits[places.astype(int)]
 
 
-def standing_work(gaps: Array, work: Array) -> Array:
-    """The work [s] before each of some requests, of which the first finds none, in a server that works it off.
+def as_in_the_long_run(waits: Array, coarse: Array, seen: Array) -> Array:
+    """Latencies [s] of requests whose coarse waits are ``waits``.
 
-    ``gaps`` are the times from each to the next [s], one fewer than there are requests.
-    """
-    levels = np.concatenate(([0.0], np.cumsum(work[:-1] - gaps)))
-    return levels - np.minimum.accumulate(levels)
-
-
-def weights(before: Array, load: float, work: Array, burstiness: float) -> Array:
-    """How often requests count that found the work ``before`` them: as often as such come in the long run.
-
-    ``work`` is that of requests of the traffic, of which each is as likely.
+    Of a run, ``coarse`` are the coarse waits and ``seen`` the latencies: each of ``waits`` is added to by as much as
+    a request of the run was that waited about as long.
     """
     source = np.random.default_rng(_SEED)
-    requests = max(int(_LONG_RUN / (1 - load) ** 2), _LEAST_LONG_RUN)
-    order = 1 / burstiness**2
-    mean_gap = float(work.mean()) / load
-    gaps = source.gamma(order, mean_gap / order, requests - 1)
-    long_run = standing_work(gaps, source.choice(work, requests))
-    edges = np.unique(np.quantile(long_run, _STRATA))
-    shares = np.bincount(np.searchsorted(edges, long_run, side="right"), minlength=len(edges) + 1) / requests
-    places = np.searchsorted(edges, before, side="right")
-    counts = np.bincount(places, minlength=len(edges) + 1)
-    seen = np.flatnonzero(counts)
-    # what the run has not seen counts with the stratum below it, or with the lowest that it has
-    stands_for = seen[np.maximum(np.searchsorted(seen, np.arange(len(shares)), side="right") - 1, 0)]
-    each: Array = np.bincount(stands_for, weights=shares, minlength=len(shares)) / np.maximum(counts, 1)
-    return each[places]
-
-
-def weighted_quantile(values: Array, counts: Array, share: float) -> float:
-    """The value that this share of all, each counted as often as ``counts`` says, does not exceed."""
-    order = np.argsort(values)
-    reached = np.cumsum(counts[order])
-    place = int(np.searchsorted(reached, share * reached[-1]))
-    return float(values[order][min(place, len(order) - 1)])
+    order = np.argsort(coarse, kind="stable")
+    rising, added = coarse[order], (seen - coarse)[order]
+    first = np.maximum(np.searchsorted(rising, waits, side="left") - _NEIGHBOURS, 0)
+    last = np.minimum(np.searchsorted(rising, waits, side="right") + _NEIGHBOURS, len(rising))
+    chosen = first + (source.random(len(waits)) * (last - first)).astype(int)
+    found: Array = np.maximum(waits + added[chosen], 0.0)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.embedded.engine import Engine, StepRecord
-from kvwatch.embedded.luck import standing_work, weighted_quantile, weights
 from kvwatch.embedded.step_clock import StepClock
 from kvwatch.embedded.step_law import StepLaw
 from kvwatch.embedded.workload import Arrival, Drawn, Segment, arrivals
 
 if TYPE_CHECKING:
-    from kvwatch.embedded.request import Request
+    from kvwatch.embedded.coarse_engine import CoarseEngine
     from kvwatch.embedded.settings import RequestShape, SchedulerSettings
 
 Array = npt.NDArray[np.float64]
@@ -76,7 +75,8 @@ class Latencies:
     """What the measured requests saw [s]: waiting, until the first token, and between two tokens of an output.
 
     ``between_seconds`` are durations of steps, of which each counts as often as ``between_counts`` says: once for each
-    request that got a token in it. ``counts`` is how often each request counts: once, or as :mod:`luck` has it.
+    request that got a token in it. ``coarse_seconds`` are the waits of the same requests in the coarse engine,
+    and none where none was given.
     """
 
     wait_seconds: Array
@@ -84,15 +84,15 @@ class Latencies:
     between_seconds: Array
     between_counts: Array
     mean_running: float
-    counts: Array
+    coarse_seconds: Array
 
     def wait(self, share: float) -> float:
         """The waiting time that this share of the requests does not exceed [s]."""
-        return weighted_quantile(self.wait_seconds, self.counts, share)
+        return float(np.quantile(self.wait_seconds, share))
 
     def first_token(self, share: float) -> float:
         """The same of the time to the first token."""
-        return weighted_quantile(self.first_token_seconds, self.counts, share)
+        return float(np.quantile(self.first_token_seconds, share))
 
     def between(self, share: float) -> float:
         """The same of the time between two tokens."""
@@ -109,13 +109,13 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
     burstiness: float = 1.0,
     seed: int = 0,
     async_scheduling: bool = False,
-    work: Sequence[float] | None = None,
+    coarse: CoarseEngine | None = None,
 ) -> Latencies:
     """Let ``requests`` come at ``rate`` [requests/s] and be served, after as many as fill the engine.
 
     ``burstiness`` is the coefficient of variation of the times between arrivals, 1 for Poisson's; with
-    ``async_scheduling`` a step is composed while the one before begins to run. With ``work``, what each of the pool
-    takes of the full engine [s], the run's luck with its arrivals is taken out of what its requests saw.
+    ``async_scheduling`` a step is composed while the one before begins to run. ``coarse`` is asked how long the same
+    requests wait.
 
     Raises:
         ValueError: The pool is empty, the rate is not positive, or a request could never run.
@@ -151,9 +151,9 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         between_seconds=seen[:, 1],
         between_counts=seen[:, 2],
         mean_running=float(np.average(seen[:, 2], weights=seen[:, 1])) if seen[:, 1].sum() > 0 else 0.0,
-        counts=np.ones(len(measured))
-        if work is None
-        else _counts(measured, came, dict(zip(pool, work, strict=True)), rate * float(np.mean(work)), burstiness),
+        coarse_seconds=np.empty(0)
+        if coarse is None
+        else _waits(coarse, pool, came)[[r.identity - 1 for r in measured]],
     )
 
 
@@ -163,11 +163,15 @@ def _noted(stream: Iterable[Arrival], came: list[Arrival]) -> Iterator[Arrival]:
         yield arrival
 
 
-def _counts(
-    measured: Sequence[Request], came: Sequence[Arrival], work: Mapping[RequestShape, float], load: float, cv: float
-) -> Array:
-    """How often each of the measured requests counts; a request's identity is its place among those that came."""
-    seconds = np.array([work[arrival.shape] for arrival in came])
-    before = standing_work(np.diff([arrival.at for arrival in came]), seconds)
-    places = np.array([request.identity - 1 for request in measured])
-    return weights(before[places], load, seconds, cv)
+def _waits(coarse: CoarseEngine, pool: Sequence[RequestShape], came: Sequence[Arrival]) -> Array:
+    """Coarse waits of all that came; a request's identity is its place among them, from 1."""
+    places = {shape: place for place, shape in enumerate(pool)}
+    return coarse.waits([arrival.at for arrival in came], [places[arrival.shape] for arrival in came])
+
+
+def weighted_quantile(values: Array, counts: Array, share: float) -> float:
+    """The value that this share of all, each counted as often as ``counts`` says, does not exceed."""
+    order = np.argsort(values)
+    reached = np.cumsum(counts[order])
+    place = int(np.searchsorted(reached, share * reached[-1]))
+    return float(values[order][min(place, len(order) - 1)])
