@@ -100,7 +100,7 @@ def _print(console: Console, plan: Plan) -> None:
             seconds(point.wait_seconds[high]),
             seconds(point.first_token_seconds[middle]),
             seconds(point.first_token_seconds[high]),
-            seconds(point.between_seconds[high]),
+            seconds(point.between_seconds[high]) if point.between_seconds else "–",
         )
     console.print()
     console.print(points)

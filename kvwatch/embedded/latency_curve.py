@@ -1,8 +1,8 @@
 """Latency over the load: what requests wait, and see of the steps, from a quiet engine to an almost full one.
 
 One engine is run under a steady load, at several loads, and what its run happened to see of arrivals is replaced by
-what the coarse engine sees in the long run. Runs get longer towards full: how long the queue takes to forget how long it
-was goes as 1/(1 − ρ)².
+what the coarse engine sees in the long run. Runs get longer towards full: how long the queue takes to forget how long
+it was goes as 1/(1 − ρ)².
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ TARGET_SHARE = 0.95
 _REQUESTS = 2000
 """Requests that are measured at a low load [requests]. Measured: bench/latency; with a fifth of them prompts of several
 lengths leave the 95th percentile open by a third."""
-_FORGETTING = 100.0
-"""Requests of a run, times (1 − ρ)² [requests]. Choice: it then sees a dozen long queues, and what they add to those of
+_FORGETTING = 50.0
+"""Requests of a run, times (1 − ρ)² [requests]. Choice: it then sees some long queues, and what they add to those of
 the coarse engine; their number does not matter."""
 _TURNOVERS = 6
 """Times that a batch is served over while measured, at least [1]. Choice: its filling then is a small part."""
@@ -52,7 +52,10 @@ _SHORTEST_SECONDS = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What requests see at one load λ/μ: for each of :data:`SHARES` the latency [s], and how many run at once."""
+    """What requests see at one load λ/μ: for each of :data:`SHARES` the latency [s], and how many run at once.
+
+    ``between_seconds`` is empty where no output has a second token.
+    """
 
     load: float
     wait_seconds: tuple[float, ...]
@@ -60,11 +63,10 @@ class Point:
     between_seconds: tuple[float, ...]
     mean_running: float
 
-    def seconds(self, kind: str, share: float) -> float:
-        """The latency of one of :data:`KINDS` that this share of the requests does not exceed."""
+    def seconds(self, kind: str, share: float) -> float | None:
+        """The latency of one of :data:`KINDS` that this share of the requests does not exceed; ``None`` without any."""
         values = {"wait": self.wait_seconds, "ttft": self.first_token_seconds, "itl": self.between_seconds}[kind]
-        seconds: float = values[SHARES.index(share)]
-        return seconds
+        return values[SHARES.index(share)] if values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,6 @@ class Slo:
         """What is asked, by kind [s]."""
         asked = {"wait": self.wait_seconds, "ttft": self.first_token_seconds, "itl": self.between_seconds}
         return {kind: bound for kind, bound in asked.items() if bound is not None}
-
-    def met(self, point: Point) -> bool:
-        """Whether a point keeps to it."""
-        return all(point.seconds(kind, TARGET_SHARE) <= bound for kind, bound in self.targets.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def latency_at(engine: Loaded, load: float, running: float = 1.0) -> Point:
     def each(latency: Array) -> tuple[float, ...]:
         return tuple(np.quantile(as_in_the_long_run(waits, seen.coarse_seconds, latency), SHARES).tolist())
 
-    between = tuple(seen.between(share) for share in SHARES)
+    between = tuple(seen.between(share) for share in SHARES) if len(seen.between_seconds) else ()
     return Point(load, each(seen.wait_seconds), each(seen.first_token_seconds), between, seen.mean_running)
 
 
@@ -151,14 +149,14 @@ def latency_curve(
 
 
 def latency_between(points: Sequence[Point], kind: str, share: float, load: float) -> float | None:
-    """A latency at a load [s]; ``None`` beyond the highest of the points, and the lowest one's below that.
+    """A latency at a load [s]; ``None`` beyond the highest of the points, and the lowest one's below them all.
 
     Between two points it goes as a power of 1 − ρ, as waiting does near full. It never falls as the load rises: where
     a higher load has shown a shorter latency, chance did.
     """
-    if load > points[-1].load:
-        return None
     rising = _rising(points, kind, share)
+    if not rising or load > points[-1].load:
+        return None
     if load <= rising[0][0]:
         return rising[0][1]
     (low, before), (high, after) = next(pair for pair in pairwise(rising) if load <= pair[1][0])
@@ -169,9 +167,11 @@ def latency_between(points: Sequence[Point], kind: str, share: float, load: floa
 def highest_load(points: Sequence[Point], kind: str, seconds: float, share: float = TARGET_SHARE) -> float:
     """The highest load at which a latency is no longer than ``seconds``; 0 where it is at the lowest of the points.
 
-    Where even the highest of the points keeps to it, that one's.
+    Where even the highest of the points keeps to it, that one's; so too where there is no such latency.
     """
     rising = _rising(points, kind, share)
+    if not rising:
+        return points[-1].load
     if rising[0][1] > seconds:
         return 0.0
     for (low, before), (high, after) in pairwise(rising):
@@ -187,9 +187,12 @@ def highest_for(points: Sequence[Point], slo: Slo) -> float:
 
 
 def _rising(points: Sequence[Point], kind: str, share: float) -> list[tuple[float, float]]:
-    """(load, latency) from the lowest load on, none below the ones before."""
+    """(load, latency) from the lowest load on, none below the ones before; empty without such latencies."""
     found: list[tuple[float, float]] = []
     for point in points:
-        seconds = max(point.seconds(kind, share), _SHORTEST_SECONDS)
+        latency = point.seconds(kind, share)
+        if latency is None:
+            return []
+        seconds = max(latency, _SHORTEST_SECONDS)
         found.append((point.load, max(seconds, found[-1][1]) if found else seconds))
     return found

@@ -15,8 +15,8 @@ from kvwatch.embedded.coarse_engine import CoarseEngine
 
 Array = npt.NDArray[np.float64]
 
-_PIECE = 400.0
-"""Requests of a piece of the long run, times (1 − ρ)² [requests]. Choice: some ten times what the queue takes to forget
+_PIECE = 300.0
+"""Requests of a piece of the long run, times (1 − ρ)² [requests]. Choice: several times what the queue takes to forget
 how long it was, so that pieces know little of each other and of their start."""
 _LEAST_PIECE = 2000
 """The same of the shortest piece [requests]. Choice: its 95th percentile rests on a hundred."""
@@ -24,13 +24,13 @@ _WARM_UP_RATIO = 0.2
 """Share of a piece that is left out [1]. Choice: it begins empty, and has forgotten that then."""
 _LEAST_PIECES = 4
 """Pieces at least [1]. Choice: fewer do not show how far they are apart."""
-_MOST_REQUESTS = 1_200_000
-"""Requests of the longest run, evictions counted like them [requests]. Choice: two to three seconds of CPU."""
+_MOST_REQUESTS = 600_000
+"""Requests of the longest run, evictions counted like them [requests]. Choice: one to two seconds of CPU."""
 _SHARE = 0.95
 """The quantile whose error ends the long run [1]. Choice: that of the targets."""
-_ENOUGH_RATIO = 0.05
-"""Standard error of that quantile, over it, from which on the run is long enough [1]. Choice: as far as the coarse
-engine itself is off."""
+_ENOUGH_RATIO = 0.07
+"""Standard error of that quantile, over it, from which on the run is long enough [1]. Choice: a third of
+what a latency may be off by; half of it takes four times as long."""
 _ENOUGH_SECONDS = 0.02
 """The same by itself [s]. Choice: where the queue begins the quantile is near none, and a step is as long as this."""
 _NEIGHBOURS = 8

@@ -144,7 +144,7 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         raise ValueError("no request was served within an hour")
     first = min(r.arrival for r in measured)
     last = max(r.arrival for r in measured)
-    seen = np.array([step for step in steps if first <= step[0] <= last and step[2]] or [(0.0, 0.0, 0)])
+    seen = np.array([step for step in steps if first <= step[0] <= last and step[2]]).reshape(-1, 3)
     return Latencies(
         wait_seconds=np.array([(r.first_scheduled or r.arrival) - r.arrival for r in measured]),
         first_token_seconds=np.array([(r.first_token or r.arrival) - r.arrival for r in measured]),

@@ -67,7 +67,7 @@ def _one(role: str, plan: Plan) -> Iterator[str]:
         "The red line is where the plan keeps it.</p>"
     )
     yield '<div class="plots">'
-    yield from (_plot(plan, name, of) for name, of in _PLOTS)
+    yield from (_plot(plan, name, of) for name, of in _PLOTS if all(map(of, plan.curve)))
     yield "</div>"
     yield from _changes(plan, "What to set to need fewer", plan.changes, "Nothing that was tried serves 2% more.")
     yield from _changes(plan, "What the answer hangs on", plan.sensitivities, "")

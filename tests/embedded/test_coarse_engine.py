@@ -92,7 +92,7 @@ def test_the_long_run_is_as_long_as_its_quantile_needs(load: float, services: fl
     """Its 95th percentile is that of the queue M/D/1 (Crommelin's formula), within twice the error it is run to."""
     service = 200 * STEP_SECONDS
     waits = long_run(one_seat(200), load / service, load, 1.0)
-    assert float(np.quantile(waits, 0.95)) == pytest.approx(services * service, rel=0.1)
+    assert float(np.quantile(waits, 0.95)) == pytest.approx(services * service, rel=0.14)
 
 
 def test_bursts_make_the_long_run_wait() -> None:

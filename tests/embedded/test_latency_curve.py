@@ -12,6 +12,7 @@ import pytest
 from kvwatch.embedded.coarse_engine import CoarseEngine
 from kvwatch.embedded.latency_curve import (
     LOADS,
+    SHARES,
     Loaded,
     Point,
     Slo,
@@ -94,7 +95,7 @@ def test_a_load_whose_run_would_be_too_long_has_the_wait_of_the_queue_m_d_1() ->
     """
     engine = one_seat([RequestShape(16, 2_000)])
     point = latency_at(engine, 0.9)
-    assert point.seconds("wait", 0.95) * engine.full.throughput_rps == pytest.approx(14.13, rel=0.1)
+    assert point.wait_seconds[SHARES.index(0.95)] * engine.full.throughput_rps == pytest.approx(14.13, rel=0.1)
 
 
 def test_async_scheduling_lets_the_first_token_come_a_step_later_where_there_is_a_batch() -> None:
@@ -154,6 +155,14 @@ def test_targets_out_of_reach_allow_no_load_and_easy_ones_all_that_is_known() ->
     assert highest_for(points, Slo(between_seconds=0.05)) == 0.0
 
 
+def test_outputs_of_one_token_have_no_time_between_two() -> None:
+    """It is absent, not 0, and a target for it is kept to at any load that is known."""
+    points = latency_curve(one_seat([RequestShape(16, 1)]), LOADS[:3])
+    assert all(point.seconds("itl", 0.95) is None for point in points)
+    assert latency_between(points, "itl", 0.95, 0.4) is None
+    assert highest_load(points, "itl", 0.1) == LOADS[2]
+
+
 def test_a_curve_has_a_point_for_each_load_from_the_lowest_on() -> None:
     """And tells of each that it is done."""
     told: list[int] = []
@@ -161,4 +170,5 @@ def test_a_curve_has_a_point_for_each_load_from_the_lowest_on() -> None:
     points = latency_curve(engine, LOADS[:3], lambda: told.append(1))
     assert [point.load for point in points] == list(LOADS[:3])
     assert len(told) == 3
-    assert all(a.seconds("wait", 0.95) <= b.seconds("wait", 0.95) for a, b in pairwise(points))
+    high = SHARES.index(0.95)
+    assert all(a.wait_seconds[high] <= b.wait_seconds[high] for a, b in pairwise(points))

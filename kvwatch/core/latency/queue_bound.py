@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, sqrt
 
 from kvwatch.core.latency.curve import Curve
-from kvwatch.embedded.latency_curve import TARGET_SHARE, Slo
+from kvwatch.embedded.latency_curve import SHARES, TARGET_SHARE, Slo
 from kvwatch.estimate import Estimate, KeyedEstimate
 from kvwatch.stats.normal import Z90
 
@@ -59,7 +59,8 @@ def queue_advice(bound: QueueBound | None) -> tuple[str, ...]:
 def _longest_wait(curve: Curve, slo: Slo) -> float | None:
     """How long a request may wait: its target, or what that of the first token leaves when the prompt is computed."""
     last = curve.points[-1]
-    prompt = last.seconds("ttft", TARGET_SHARE) - last.seconds("wait", TARGET_SHARE)
+    high = SHARES.index(TARGET_SHARE)
+    prompt = last.first_token_seconds[high] - last.wait_seconds[high]
     found = [slo.wait_seconds] if slo.wait_seconds is not None else []
     if slo.first_token_seconds is not None:
         found.append(slo.first_token_seconds - max(prompt, curve.full.mean_step_seconds))
