@@ -144,13 +144,14 @@ def open_loop(  # noqa: PLR0913 (an experiment has that many conditions)
         raise ValueError("no request was served within an hour")
     first = min(r.arrival for r in measured)
     last = max(r.arrival for r in measured)
-    seen = np.array([step for step in steps if first <= step[0] <= last and step[2]]).reshape(-1, 3)
+    seen = [(elapsed, count) for start, elapsed, count in steps if first <= start <= last and count]
+    lasted, made = np.array([step[0] for step in seen]), np.array([step[1] for step in seen])
     return Latencies(
         wait_seconds=np.array([(r.first_scheduled or r.arrival) - r.arrival for r in measured]),
         first_token_seconds=np.array([(r.first_token or r.arrival) - r.arrival for r in measured]),
-        between_seconds=seen[:, 1],
-        between_counts=seen[:, 2],
-        mean_running=float(np.average(seen[:, 2], weights=seen[:, 1])) if seen[:, 1].sum() > 0 else 0.0,
+        between_seconds=lasted,
+        between_counts=made,
+        mean_running=float(np.average(made, weights=lasted)) if lasted.sum() > 0 else 0.0,
         coarse_seconds=np.empty(0)
         if coarse is None
         else _waits(coarse, pool, came)[[r.identity - 1 for r in measured]],
