@@ -91,7 +91,9 @@ test: ## Everything CI runs, in order, stopping at the first failure
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done
 
-.PHONY: fuzz-states fuzz-traces
+.PHONY: fuzz-configs fuzz-states fuzz-traces
+fuzz-configs: $(VENV)/.dev ## Ten minutes of damaged configurations and web configurations; not in CI
+	$(BIN)/python -m tests.fuzz.configs $(ARGS)
 fuzz-states: $(VENV)/.dev ## Ten minutes of damaged state files; not in CI
 	$(BIN)/python -m tests.fuzz.states $(ARGS)
 fuzz-traces: $(VENV)/.dev ## Ten minutes of random exports to the receiver of traces; not in CI

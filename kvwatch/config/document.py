@@ -13,6 +13,8 @@ from kvwatch.config.reader import ConfigError, Fault
 MAX_FILE_BYTES = 1024 * 1024
 MAX_NODES = 100_000
 MAX_DEPTH = 32
+MAX_DIGITS = 64
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,7 +39,7 @@ def load_document(content: bytes) -> dict[object, object]:
         node = loader.get_single_node()
         if node is None:
             return {}
-        faults = _check(node)
+        faults = _check(node, loader)
         if faults:
             raise ConfigError(faults)
         document = loader.construct_document(node)
@@ -45,7 +47,7 @@ def load_document(content: bytes) -> dict[object, object]:
         raise ConfigError([_syntax_fault(error)]) from None
     except RecursionError:
         raise ConfigError([Fault("", f"nested deeper than {MAX_DEPTH} levels")]) from None
-    except ValueError as error:  # a scalar such as the date 2024-99-99, or an integer of thousands of digits
+    except (ValueError, ArithmeticError) as error:  # such as the date 2024-99-99
         raise ConfigError([Fault("", f"a value cannot be read: {str(error)[:100]}; put it in quotes")]) from None
     finally:
         loader.dispose()
@@ -68,8 +70,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     return Fault(place, words)
 
 
-def _check(root: yaml.Node) -> list[Fault]:
-    """Faults of the node tree: duplicate keys, and more nodes or levels than any configuration has."""
+def _check(root: yaml.Node, loader: _Loader) -> list[Fault]:
+    """Faults of the node tree: duplicate keys, tags, and more nodes, levels or digits than any configuration has."""
     faults: list[Fault] = []
     checked: set[int] = set()
     stack: list[tuple[yaml.Node, int]] = [(root, 0)]
@@ -80,15 +82,27 @@ def _check(root: yaml.Node) -> list[Fault]:
         if visited > MAX_NODES or depth > MAX_DEPTH:
             limit = f"{MAX_NODES} values" if visited > MAX_NODES else f"{MAX_DEPTH} levels"
             return [Fault("", f"more than {limit}, counting each alias as often as it is used")]
+        if id(node) not in checked:
+            checked.add(id(node))
+            faults.extend(_faults_of(node, loader))
         if isinstance(node, yaml.SequenceNode):
             stack.extend((child, depth + 1) for child in reversed(node.value))
         elif isinstance(node, yaml.MappingNode):
-            if id(node) not in checked:
-                checked.add(id(node))
-                faults.extend(_duplicates(node))
             for key, child in reversed(node.value):
                 stack += [(child, depth + 1), (key, depth + 1)]
     return faults
+
+
+def _faults_of(node: yaml.Node, loader: _Loader) -> list[Fault]:
+    """What is wrong with a node itself."""
+    place = f"line {node.start_mark.line + 1}"
+    plain = (node.style is None, node.style is not None) if isinstance(node, yaml.ScalarNode) else True
+    tag: str = loader.resolve(type(node), node.value, plain)  # type: ignore[no-untyped-call]
+    if node.tag != tag:  # its text need not be one that the tag's reader can take
+        return [Fault(place, "a value with a tag such as !!int or !mine; write it without")]
+    if tag in _NUMBERS and len(node.value) > MAX_DIGITS:
+        return [Fault(place, f"a number of more than {MAX_DIGITS} characters; put it in quotes if it is text")]
+    return _duplicates(node) if isinstance(node, yaml.MappingNode) else []
 
 
 def _duplicates(node: yaml.MappingNode) -> list[Fault]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+_LONGEST = 1000
+"""A fault in words [characters]. Choice: some lines of a terminal; keys and values can be of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        words = f"{self.path}: {self.message}" if self.path else self.message
+        words = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+        return words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."
 
 
 class ConfigError(Exception):
@@ -45,7 +49,10 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def show(value: object) -> str:
     """A value as a message quotes it: short, on one line, with its kind plain to see."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except TypeError:  # keys that are no text, such as dates
+        text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -153,14 +160,14 @@ def duration(low: float, high: float) -> Reader[float]:
         if match:
             seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = float(value)
+            seconds = value
         else:
             faults.append(Fault(path, f'expected a duration, got {show(value)}; write it as "15s", "5m" or seconds'))
             return None
         if not low <= seconds <= high:
             faults.append(Fault(path, f"{show(value)} is out of range; give {low:g}s to {high:g}s"))
             return None
-        return seconds
+        return float(seconds)
 
     return read
 

@@ -13,17 +13,14 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sys
 import tempfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
@@ -39,6 +36,7 @@ from kvwatch.shell.tail.positions import Mark
 from tests.core.recordings import load
 from tests.core.test_robustness import check
 from tests.fuzz.engines import watched
+from tests.fuzz.trees import Change, Place, change, changes, marked, places
 
 NAME = "vllm:8000"
 RECORDING = "seqcap"
@@ -52,8 +50,7 @@ GROWTH_BYTES = 64 * 1024**2
 LARGEST_RATIO = 1.5
 """How many times as large as the state before one may be that was taken up [1]: long lists cannot be let in."""
 
-_MARK = re.compile(r'"@(\w+)"')
-_HOSTILE = {
+MARKS = {
     "nan": "NaN",
     "infinite": "1e999",
     "huge": "1e308",
@@ -68,22 +65,8 @@ _HOSTILE = {
     "many": "[" + ",".join(["1"] * 100_000) + "]",
     "text": '"' + "x" * 100_000 + '"',
 }
-"""What marks in a changed state stand for: JSON that would be slow to draw, or that no encoder writes."""
-
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-2, 3),
-    st.sampled_from([0.5, -0.5, -0.0, 1e12, -1e12, 1.5e9, 4e9, 2**31, 2**53 + 1]),
-    st.sampled_from([f"@{name}" for name in _HOSTILE]),
-    st.sampled_from(["", "x", "1", "nan", "ok", "config"]),
-    st.sampled_from([[], {}, [[]], [{}], [None], {"": None}, [0] * 500, {"a": [1]}, [1, 2], [1, 2, 3, 4]]),
-)
-CHANGES = st.lists(
-    st.tuples(st.integers(0, 2**32), st.sampled_from(["put", "put", "put", "drop", "twice", "scale"]), VALUES),
-    min_size=1,
-    max_size=3,
-)
+"""JSON that would be slow to draw, or that no encoder writes."""
+CHANGES = changes(MARKS)
 
 
 @cache
@@ -118,41 +101,22 @@ def learnt() -> str:
         return file.path.read_bytes().partition(b"\n")[2].decode()
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in a state: the object or list, and the key or index in it."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in list(inner):
-        yield value, key
-        yield from places(each)
-
-
-def sections(state: Any) -> list[list[tuple[Any, Any]]]:
+def sections(state: Any) -> list[list[Place]]:
     """The places by what they are part of, so that a long list does not draw all changes to itself."""
-    engine = state["engines"][NAME][0]
-    parts = [*state.values(), *engine.values(), *engine["logs"].values(), *engine["logs"]["requests"].values()]
+    try:
+        engine = state["engines"][NAME][0]
+        parts = [*state.values(), *engine.values(), *engine["logs"].values(), *engine["logs"]["requests"].values()]
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return []  # changed so far that nothing of it is left
     found = [list(places(part)) for part in parts]
     return [[*places({"": state})][:1], *(own for own in found if own)]
 
 
-def changed(changes: list[tuple[int, str, Any]]) -> bytes:
-    """A state file with these changes made one after the other."""
+def changed(made: list[Change]) -> bytes:
+    """A state file with these changes."""
     state = json.loads(learnt())
-    for place, kind, value in changes:
-        own = sections(state)
-        part = own[place % len(own)]
-        owner, key = part[place // len(own) % len(part)]
-        match kind:
-            case "drop":
-                del owner[key]
-            case "twice" if isinstance(owner[key], list):
-                owner[key] = owner[key] * 2
-            case "scale" if isinstance(owner[key], int | float):
-                owner[key] = owner[key] * -1e9 if place % 2 else owner[key] * 1e9
-            case _:
-                owner[key] = value
-        if not _is_whole(state):
-            break
-    return sealed(_MARK.sub(lambda found: _HOSTILE.get(found[1], found[0]), json.dumps(state)).encode())
+    change(state, made, sections)
+    return sealed(marked(json.dumps(state), MARKS).encode())
 
 
 def sealed(body: bytes) -> bytes:
@@ -233,10 +197,10 @@ def run_hypothesis(seconds: float) -> int:
             suppress_health_check=list(HealthCheck),
         )
         @given(CHANGES)
-        def attempt(changes: list[tuple[int, str, Any]]) -> None:
+        def attempt(made: list[Change]) -> None:
             nonlocal tried
             tried += 1
-            start(changed(changes), Path(folder))
+            start(changed(made), Path(folder))
 
         def batch() -> None:
             seed(int.from_bytes(os.urandom(4), "big"))(attempt)()

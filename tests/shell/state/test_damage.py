@@ -18,14 +18,15 @@ from kvwatch.shell.state.file import Checkpoint, StateFile
 from kvwatch.shell.tail import Positions
 from tests.core.recordings import load
 from tests.fuzz.states import CHANGES, NAME, RECORDING, STOPPED, changed, learnt, sealed, start
+from tests.fuzz.trees import Change
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CHANGES)
-def test_a_damaged_state_is_taken_up_whole_or_refused(changes: list[tuple[int, str, Any]]) -> None:
+def test_a_damaged_state_is_taken_up_whole_or_refused(made: list[Change]) -> None:
     """With whatever in it: the server is watched, no number is NaN or infinite, and what is saved then is in bounds."""
     with tempfile.TemporaryDirectory() as folder:
-        start(changed(changes), Path(folder))
+        start(changed(made), Path(folder))
 
 
 def test_the_state_that_is_damaged_is_a_good_one(tmp_path: Path) -> None:
