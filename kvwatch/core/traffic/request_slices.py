@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kvwatch.constants import LARGEST_SUM, MOST_TOKENS
+from kvwatch.constants import LARGEST_SUM, MOST_TOKENS, TINY
 
 Pair = tuple[float, float, float, float]
 """Random number, prompt and output tokens, and seconds from arrival to end."""
@@ -56,5 +56,10 @@ def restored(rows: object, most: int, size: int) -> dict[int, Slice]:
             raise ValueError("sums of a window out of range")
         if not all(1 <= s <= MOST_TOKENS and 1 <= o <= MOST_TOKENS for _, s, o, _ in pairs):
             raise ValueError("lengths of a window out of range")
+        # each request has a prompt token, an output token and a token·step at least
+        rest = int(count) - len(pairs)
+        least = (float(count), *(sum(pair[i] for pair in pairs) + rest for i in (1, 2)))
+        if any(said < (1 - TINY) * known for said, known in zip(sums, least, strict=True)):
+            raise ValueError("the sums of a window are of fewer requests")
         slices[int(index)] = Slice(int(count), *sums, pairs)
     return slices

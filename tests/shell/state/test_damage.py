@@ -21,7 +21,7 @@ from tests.fuzz.states import CHANGES, NAME, RECORDING, STOPPED, changed, learnt
 from tests.fuzz.trees import Change
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(CHANGES)
 def test_a_damaged_state_is_taken_up_whole_or_refused(made: list[Change]) -> None:
     """With whatever in it: the server is watched, no number is NaN or infinite, and what is saved then is in bounds."""
