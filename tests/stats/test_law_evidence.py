@@ -5,9 +5,14 @@ from __future__ import annotations
 import random
 from math import log
 
+import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
-from kvwatch.stats.step_hypotheses import PromptBase
+from kvwatch.stats.expert_coverage import SHAPES, coverage
+from kvwatch.stats.law_cells import Cells, coverage_tangents, transform
+from kvwatch.stats.law_evidence import _log_evidence, _log_posterior, _prompt_share, _trust
+from kvwatch.stats.step_hypotheses import Hypothesis, PromptBase
 from kvwatch.stats.step_law_fit import LawFit
 from kvwatch.stats.step_regression import StepRegression
 
@@ -91,3 +96,90 @@ def test_a_step_with_a_short_prompt_reads_the_experts_of_its_own_tokens_only() -
     for n in (5.0, 10.0, 40.0):
         for prompt in (20.0, 2000.0):
             assert fit.seconds((n, prompt * 0.3, 1200 * n, 0.3)) == pytest.approx(step(n, 0.3, prompt), rel=0.04)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_evidence_is_the_density_of_the_data(seed: int) -> None:
+    """Of thirty rows under two priors that differ in all: against the normal law of the rows themselves."""
+    source = np.random.default_rng(seed)
+    rows_of_data = source.normal(size=(30, 6))
+    seen = rows_of_data @ source.normal(size=6) + source.normal(size=30)
+    logs, exact = [], []
+    for _ in range(2):
+        prior, target = np.triu(source.uniform(0.5, 2, (6, 6))), source.normal(size=6)
+        information = rows_of_data.T @ rows_of_data + prior.T @ prior
+        best = np.linalg.solve(information, rows_of_data.T @ seen + prior.T @ target)
+        one = (a[None] for a in (rows_of_data.T @ rows_of_data, rows_of_data.T @ seen))
+        gram, moment = one
+        logs.append(
+            float(
+                _log_evidence(
+                    gram, moment, float(seen @ seen), best[None], prior[None], target[None], information[None]
+                )[0]
+            )
+        )
+        spread = np.linalg.inv(prior.T @ prior)
+        law = multivariate_normal(
+            rows_of_data @ np.linalg.solve(prior, target), np.eye(30) + rows_of_data @ spread @ rows_of_data.T
+        )
+        exact.append(law.logpdf(seen))
+    assert logs[0] - logs[1] == pytest.approx(exact[0] - exact[1], abs=1e-6)
+
+
+def test_decoding_decides_on_the_shape_and_all_steps_on_the_base() -> None:
+    """Two shapes with two bases each; what all steps say between shapes is left out but for the shares of bases."""
+    forms = [
+        Hypothesis(0.4, PromptBase.VISIBLE),
+        Hypothesis(0.1, PromptBase.VISIBLE, 0.05),
+        Hypothesis(0.5, PromptBase.EAGER, 0.05),
+    ]
+    whole, decoding = np.log([1.0, 300.0, 100.0]), np.log([2.0, 3.0, 6.0])
+    found = np.exp(_log_posterior(forms, whole, decoding))
+    bases = np.array([0.1 * 300, 0.5 * 100]) / (0.1 * 300 + 0.5 * 100)
+    wanted = np.array([0.4 * 2.0, *(0.6 * (bases @ [3.0, 6.0]) * bases)])
+    assert found / found.sum() == pytest.approx(wanted / wanted.sum())
+
+
+SLOW, PLAIN = (1.0, 0.5, 40.0, 300.0, 20.0, 1e5, 0.05), (1.0, 0.0, 40.0, 0.0, 0.0, 1e5, 0.02)
+"""Means of (1, φ, n, p, n·φ, K, y): steps of 40 sequences, half of them with 600 prompt tokens each, or none."""
+
+
+@pytest.mark.parametrize(
+    ("form", "theta", "without"),
+    [
+        (Hypothesis(1.0, PromptBase.VISIBLE), (0.01, 0.012, 1e-4, 2e-5, 3e-8, 0.0), 0.01 + 0.004 + 0.003),
+        (
+            Hypothesis(1.0, PromptBase.EAGER, float(SHAPES[2])),
+            (0.004, 0.03, 1e-4, 2e-5, 3e-8, 0.02),
+            0.004 + 0.004 + 0.003 + 0.02 * coverage(40.0, float(SHAPES[2])),
+        ),
+        # reading hides the arithmetic of 40 tokens where it lasts as long as that of 60
+        (
+            Hypothesis(1.0, PromptBase.ROOFLINE, balance=60.0),
+            (0.002, 0.0, 1e-4, 0.0, 3e-8, 0.009),
+            0.002 + 0.004 + 0.003 + 0.009,
+        ),
+        # and where it lasts as long as that of 25, those of 40 take 1.6 times as long
+        (
+            Hypothesis(1.0, PromptBase.ROOFLINE, balance=25.0),
+            (0.002, 0.0, 1e-4, 0.0, 3e-8, 0.009),
+            0.002 + 0.004 + 0.003 + 1.6 * 0.009,
+        ),
+    ],
+)
+def test_prompts_take_what_a_step_of_the_same_sequences_would_be_shorter(
+    form: Hypothesis, theta: tuple[float, ...], without: float
+) -> None:
+    """Of 50 ms; steps without prompts take no time for any, and no share is below 0."""
+    means = np.array([SLOW, PLAIN])
+    cells = Cells(means[:, :, None] * means[:, None, :], np.ones(2), means, coverage_tangents(means[:, :-1], SHAPES))
+    place = 2 if form.shape else -1
+    found = _prompt_share(cells, form, np.array(theta), transform(form), place, means[:, -1])
+    assert found == pytest.approx([1 - without / 0.05, max(1 - without / 0.02, 0.0)])
+
+
+def test_a_cell_far_from_the_law_counts_less_in_proportion() -> None:
+    """Three typical misfits are as good as none; six count half. Typical is the median by weight, or 2%."""
+    misfits = np.array([0.03, -0.04, 0.05, 0.15, -0.3])
+    assert _trust(misfits, np.array([1.0, 1.0, 5.0, 1.0, 1.0])) == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5])
+    assert _trust(np.array([0.0, 0.0, 0.0, 0.06, -0.12]), np.ones(5)) == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5])
