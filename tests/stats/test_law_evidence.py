@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 from kvwatch.stats.expert_coverage import SHAPES, coverage
 from kvwatch.stats.law_cells import Cells, coverage_tangents, transform
-from kvwatch.stats.law_evidence import _log_evidence, _log_posterior, _prompt_share, _trust
+from kvwatch.stats.law_evidence import _decoding_alone, _log_evidence, _log_posterior, _prompt_share, _trust
 from kvwatch.stats.step_hypotheses import Hypothesis, PromptBase
 from kvwatch.stats.step_law_fit import LawFit
 from kvwatch.stats.step_regression import StepRegression
@@ -183,3 +183,51 @@ def test_a_cell_far_from_the_law_counts_less_in_proportion() -> None:
     misfits = np.array([0.03, -0.04, 0.05, 0.15, -0.3])
     assert _trust(misfits, np.array([1.0, 1.0, 5.0, 1.0, 1.0])) == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5])
     assert _trust(np.array([0.0, 0.0, 0.0, 0.06, -0.12]), np.ones(5)) == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.5])
+
+
+def test_cells_of_prompts_say_less_of_decoding_the_more_of_their_time_prompts_take() -> None:
+    """All without them, half at a fifth of the time, nothing from two fifths on."""
+    assert _decoding_alone(np.array([0.0, 0.2, 0.4, 0.9])) == pytest.approx([1.0, 0.5, 0.0, 0.0])
+
+
+def _decoded(noise: float, levels: int = 12, rows: int = 50, pause: float = 1.0) -> LawFit:
+    """The fit to a dense model that only decodes, at as many loads; ``pause`` is what one load's steps took longer."""
+    source, regression = random.Random(8), StepRegression()
+    regression.expert_ratio = 0.0
+    for level in range(levels):
+        n = 2.0 * 1.5**level
+        for _ in range(rows):
+            seconds = (0.01 + 1e-4 * n) * source.lognormvariate(0, noise) * (pause if level == levels // 2 else 1.0)
+            regression.update((n, 0.0, 1000 * n, 0.0), seconds)
+    fit = regression.fit((256.0, 300.0, 2.6e5))
+    assert fit is not None
+    return fit
+
+
+@pytest.mark.parametrize(("noise", "told"), [(0.0, 0.005), (0.05, 0.05), (0.15, 0.15), (1.5, 0.3)])
+def test_how_much_single_rows_scatter_is_told(noise: float, told: float) -> None:
+    """Within a twentieth, of 600 rows; no less than 0.5%, and no more than 30%."""
+    assert _decoded(noise).residual_ratio == pytest.approx(told, rel=0.05)
+
+
+def test_a_load_whose_steps_took_three_times_as_long_does_not_move_the_law() -> None:
+    """A pause of the host in one of twelve: at a full step by 3% at most, where a plain fit would move by 6%."""
+    at = (256.0, 0.0, 2.56e5, 0.0)
+    assert _decoded(0.02, pause=3.0).seconds(at) == pytest.approx(_decoded(0.02).seconds(at), rel=0.03)
+
+
+@pytest.mark.parametrize("rows", [8, 100])
+def test_one_load_is_known_to_the_noise_of_its_rows_and_the_error_of_the_form(rows: int) -> None:
+    """Two neighbouring rows say as much as one, and however many there are the form may be 2.5% off."""
+    fit = _decoded(0.2, levels=1, rows=rows)
+    known = (0.025**2 + 2 * fit.residual_ratio**2 / rows) ** 0.5
+    # a prior of half its mean narrows it by a hundredth at most
+    assert fit.relative_deviation((2.0, 0.0, 2000.0, 0.0)) == pytest.approx(known, rel=0.05)
+
+
+def test_forms_that_hardly_anything_speaks_for_are_left_out() -> None:
+    """Of what is left none is below 0.3% of the most probable one, and together they are 1."""
+    shares = [part.probability for part in _seen(128.0, experts=0.02).parts]
+    assert min(shares) >= 0.003 * max(shares)
+    assert sum(shares) == pytest.approx(1.0)
+    assert len(shares) < len(_decoded(0.05, levels=1).parts) + 12

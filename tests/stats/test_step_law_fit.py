@@ -85,9 +85,42 @@ def test_no_step_takes_less_than_its_arithmetic() -> None:
     assert hidden.seconds((0.0, 300.0, 0.0, 1.0)) == pytest.approx(0.001 + 300 * 5e-5)
 
 
+@pytest.mark.parametrize(("share", "bases"), [(0.5, 0.5 * 0.004 + 0.5 * 0.03), (0.0, 0.004)])
+def test_a_mixture_reads_the_experts_of_the_tokens_in_a_step(share: float, bases: float) -> None:
+    """A step with prompts reads those of 40 sequences and 600 prompt tokens; its own base holds the whole of W."""
+    theta = np.array([0.004, 0.03, 1e-4, 2e-5, 3e-8, 0.02])
+    mixture = Part(1.0, PromptBase.EAGER, 0.01, 0.0, theta, np.zeros((6, 6)))
+    p = 600 * share
+    without, beside = 1 - 0.99**40, 1 - 0.99**640
+    read = (1 - share) * 0.02 * without - share * 0.02 * (1 - beside)
+    wanted = bases + 40 * 1e-4 + p * 2e-5 + 1e5 * 3e-8 + read
+    assert mixture.seconds((40.0, p, 1e5, share)) == pytest.approx(wanted)
+
+
+def test_a_roofline_takes_the_longer_of_reading_and_arithmetic() -> None:
+    """Reading lasts as long as the arithmetic of 60 tokens: 120 sequences take twice as long, 40 no longer."""
+    theta = np.array([0.002, 0.0, 1e-4, 0.0, 3e-8, 0.009])
+    roofline = Part(1.0, PromptBase.ROOFLINE, 0.0, 60.0, theta, np.zeros((6, 6)))
+    assert roofline.seconds((120.0, 0.0, 1e5, 0.0)) == pytest.approx(0.002 + 0.012 + 0.003 + 0.018)
+    assert roofline.seconds((40.0, 0.0, 1e5, 0.0)) == pytest.approx(0.002 + 0.004 + 0.003 + 0.009)
+
+
+def test_arithmetic_is_that_of_tokens_and_of_what_they_attend_to() -> None:
+    """400 tokens at 50 µs and 10^5 resident ones at 100 ns are 30 ms."""
+    theta = np.array([0.001, 0.001, 0.0, 5e-5, 1e-7, 0.0])
+    assert Part(1.0, PromptBase.VISIBLE, 0.0, 0.0, theta, np.zeros((6, 6))).seconds(AT) == pytest.approx(0.03)
+
+
+def test_parts_that_agree_leave_no_width_in_spite_of_rounding() -> None:
+    """Nothing below 0 is drawn a root of."""
+    law = fit(*(part(0.1, 0.02) for _ in range(10)))
+    assert law.relative_deviation(AT) == pytest.approx(0.0, abs=1e-7)
+    assert law.ratio_deviation(AT, BESIDE) == pytest.approx(0.0, abs=1e-7)
+
+
 def test_in_other_units_the_law_is_the_same() -> None:
     """Prompts, memory and the machine's balance counted in fours: as long, and as unsure; sequences stay sequences."""
-    theta = np.array([0.01, 0.012, 1e-4, 2e-5, 1e-8, 0.0])
+    theta = np.array([0.01, 0.012, 1e-4, 2e-5, 1e-8, 0.02])
     tokens = fit(Part(1.0, PromptBase.VISIBLE, 0.0, 120.0, theta, np.diag((theta / 10) ** 2)))
     units = tokens.in_units(4.0)
     assert units.seen == (50.0, 75.0, 12_500.0)
