@@ -48,7 +48,7 @@ def coverage_tangents(means: Array, shapes: Array) -> Array:
     """
     share, decoding, prompt = means[:, 1], means[:, 2], means[:, 3] / np.maximum(means[:, 1], TINY)
     level, slope = tangents(decoding, shapes)
-    beside, rise = tangents(decoding + np.where(share > 0, prompt, 0.0), shapes)
+    beside, rise = tangents(decoding + prompt, shapes)
     found = np.zeros((len(decoding), len(shapes), SIZE))
     found[:, :, 0], found[:, :, 1], found[:, :, 2] = level, beside - 1 - level, slope
     found[:, :, 3], found[:, :, 4] = rise, rise - slope

@@ -63,9 +63,8 @@ class LatencyRun:
             return None
         full = saturate(x.pool, x.settings, x.law, steps=x.steps, seed=_SEED)
         engine = Loaded(x.pool, x.settings, x.law, full, self.inputs.burstiness, self.inputs.async_scheduling)
-        points = latency_curve(engine)
         mean_prompt = sum(shape.prompt_tokens for shape in x.pool) / len(x.pool)
-        return Curve(tuple(points), full, mean_prompt) if points else None
+        return Curve(tuple(latency_curve(engine)), full, mean_prompt)
 
 
 class LatencyModel:

@@ -55,6 +55,7 @@ class StepTokens:
 def step_tokens(queued: Sequence[Queued], longest_prompt: float, *, seats_free: bool) -> StepTokens | None:
     """What the steps of scrapes with a queue and room in memory show of the token budget; ``None`` where nothing.
 
+    Some requests must have finished in them, as in those of :meth:`QueuedScrapes.newest`.
     ``longest_prompt`` is a bound [tokens]. Only with ``seats_free`` is the budget what the queue waits for.
     """
     steps, finished = sum(q.steps for q in queued), sum(q.finished for q in queued)
@@ -82,7 +83,7 @@ def _swings(queued: Sequence[Queued]) -> bool:
 def _stand(queued: Sequence[Queued], tokens: Sequence[float], mean: float) -> bool:
     """Whether the tokens of a step are the same from scrape to scrape, but for prompts cut by the scrapes."""
     finished = sum(q.finished for q in queued)
-    prompt = sum(q.computed_tokens or 0.0 for q in queued) / max(finished, 1.0)
+    prompt = sum(q.computed_tokens or 0.0 for q in queued) / finished
     deviations = [count / q.steps - mean for count, q in zip(tokens, queued, strict=True)]
     spread = sqrt(sum(d * d for d in deviations) / len(deviations))
     mean_steps = sum(q.steps for q in queued) / len(queued)

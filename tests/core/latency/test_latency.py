@@ -63,6 +63,12 @@ def test_a_service_rate_that_is_not_sure_gives_neither_latency_nor_a_load_that_m
     assert sized_utilization(0.8, found[1], doubted) == 0.8
 
 
+def test_a_service_rate_that_is_sure_and_has_no_number_gives_no_load_that_meets_a_target() -> None:
+    """It is what is missing, and not that the target could not be met."""
+    found = slo_service_rate(CURVE, Slo(wait_seconds=0.5), Estimate(verdict=Reason.OK))
+    assert (found.value, found.verdict, found.verdicts) == ({}, Reason.DEPENDS, {})
+
+
 def test_nobody_has_asked_and_nothing_is_said() -> None:
     """No number, and no reason either; while the curve is worked out, that is the reason."""
     assert latency_seconds(CURVE, rho(0.75, 0.5, 0.9), MU, wanted=False).verdict is None

@@ -95,6 +95,16 @@ def test_there_is_room_where_the_longest_prompt_and_a_block_would_fit(tokens: fl
     assert QueuedScrapes().update(at(0, kv_capacity=replace(CAPACITY, tokens=tokens))) is counts
 
 
+@pytest.mark.parametrize(
+    ("cumulative", "longest"), [((0.0, 1.0, 1.0), 500.0), ((1.0, 1.0, 1.0), 100.0), ((0.0, 0.0, 0.0), 0.0)]
+)
+def test_one_request_is_enough_to_bound_the_prompts(cumulative: tuple[float, ...], longest: float) -> None:
+    """By the edge of the bucket that it fell in; of no request nothing is known."""
+    scrapes = QueuedScrapes()
+    scrapes.update(at(0, sample=replace(SAMPLE, request_prompt_tokens=replace(PROMPTS, cumulative=cumulative))))
+    assert scrapes.longest_prompt == longest
+
+
 def test_the_longest_request_bounds_a_prompt_beyond_all_buckets() -> None:
     """The last bucket has no end; without a bound there may be room for no prompt."""
     endless = replace(SAMPLE, request_prompt_tokens=replace(PROMPTS, cumulative=(3.0, 9.0, 10.0)))

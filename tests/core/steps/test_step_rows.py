@@ -46,6 +46,47 @@ def _rows(intervals: list[Interval]) -> list[StepRow]:
     return [row for interval in intervals for row in rows.add(interval)]
 
 
+def _row_ends(*prefills: tuple[float, float] | None) -> list[int]:
+    """In which of these seconds rows end, each with so many prefills that took so long together [s]."""
+    rows, ends = StepRows(), []
+    for at, prefill in enumerate(prefills):
+        count, seconds = prefill or (0.0, 0.0)
+        if rows.add(_interval(float(at), lengths_count=count, prefill_seconds=seconds)):
+            ends.append(at)
+    return ends
+
+
+def test_a_run_spans_ten_mean_prefills() -> None:
+    """Of half a second each: a row every five seconds; of five seconds, no more than twenty."""
+    assert _row_ends(*[(2.0, 1.0)] * 20) == [4, 9, 14, 19]
+    assert _row_ends(*[(2.0, 10.0)] * 41) == [19, 39]
+
+
+def test_how_long_prefills_take_is_forgotten_by_a_twentieth_with_each_interval_that_has_any() -> None:
+    """From 1 s towards 0.1 s: by 0.95 in each; after thirteen of them ten means are 5.6 s, and a row ends."""
+    long, short = (1.0, 1.0), (1.0, 0.1)
+    mean, seconds, wanted = 1.0, 0, []
+    for at in range(60):
+        mean = 1.0 if at < 10 else 0.1 + 0.95 * (mean - 0.1)
+        seconds += 1
+        if seconds >= 10 * mean:
+            wanted.append(at)
+            seconds = 0
+    assert _row_ends(*[long] * 10, *[short] * 50) == wanted
+    # seconds without any, and those of a damaged counter, change nothing
+    assert _row_ends(*[long] * 10, *[None, (1.0, 601.0)] * 20) == [9, 19, 29, 39, 49]
+
+
+def test_while_nobody_knows_how_long_prefills_take_a_run_has_twenty_steps() -> None:
+    """50 in a second are enough; of one in four seconds it takes twenty seconds. Nor is a silent server waited for."""
+    assert _row_ends(None, None) == [0, 1]
+    rows = StepRows()
+    slow = [_interval(float(at), steps=5.0, step_seconds=0.2, inter_tokens=50.0) for at in range(8)]
+    assert [bool(rows.add(one)) for one in slow] == [False, False, False, True] * 2
+    rows = StepRows()
+    assert all(rows.add(replace(one, prefill_seconds=None)) for one in slow)
+
+
 def test_a_busy_engine_shows_its_mean_step() -> None:
     """Sequences, memory and time per step; no prompts, so no share of steps has any."""
     row = _rows([_interval(float(at)) for at in range(30)])[-1]

@@ -7,6 +7,8 @@ from math import floor
 
 import pytest
 
+from kvwatch.core.traffic.start_log import StartLog
+from kvwatch.estimate import Reason
 from kvwatch.facts import RequestAborted, RequestRecord, RequestStarted
 from kvwatch.views import EngineView
 from tests.core.synthetic import START, TARGET, SyntheticEngine, Watch, poisson
@@ -205,3 +207,106 @@ def test_a_quiet_log_of_a_quiet_server_is_alive() -> None:
     assert view.arrival_rate.value["1m"] == 0
     assert view.estimate_valid["arrival_rate_1m"].valid
     assert watch.at > START
+
+
+class Balanced:
+    """A balance of the metrics: so many a second before, within and after what is logged; it notes what it is asked."""
+
+    def __init__(self, before: float = 2.0, within: float = 2.0, after: float = 2.0, reaches: float = 0.0) -> None:
+        self.rates = (before, within, after)
+        self.reaches = reaches
+        self.asked: list[tuple[float, float, bool]] = []
+
+    def __call__(self, start: float, end: float, makes_do: bool) -> float | None:
+        """Arrivals between two times."""
+        self.asked.append((start, end, makes_do))
+        if start < self.reaches and not makes_do:
+            return None
+        middle = (start + end) / 2
+        return (end - start) * self.rates[0 if middle < FIRST else 1 if middle < NEWEST else 2]
+
+
+FIRST, NEWEST = 10.0, 300.0
+"""From when on and until when lines are logged, two a second [s]."""
+
+
+def log() -> StartLog:
+    """A log of starts over the last five minutes, stamped to a part of a second."""
+    found = StartLog(600.0)
+    for half in range(580):
+        found.add(FIRST + half / 2, 0.0)
+    found.add(NEWEST - 1e-6, 0.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "balance", "count"),
+    [
+        (150.0, 250.0, Balanced(), 200.0),
+        (0.0, 210.0, Balanced(before=5.0), 50.0 + 400.0),
+        (0.0, 210.0, Balanced(before=-5.0), 400.0),
+        (200.0, 305.0, Balanced(after=4.0), 201.0 + 20.0),
+        (200.0, 305.0, Balanced(after=-4.0), 201.0),
+        (200.0, 500.0, Balanced(after=0.0), 201.0),
+        (302.0, 305.0, Balanced(after=4.0), 12.0),
+        (0.0, 305.0, Balanced(before=5.0, after=4.0), 50.0 + 581.0 + 20.0),
+    ],
+    ids=["within", "from before", "balanced below 0", "to after", "below 0", "a quiet end", "only after", "all three"],
+)
+def test_each_time_is_counted_once_by_what_knows_of_it(
+    start: float, end: float, balance: Balanced, count: float
+) -> None:
+    """The balance before the first line, the log from there to its newest, and the balance again."""
+    found = log().arrivals(start, end, balance)
+    assert found is not None
+    assert (found.count, found.verdict) == (pytest.approx(count, abs=1e-3), Reason.OK)
+
+
+def test_only_after_the_log_the_balance_is_to_make_do_with_what_there_is() -> None:
+    """A window that the balance does not reach back to is not half counted; what lags is better counted in part."""
+    balance = Balanced(reaches=5.0)
+    assert log().arrivals(0.0, 210.0, balance) is None
+    assert balance.asked == [(0.0, FIRST, False)]
+    late = Balanced(reaches=1000.0)
+    found = log().arrivals(200.0, 305.0, late)
+    assert found is not None
+    assert found.count == pytest.approx(201.0 + 10.0, abs=1e-3)
+    assert [makes_do for _, _, makes_do in late.asked] == [True, False]
+
+
+@pytest.mark.parametrize(("end", "after", "stopped"), [(309.9, 4.0, False), (310.1, 4.0, True), (310.1, 0.8, False)])
+def test_a_log_has_stopped_where_more_arrived_for_ten_seconds_than_chance_has(
+    end: float, after: float, stopped: bool
+) -> None:
+    """40 are more than three deviations; 8 are not."""
+    found = log().arrivals(200.0, end, Balanced(after=after))
+    assert found is not None
+    assert (found.verdict is Reason.START_LOG_STOPPED) is stopped
+    assert (found.count is None) is stopped
+
+
+@pytest.mark.parametrize(("within", "incomplete"), [(2.4, False), (2.5, True), (1.0, False)])
+def test_a_log_misses_lines_where_the_balance_has_more_by_three_deviations(within: float, incomplete: bool) -> None:
+    """200 lines against 240, which may be 46 off, and 250, which may be 47 off; fewer contradict nothing."""
+    found = log().arrivals(150.0, 250.0, Balanced(within=within))
+    assert found is not None
+    assert (found.verdict is Reason.START_LOG_INCOMPLETE) is incomplete
+    assert (found.count is None) is incomplete
+
+
+def test_a_log_says_nothing_of_the_time_before_its_first_line() -> None:
+    """Nor where there is none."""
+    assert StartLog(600.0).arrivals(0.0, 50.0, Balanced()) is None
+    assert log().arrivals(0.0, FIRST, Balanced()) is None
+
+
+def test_stamps_of_whole_seconds_stand_for_the_second_that_follows() -> None:
+    """A line a second: to the end of the newest one's there is nothing left to balance."""
+    whole = StartLog(600.0)
+    for second in range(10, 101):
+        whole.add(float(second), 0.0)
+    balance = Balanced(within=1.0)
+    found = whole.arrivals(50.0, 101.0, balance)
+    assert found is not None
+    assert found.count == pytest.approx(51.0)
+    assert balance.asked == [(50.0, 101.0, False)]
