@@ -102,6 +102,8 @@ def test_a_law_that_has_seen_nothing_is_doubted_like_one_asked_a_factor_e_beyond
     for seen in ((0.0, 0.0, 8e3), (80.0, 0.0, 0.0)):
         full = inputs(FlatLaw(seen=seen))
         assert extrapolation(full, full.closed_form()["seqs"]) == 1.0
+    little = inputs(FlatLaw(seen=(80.0, 0.0, 0.5)))
+    assert extrapolation(little, little.closed_form()["seqs"]) == pytest.approx(log(8e3 / 0.5), abs=0.02)
 
 
 @pytest.mark.parametrize(("requests", "weight"), [(30.0, 0.5), (270.0, 0.9), (1.0, 1 / 31)])

@@ -254,6 +254,19 @@ def test_an_engine_of_a_state_file_is_waited_for_like_any_target_that_was_never_
     assert {numbers[now] for now in numbers if now >= 240 + 60} == {3.0}  # 12 / (5 × 0.8)
 
 
+def test_engines_without_a_view_are_counted_by_what_hides_them() -> None:
+    """Stale ones as stale; those whose turn has not come as starting, and until it has nothing is sized."""
+    (replica,) = steady(1, 2.0)
+
+    def views(now: float) -> list[TargetView]:
+        hidden = {"withheld": ("m", "m"), "unviewed": ("m", "m", "m")}
+        return [replica.view(now), TargetView("others", True, 0.1, 0.1, **hidden)]
+
+    view = settled(FleetModel(OPTIONS), 0.0, views)
+    assert view.model_engines == {"serving": 1.0, "starting": 3.0, "stale": 2.0}
+    assert view.replicas_required is None
+
+
 def test_idle_engines_need_no_replica() -> None:
     """λ = 0 all over asks for 0, even while no μ was ever learnt: an autoscaler may go to its least number."""
     replicas = steady(3, 0.0, service_rate=None)
