@@ -46,7 +46,7 @@ def coverage_tangents(means: Array, shapes: Array) -> Array:
     That is (1−φ)·cov(n) − φ·(1 − cov(n + p/φ)): bp is the base of a prompt that touches all experts, and a step with a
     short one reads less.
     """
-    share, decoding, prompt = means[:, 1], means[:, 2], means[:, 3] / np.maximum(means[:, 1], TINY)
+    decoding, prompt = means[:, 2], means[:, 3] / np.maximum(means[:, 1], TINY)
     level, slope = tangents(decoding, shapes)
     beside, rise = tangents(decoding + prompt, shapes)
     found = np.zeros((len(decoding), len(shapes), SIZE))

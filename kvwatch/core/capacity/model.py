@@ -116,8 +116,7 @@ class CapacityModel:
 
     def _observed(self) -> ObservedRate | None:
         last = self._last
-        step = self._step_times.get(last.end) if last is not None and self._backlog.active else None
-        if step is None or last is None:
+        if last is None or not self._backlog.active or (step := self._step_times.get(last.end)) is None:
             return None
         mean_output = self._population.mean_output_tokens()
         life_seconds = mean_output * step.trimmed_mean

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.congestion.discrete_engine import equilibrium_admissions
-from kvwatch.queueing.congestion.roots import _bracketed, smallest_root
+from kvwatch.queueing.congestion.roots import _bracketed, _nearly_roots, smallest_root
 from kvwatch.queueing.congestion.stability import stability
 from kvwatch.queueing.congestion.survival import (
     coarse_grained,
     survival_coefficients,
 )
-from kvwatch.queueing.congestion.winding import hidden_roots
+from kvwatch.queueing.congestion.winding import hidden_roots, points_of
 
 lengths = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 60)), min_size=1, max_size=8)
 
@@ -214,6 +214,26 @@ def test_roots_that_are_not_known_are_counted() -> None:
     assert hidden_roots(coefficients, 2.5, np.pi, []) == 3
     assert hidden_roots(coefficients, 3.5, np.pi, []) == 4
     assert hidden_roots(coefficients, 2.5, np.pi, [complex(2.6), root * 1.3]) == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_starts_are_where_a_newton_step_is_shorter_than_at_both_neighbours(seed: int) -> None:
+    """On an arc of a polynomial with twelve roots about it: worked out point by point, the nearest first."""
+    source = np.random.default_rng(seed)
+    upper = source.uniform(0.9, 1.1, 6) * np.exp(1j * source.uniform(0.05, 3.1, 6))
+    falling = np.poly(np.concatenate([upper, upper.conj()])).real
+    points = points_of(falling)
+    grid = np.exp(-2j * np.pi * np.arange(-1, points) / points)
+    steps = np.abs(np.polyval(falling, grid) / np.polyval(np.polyder(falling), grid))
+    for angle in (np.pi, 1.0):
+        least = [
+            i
+            for i in range(1, len(grid) - 1)
+            if -np.angle(grid[i]) % (2 * np.pi) <= angle + 1e-9 and steps[i] <= min(steps[i - 1], steps[i + 1])
+        ]
+        wanted = grid[sorted(least, key=lambda i: steps[i])]
+        found = _nearly_roots(falling[::-1], 1.0, angle)
+        assert found == pytest.approx(wanted)
 
 
 def test_a_missed_root_is_bracketed() -> None:
