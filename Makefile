@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+# Some of the fast tests wait for real processes, so that it takes three workers to keep two cores busy.
+FAST_WORKERS ?= 3
 # Images are built and mounted by root only, as CI is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),test-image)
 
@@ -63,7 +65,7 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not vllm and not prometheus and not browser and not node and not helm and not image' $(ARGS)
+	$(PYTEST) -n $(FAST_WORKERS) --dist loadfile -m 'not vllm and not prometheus and not browser and not node and not helm and not image' $(ARGS)
 test-mutation: $(VENV)/.dev ## Twenty small faults in what is computed: the tests must find them
 	$(BIN)/python -m bench.mutation --check --jobs $(WORKERS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus, promtool and alertmanager
