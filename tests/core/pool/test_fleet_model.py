@@ -246,7 +246,7 @@ def test_targets_that_were_never_read_hold_the_number_back_for_as_long_as_a_star
 def test_an_engine_of_a_state_file_is_waited_for_like_any_target_that_was_never_read() -> None:
     """Its server may be long gone: the others' number is there after the time of a start, and rises and falls."""
     dark = Target("dark", OPTIONS, Settings())
-    dark.restore([{"model_name": "m", "engine": "0", **EngineEstimator(OPTIONS).dump()}])
+    dark.restore([{"model_name": "m", "engine": "0", **EngineEstimator(OPTIONS).dump()}], 0.0)
     assert dark.dump()
     replicas = steady(4, 3.0)
     numbers = course(FleetModel(OPTIONS), 0, 600, lambda now: [*(r.view(now) for r in replicas), dark.view(now)])
