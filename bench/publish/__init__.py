@@ -3,6 +3,7 @@
 ``marks``      figures in a text: ``<!--=NAME-->…<!--/-->`` is filled with the figure of that name
 ``figures``    all figures by name
 ``recorded``   those from the recordings of a real vLLM
+``measured``   those of what kvwatch itself costs
 ``simulated``  those from the benches' committed results
 ``pages``      the results pages and pictures, from their JSON
 

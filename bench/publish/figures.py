@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.publish import recorded, simulated
+from bench.publish import measured, recorded, simulated
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "recordings.table": recorded.table,
@@ -52,4 +52,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "congestion.spared_alike": simulated.real_evictions_spared("fixed"),
     "congestion.spared_mixed": simulated.real_evictions_spared("mixed"),
     "congestion.pairs": simulated.real_pairs,
+    "page.engines": measured.page_engines,
+    "page.own": measured.page_own,
+    "page.daemon": measured.page_daemon,
 }

@@ -34,7 +34,7 @@ export const durationUnit = (top) => (top <= 1 ? ["ms", 0.001] : top <= 120 ? ["
 export function durationTick(value, top) {
   if (value === 0) return "0";
   const [unit, size] = durationUnit(top);
-  return `${Number((value / size).toPrecision(2))} ${unit}`;
+  return `${Number((value / size).toPrecision(3))} ${unit}`;
 }
 
 export const about = (seconds) => (seconds < 120 ? `${Math.max(5 * Math.round(seconds / 5), 1)} s` : duration(seconds));
