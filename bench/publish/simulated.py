@@ -108,9 +108,11 @@ def short_ramps_too_late() -> str:
 
 
 def false_pages_in_hours() -> str:
-    """Pages in stable time."""
+    """Pages in stable time, and at which loads the runs were that are stable throughout."""
     found = false_pages(_judged(), KVWATCH)
-    return f"{found.pages} false pages in {found.hours:,.0f} stable hours"
+    loads = [stretch.start for j in _judged() if j.case.kind == "stable" and j.case.steady for stretch in j.case.load]
+    span = f"{min(loads):g} to {max(loads):g}"
+    return f"{found.pages} false pages in {found.hours:,.0f} stable hours, nearly all at loads of {span}"
 
 
 def bursts_paged() -> str:
