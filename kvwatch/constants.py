@@ -17,6 +17,9 @@ TINY = 1e-9
 """What counts as nothing beside 1 [1]. Choice: far below any measured share, far above the rounding of doubles."""
 LATEST_UNIX_SECONDS = 1e12
 """A time that no clock shows [unix s]. Choice: 30,000 years from now; a state file with more than that is damaged."""
+LATEST_DATE_SECONDS = 32_503_680_000.0
+"""The beginning of the year 3000 [unix s]. Choice: no log and no recording is later, and every calendar goes on till
+then."""
 MOST_TOKENS = float(2**53)
 """A length or a cache that no server has [tokens]. Choice: beyond it a double no longer counts in ones."""
 LARGEST_SUM = 1e60

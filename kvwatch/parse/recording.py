@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
+from kvwatch.constants import LATEST_DATE_SECONDS
 from kvwatch.facts import Rejected, Scrape, ScrapeFailed
 from kvwatch.parse.exposition.reader import ExpositionReader
 from kvwatch.parse.exposition.samples import MAX_BODY_BYTES
@@ -55,6 +54,6 @@ def _line(line: bytes | str) -> _Line | str:
         return "not_a_scrape"
     except (msgspec.DecodeError, ValueError, RecursionError):
         return "not_json"
-    if not math.isfinite(found.t):
+    if not 0 <= found.t < LATEST_DATE_SECONDS:
         return "bad_time"
     return "not_a_scrape" if found.text is None and found.error is None else found

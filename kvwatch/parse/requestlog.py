@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
+from kvwatch.constants import LATEST_DATE_SECONDS
 from kvwatch.facts import Rejected, RequestRecord
 
 _DONE = 200
@@ -41,7 +40,7 @@ def request_record(line: bytes | str, where: str = "") -> RequestRecord | Reject
         return Rejected("not_a_request", where)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return Rejected("not_json", where)
-    if not (math.isfinite(found.arrival) and math.isfinite(found.finish) and found.finish >= found.arrival):
+    if not 0 <= found.arrival <= found.finish < LATEST_DATE_SECONDS:
         return Rejected("bad_time", where)
     lengths = (found.prompt_tokens, found.completion_tokens, found.cached_tokens)
     if not all(0 <= length <= _MAX_TOKENS for length in lengths) or found.cached_tokens > found.prompt_tokens:

@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LATEST = 32_503_680_000.0
-"""Unix seconds at the beginning of the year 3000; no log is later."""
+from kvwatch.constants import LATEST_DATE_SECONDS
+
+LATEST = LATEST_DATE_SECONDS
+"""No log is later [unix s]."""
 _SCALES = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (float("inf"), 1e9))
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?[ ]?(?:(Z|UTC)|([+-])(\d\d):?(\d\d))?\Z", re.ASCII
