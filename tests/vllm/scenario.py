@@ -28,7 +28,7 @@ POOL = uniform_pool(8, 64, size=64, seed=11)
 LIGHT, HEAVY = 0.35, 1.5
 """Shares of the measured capacity that are offered."""
 
-PROBE_RATE, PROBE_SECONDS, PROBE_RAMP_SECONDS = 25.0, 22.0, 6.0
+PROBE_RATE, PROBE_SECONDS, PROBE_RAMP_SECONDS = 40.0, 22.0, 6.0
 """A rate that no two cores can serve, for how long, and how much of that fills the seats first."""
 
 PHASE_SECONDS = 72.0

@@ -25,6 +25,9 @@ START_SECONDS = 180.0
 
 STOP_SECONDS = 20.0
 
+POLLING = "VLLM::"
+"""How vLLM names its engine and its workers, which poll; the front end, which does not, keeps its own name."""
+
 
 class VllmFailedError(RuntimeError):
     """The server did not come up or did not go away; the message ends with the tail of its log."""
@@ -129,6 +132,20 @@ class VllmServer:
                 self.kill()
                 raise VllmFailedError(f"vLLM {why}; its log ends:\n{self.log_tail()}")
             time.sleep(0.5)
+        self._let_others_run()
+
+    def _let_others_run(self) -> None:
+        """Give what polls in a loop, the engine and its worker, the time that nobody else wants.
+
+        They yield and are at once ready to run, on both cores. Linux 6.18 then leaves whoever sleeps a little, as load
+        and kvwatch do, aside for seconds (8 s were seen); where a server has a core for each, nobody would notice.
+        """
+        assert self._process is not None
+        for pid in group_members(self._process.pid):
+            with contextlib.suppress(OSError):  # it has ended
+                if (Path("/proc") / str(pid) / "comm").read_text().startswith(POLLING):
+                    for thread in (Path("/proc") / str(pid) / "task").iterdir():
+                        os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
     def ensure_started(self) -> None:
         """Start it unless it runs already. Raises as :meth:`start` does."""

@@ -113,7 +113,7 @@ class LengthMix:
             return None
         sharing = sharing_ratio(demand)
         held = held_unshared(demand, sharing)
-        s, o, g = matched_lengths(demand.moments, self._buckets, held, sizes, longest)
+        s, o, g = matched_lengths(demand.moments, self.buckets, held, sizes, longest)
         spread = float(g.std()) / float(g.mean())
         # the variance is itself estimated from few groups: as many degrees of freedom short
         deviation = spread / demand.requests**0.5 * (1 + 2 / demand.moments.groups**0.5)
@@ -122,7 +122,8 @@ class LengthMix:
         return Mix(demand, s, o, prefix_tokens, held if held is not None else float(g.mean()), deviation, sharing)
 
     @property
-    def _buckets(self) -> Buckets:
+    def buckets(self) -> Buckets:
+        """How the histograms of prompts and outputs fill, where they are known."""
         return self._shape.prompt, self._shape.output
 
     def _of_arrived(self, demand: DemandEstimates, sizes: tuple[int, int], max_tokens: float) -> DemandEstimates:
@@ -136,7 +137,7 @@ class LengthMix:
         typical = np.array([m.mean_oo / m.mean_o])
         if abs(inside.growth_ratio(typical, np.ones(1))) < _GROWN_RATIO:
             return demand
-        s, o = plausible_lengths(m, self._buckets, max_tokens)
+        s, o = plausible_lengths(m, self.buckets, max_tokens)
         weights, growth = arrived_weights(o, inside)
         moments = arrived_moments(m, s, o, weights)
         by_method = {**demand.by_method, "moments": mean_demand(moments, *sizes)}

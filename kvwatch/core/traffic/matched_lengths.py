@@ -25,7 +25,7 @@ _MATCHING_ROUNDS = 4
 rounding and cut lengths, so each round takes most of what is missing."""
 _CLOSE_RATIO = 0.01
 """Relative gap of E[g] to the memory held at which that ends [1]. Choice: the memory held is known to some per cent."""
-_BUCKETS_COARSE = 1.25
+BUCKETS_COARSE = 1.25
 """Variance allowed over that of lengths spread evenly within their buckets [1]. Choice: buckets are as wide as a factor
 of 2.5, so evenly filled ones may have a fifth less variance than the lengths."""
 _MOST_CORRELATED = 0.9
@@ -44,7 +44,7 @@ def matched_lengths(
     They have these means, and second moments with which they hold ``held`` token·steps in the mean, where that is
     known. ``sizes`` are those of blocks and prompt chunks, ``max_tokens`` is the longest request [tokens].
     """
-    moments, laws = _unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens)
+    moments, laws = unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens)
     s, o = synthesize(moments, laws)
     g = block_demand(s, o, *sizes)
     for _ in range(_MATCHING_ROUNDS):
@@ -59,16 +59,16 @@ def matched_lengths(
 
 def plausible_lengths(moments: PairMoments, buckets: Buckets, max_tokens: float) -> tuple[Array, Array]:
     """Prompts and outputs [tokens] with these moments, as far as the buckets allow them."""
-    return synthesize(_unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens))
+    return synthesize(unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens))
 
 
-def _unclustered(moments: PairMoments, buckets: Buckets, max_tokens: float) -> PairMoments:
+def unclustered(moments: PairMoments, buckets: Buckets, max_tokens: float) -> PairMoments:
     """Variances no larger than the histograms allow, and the covariance in proportion."""
     scales = []
     for variance, counts in zip((moments.var_s, moments.var_o), buckets, strict=True):
         spread = bucket_variance(counts, max_tokens)
-        small = spread is None or variance <= _BUCKETS_COARSE * spread
-        scales.append(1.0 if small or spread is None else _BUCKETS_COARSE * spread / variance)
+        small = spread is None or variance <= BUCKETS_COARSE * spread
+        scales.append(1.0 if small or spread is None else BUCKETS_COARSE * spread / variance)
     return replace(
         moments,
         var_s=moments.var_s * scales[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from kvwatch.core.interval import Cause, Ended, Interval
 from kvwatch.core.traffic.cache_hits import CacheHits
@@ -11,7 +12,7 @@ from kvwatch.core.traffic.joint_mix import joint_mix
 from kvwatch.core.traffic.length_mix import MIX_REQUESTS, LengthMix
 from kvwatch.core.traffic.lengths import LengthWindow
 from kvwatch.core.traffic.mix import Mix
-from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates, estimate
+from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates, LengthBounds, estimate
 from kvwatch.core.traffic.request_log import RequestLog
 from kvwatch.core.traffic.tenants import TenantUses
 from kvwatch.facts import RequestRecord
@@ -62,7 +63,9 @@ class Population:
         joint = self.log.sample(now, MIN_REQUESTS, empty_at)
         unit, (block, chunk) = last.unit_tokens, last.sizes_in_units
         by_log = joint.demand / unit**2 if joint is not None else None
-        found = estimate(self.lengths.spans(empty_at, MIN_REQUESTS), block, chunk, by_log)
+        longest = inf if last.settings.max_model_len is None else last.settings.max_model_len / unit
+        spans = self.lengths.spans(empty_at, MIN_REQUESTS)
+        found = estimate(spans, block, chunk, by_log, LengthBounds(self.length_mix.buckets, longest))
         if unit == 1:
             return found
         return replace(found, by_method={method: g * unit for method, g in found.by_method.items()})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp
+from dataclasses import dataclass, replace
+from math import exp, inf
+from typing import NamedTuple
 
 from kvwatch.core.traffic.lengths import Span
+from kvwatch.core.traffic.matched_lengths import BUCKETS_COARSE, Buckets, unclustered
 from kvwatch.core.traffic.residual_deviation import residual_deviation
 from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
@@ -42,8 +44,8 @@ class DemandEstimates:
     decoding: float | None = None
     since: float | None = None
     """Time from which on they are [unix s]."""
-    residual_deviation: float | None = None
-    """Standard deviation of the residual's logarithm, by chance alone [1]."""
+    chance_ratio: float = 1.0
+    """Factor by which E[g] by lengths and by occupancy may differ with nothing wrong [1]."""
 
     @property
     def residual_ratio(self) -> float | None:
@@ -51,11 +53,6 @@ class DemandEstimates:
         lengths = self.by_method.get("joint", self.by_method.get("moments"))
         occupancy = self.by_method.get("occupancy")
         return None if lengths is None or not occupancy else lengths / occupancy - 1
-
-    @property
-    def chance_ratio(self) -> float:
-        """Factor by which the two may differ by chance; 1 where that is not known."""
-        return exp(_CHANCE_DEVIATIONS * (self.residual_deviation or 0.0))
 
     @property
     def unexplained_ratio(self) -> float:
@@ -72,14 +69,31 @@ class DemandEstimates:
         return None if joint is None or not moments else joint / moments - 1
 
 
-def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint: float | None) -> DemandEstimates:
-    """All estimates that the window's spans allow; ``joint`` is E[g] of a request log over the same window."""
+class LengthBounds(NamedTuple):
+    """What holds for single lengths: how the histograms' buckets fill, and the longest request [tokens]."""
+
+    buckets: Buckets = (None, None)
+    longest: float = inf
+
+
+def estimate(
+    spans: Sequence[Span],
+    block_tokens: int,
+    chunk_tokens: int,
+    joint: float | None,
+    bounds: LengthBounds = LengthBounds(),  # noqa: B008 - frozen
+) -> DemandEstimates:
+    """All estimates that the window's spans allow; ``joint`` is E[g] of a request log over the same window.
+
+    With ``bounds`` of the lengths, requests that finish together may be alike.
+    """
     by_method: dict[str, float] = {} if joint is None else {"joint": joint}
     counts = [s.count for s in spans]
     requests = sum(counts)
-    moments = pair_moments(counts, [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
-    if moments is None or moments.mean_o <= 0:
+    summed = pair_moments(counts, [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
+    if summed is None or summed.mean_o <= 0:
         return DemandEstimates(by_method, requests)
+    moments = unclustered(summed, *bounds)
     by_method["moments"] = mean_demand(moments, block_tokens, chunk_tokens)
     work = _work(spans)
     occupancy = work.occupancy(moments.mean_o)
@@ -94,8 +108,20 @@ def estimate(spans: Sequence[Span], block_tokens: int, chunk_tokens: int, joint:
         cached_ratio=work.cached_ratio,
         decoding=work.decoding,
         since=spans[0].end,
-        residual_deviation=residual_deviation(spans, moments),
+        chance_ratio=_chance_ratio(spans, summed, moments),
     )
+
+
+def _chance_ratio(spans: Sequence[Span], summed: PairMoments, moments: PairMoments) -> float:
+    """Factor by which E[g] by these moments and by occupancy may differ with nothing wrong [1].
+
+    By chance; and where those that finish together are alike, only the histograms' buckets tell the variances.
+    """
+    factor = exp(_CHANCE_DEVIATIONS * (residual_deviation(spans, summed, moments) or 0.0))
+    if moments == summed:
+        return factor
+    least = replace(moments, var_s=moments.var_s / BUCKETS_COARSE**2, var_o=moments.var_o / BUCKETS_COARSE**2)
+    return factor * mean_demand(moments, 1, 1) / mean_demand(least, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

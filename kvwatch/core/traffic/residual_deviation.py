@@ -23,9 +23,10 @@ _LEAST_STRETCHES = 4
 say nothing."""
 
 
-def residual_deviation(spans: Sequence[Span], moments: PairMoments) -> float | None:
-    """Standard deviation of log(E[g] by lengths / E[g] by occupancy) over these spans, whose moments are given [1].
+def residual_deviation(spans: Sequence[Span], summed: PairMoments, moments: PairMoments) -> float | None:
+    """Standard deviation of log(E[g] by lengths / E[g] by occupancy) over these spans [1].
 
+    ``summed`` are the moments as the spans' sums give them, ``moments`` those that E[g] is computed from.
     ``None`` with fewer than 4 spans whose memory is known, or where leaving one stretch out leaves nothing.
     """
     known = [span for span in spans if span.held_token_steps is not None]
@@ -35,14 +36,16 @@ def residual_deviation(spans: Sequence[Span], moments: PairMoments) -> float | N
     k, s, o, made, held = np.array(
         [(x.count, x.prompt_tokens, x.output_tokens, x.generation_tokens, x.held_token_steps) for x in known]
     ).T
-    ds, do = s - k * moments.mean_s, o - k * moments.mean_o
-    freedom = k * (1 - k / max(moments.requests, 1.0))
+    ds, do = s - k * summed.mean_s, o - k * summed.mean_o
+    freedom = k * (1 - k / max(summed.requests, 1.0))
     edges = np.linspace(0, len(known), groups, endpoint=False).astype(int)
     sums = np.array([np.add.reduceat(x, edges) for x in (k, s, o, made, held, ds * do, do * do, freedom)])
     n, prompts, outputs, generated, memory, cov, var, free = sums.sum(axis=1, keepdims=True) - sums
     if min(n.min(), generated.min(), memory.min(), free.min(), outputs.min()) <= 0:
         return None
     mean_s, mean_o = prompts / n, outputs / n
+    cov *= moments.cov / summed.cov if summed.cov else 1.0
+    var *= moments.var_o / summed.var_o if summed.var_o else 1.0
     by_lengths = mean_s * mean_o + cov / free + (mean_o**2 + var / free) / 2  # g is s·o + o²/2 but for rounding
     by_occupancy = memory * mean_o / generated
     if by_lengths.min() <= 0:

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from kvwatch.core.traffic.matched_lengths import _moved, _unclustered, matched_lengths
+from kvwatch.core.traffic.matched_lengths import _moved, matched_lengths, unclustered
 from kvwatch.queueing.length_mix import BucketCounts
 from kvwatch.stats.group_moments import PairMoments
 
@@ -20,15 +20,15 @@ BUCKETS = BucketCounts((100.0, 200.0, inf), (0.0, 50.0, 0.0))
 def test_variances_within_a_quarter_of_what_the_buckets_show_stay_as_they_are() -> None:
     """Buckets are coarse; and where nothing is counted nothing is known."""
     wide = PairMoments(1000, 100, 150.0, 150.0, 1.24 * EVEN, 1.24 * EVEN, 300.0)
-    assert _unclustered(wide, (BUCKETS, BUCKETS), inf) == wide
+    assert unclustered(wide, (BUCKETS, BUCKETS), inf) == wide
     wider = PairMoments(1000, 100, 150.0, 150.0, 9 * EVEN, 9 * EVEN, 300.0)
-    assert _unclustered(wider, (None, None), inf) == wider
+    assert unclustered(wider, (None, None), inf) == wider
 
 
 def test_requests_that_come_in_bursts_of_a_kind_vary_no_more_than_their_buckets_allow() -> None:
     """Five times the variance is cut to a quarter above; the covariance with it, by the root of one variance's cut."""
     bursts = PairMoments(1000, 100, 150.0, 150.0, 5 * EVEN, EVEN, 300.0)
-    found = _unclustered(bursts, (BUCKETS, BUCKETS), inf)
+    found = unclustered(bursts, (BUCKETS, BUCKETS), inf)
     assert found.var_s == pytest.approx(1.25 * EVEN)
     assert found.var_o == EVEN
     assert found.cov == pytest.approx(300.0 * 0.25**0.5)

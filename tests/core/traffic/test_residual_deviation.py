@@ -18,6 +18,8 @@ from tests.core.synthetic import Ask, SyntheticEngine, Watch, poisson
 
 SECONDS_A_STEP = 0.02
 TOKENS = 32_000.0
+SIGMAS = 3.0
+"""Standard deviations beyond which a difference is not chance."""
 
 
 def spans_of(engine: SyntheticEngine, seconds: float, every: float = 1.0) -> list[Span]:
@@ -63,7 +65,7 @@ def test_it_is_what_leaving_out_each_tenth_shows() -> None:
         left = found(spans[: 20 * i] + spans[20 * (i + 1) :])
         assert left.residual_ratio is not None
         ratios.append(log(1 + left.residual_ratio))
-    assert found(spans).residual_deviation == pytest.approx(3 * np.std(ratios), rel=0.05)
+    assert log(found(spans).chance_ratio) == pytest.approx(SIGMAS * 3 * np.std(ratios), rel=0.05)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, 120), (5.0, 120), (5.0, 600)])
@@ -75,9 +77,8 @@ def test_it_is_what_many_windows_differ_by(rate: float, seconds: int) -> None:
         engine.advance(engine.now + 30)
         d = found(spans_of(engine, seconds))
         assert d.residual_ratio is not None
-        assert d.residual_deviation is not None
         residuals.append(log(1 + d.residual_ratio))
-        told.append(d.residual_deviation)
+        told.append(log(d.chance_ratio) / SIGMAS)
     assert np.sqrt(np.mean(np.square(told))) == pytest.approx(np.std(residuals), rel=1 / 3)
 
 
@@ -87,13 +88,13 @@ def test_too_little_says_nothing() -> None:
     spans = spans_of(engine, 40)
     moments = pair_moments([s.count for s in spans], [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
     assert moments is not None
-    assert residual_deviation(spans, moments) is not None
-    assert residual_deviation(spans[-4:], moments) is not None
-    assert residual_deviation(spans[-3:], moments) is None
-    assert residual_deviation([*spans[-3:], replace(spans[0], held_token_steps=None)], moments) is None
+    assert residual_deviation(spans, moments, moments) is not None
+    assert residual_deviation(spans[-4:], moments, moments) is not None
+    assert residual_deviation(spans[-3:], moments, moments) is None
+    assert residual_deviation([*spans[-3:], replace(spans[0], held_token_steps=None)], moments, moments) is None
     for name in ("count", "output_tokens", "generation_tokens", "held_token_steps"):
         only = [replace(span, **{name: 5.0 if i == 6 else 0.0}) for i, span in enumerate(spans)]
-        assert residual_deviation(only, moments) is None
+        assert residual_deviation(only, moments, moments) is None
 
 
 @pytest.mark.parametrize("rate", [0.5, 2.0])
@@ -114,6 +115,20 @@ def test_a_quiet_engine_with_long_tails_is_not_doubted(rate: float) -> None:
     assert np.mean(np.array(apart) > 0.15) > 0.03  # what 15% alone would call a doubt
     assert verdicts.count(Reason.OCCUPANCY_DISAGREES) < 0.005 * len(verdicts)
     assert Reason.CAPACITY_FROM_USAGE not in verdicts
+
+
+def test_bursts_are_seldom_doubted() -> None:
+    """Eight at a time, of which the short ones finish together: sums over scrapes scatter more than requests do."""
+    rng = np.random.default_rng(99)
+    bursts = [ask for at in poisson(0.5, 600, seed=1) for ask in [_long_tailed(rng, at.at) for _ in range(8)]]
+    watch = Watch(SyntheticEngine(bursts, kv_tokens=int(TOKENS)))
+    verdicts = [watch.view().service_rate.verdict for _ in watch.seconds(600)]
+    assert verdicts.count(Reason.OCCUPANCY_DISAGREES) < 0.1 * len(verdicts)  # half of the time by 15% alone
+    assert Reason.CAPACITY_FROM_USAGE not in verdicts
+
+
+def _long_tailed(rng: np.random.Generator, at: float) -> Ask:
+    return Ask(at, int(rng.integers(8, 64)), int(min(max(rng.lognormal(4.5, 1.0), 4), 1500)))
 
 
 def test_lengths_that_are_twice_what_is_held_are_doubted_within_two_minutes() -> None:
