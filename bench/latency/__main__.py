@@ -33,9 +33,9 @@ def main() -> None:
     args = parser.parse_args()
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for workload in workloads():
-        entry = known.setdefault(workload.name, {})
         if args.only is not None and args.only not in workload.name:
             continue
+        entry = known.setdefault(workload.name, {})
         if args.truth or "truth" not in entry:
             entry["truth"] = {str(load): truth_at(workload, load) for load in LOADS}
         began = process_time()
@@ -55,21 +55,21 @@ def report(known: dict[str, Any]) -> str:
     lines = [
         "# Predicted latency against the embedded engine's own",
         "",
-        "Written by `python -m bench.latency`. Twenty made-up engines: five kinds of traffic, four of engines. 95th",
-        "percentiles in seconds, predicted / true ± the standard error of the truth.",
+        f"Written by `python -m bench.latency`. {len(known)} of twenty made-up engines: five kinds of traffic, four of",
+        "engines. 95th percentiles in seconds, predicted / true ± the standard error of the truth, which is that of",
+        "several runs with seeds of their own.",
         "",
-        "| load | waiting time within 20% or 50 ms | first token | or within 2 errors of the truth | median error |",
+        "| load | waiting time within 20% or 50 ms | first token | or within twice its error | median error |",
         "|---|---|---|---|---|",
     ]
     for load in map(str, LOADS):
         pairs = {kind: list(_pairs(known, load, kind)) for kind in ("wait", "ttft")}
-        near = {kind: sum(_near(p, t) for p, t, _ in found) for kind, found in pairs.items()}
         both = [one for found in pairs.values() for one in found]
         excused = sum(_near(p, t) or abs(p - t) <= 2 * error for p, t, error in both)
         errors = sorted(abs(log(p / t)) for p, t, _ in both)
         middle = exp(errors[len(errors) // 2]) - 1
         lines.append(
-            f"| {load} | {near['wait']} of {len(pairs['wait'])} | {near['ttft']} of {len(pairs['ttft'])} "
+            f"| {load} | {' | '.join('{} of {}'.format(*near(known, load, kind)) for kind in pairs)} "
             f"| {excused} of {len(both)} | {middle:.0%} |"
         )
     all_errors = np.array([log(p / t) for load in map(str, LOADS) for p, t, _ in _pairs(known, load, "ttft")])
@@ -78,7 +78,6 @@ def report(known: dict[str, Any]) -> str:
         "",
         f"Standard deviation of the logarithm of predicted over true time to the first token: {all_errors.std():.2f}. ",
         f"A curve takes {cpu[len(cpu) // 2]:.1f} s of CPU in the median and {cpu[-1]:.1f} s at most.",
-        "What has no prediction at a load would take too long a run.",
         "",
         "| workload | " + " | ".join(f"wait at {load}" for load in LOADS) + " | CPU |",
         "|---|" + "---|" * (len(LOADS) + 1),
@@ -91,6 +90,12 @@ def report(known: dict[str, Any]) -> str:
             cells.append(f"{shown} / {true['wait']:.3g} ± {true['wait_error']:.2g}")
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {entry['cpu_seconds']} s |")
     return "\n".join(lines) + "\n"
+
+
+def near(known: dict[str, Any], load: str, kind: str) -> tuple[int, int]:
+    """How many predictions are near the truth, of how many."""
+    found = [_near(predicted, true) for predicted, true, _ in _pairs(known, load, kind)]
+    return sum(found), len(found)
 
 
 def _pairs(known: dict[str, Any], load: str, kind: str) -> Iterator[tuple[float, float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.publish import measured, recorded, simulated
+from bench.publish import latency, measured, recorded, simulated
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "recordings.table": recorded.table,
@@ -41,6 +41,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "autoscaling.ramp_required": simulated.late_in("ramp", "required", 0.8),
     "autoscaling.beaten_memory": simulated.beaten_where("memory binds"),
     "autoscaling.beaten_seats": simulated.beaten_where("seats bind"),
+    "latency.engines": latency.engines,
+    "latency.near_by_load": latency.near_by_load,
+    "latency.curve_seconds": latency.curve_seconds,
     "congestion.mixes_right": simulated.mixes_right,
     "congestion.class_mixes_right": simulated.class_mixes_right,
     "congestion.stable_with_waves": simulated.class_mixes_stable_with_waves,

@@ -8,6 +8,7 @@ from bench.congestion.__main__ import written as congestion_page
 from bench.lead_time import results as lead_time
 from bench.mutation.__main__ import DATA as MUTATION
 from bench.mutation.__main__ import page as mutation_page
+from bench.publish import latency
 from bench.scale import results as scale
 
 
@@ -16,6 +17,7 @@ def pages() -> dict[str, str]:
     return {
         "accuracy.md": accuracy.page(accuracy.load()),
         "congestion.md": congestion_page(),
+        "latency.md": latency.page(),
         "scale.md": scale.page(scale.load()),
         **({"mutation.md": mutation_page()} if MUTATION.exists() else {}),
         **autoscaling.pages(autoscaling.load()),

@@ -1,6 +1,6 @@
 """Latency over the load of one engine: when it is to be worked out again, and what was found last.
 
-The embedded engine is run under eight loads, four to eight seconds of CPU. So it is done in the background, only where
+The embedded engine is run under eight loads, four to eleven seconds of CPU. So it is done in the background, only where
 somebody asks for latencies, and only when what they rest on has moved.
 """
 

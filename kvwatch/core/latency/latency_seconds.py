@@ -11,9 +11,9 @@ from kvwatch.estimate import UNKNOWN, UNKNOWN_BY_KEY, Estimate, KeyedEstimate, R
 from kvwatch.stats.normal import Z90
 
 LATENCY_DEVIATION = 0.5
-"""Standard deviation of the logarithm of a predicted latency where the load is known [1]. Measured: bench/latency, over
-loads of 0.5 to 0.95; a tenth in the middle, and a factor where the queue begins, at which a run of minutes and one of
-hours differ as much."""
+"""Standard deviation of the logarithm of a predicted latency where the load is known [1]. Choice: against long runs
+of the embedded engine it is a tenth (bench/latency), but what a minute shows of a load at which queues begin is a
+factor off the long run, and a real engine has steps that stall."""
 
 
 def doubt(curve: Curve | None, service_rate: Estimate, *, wanted: bool) -> Reason | None:
