@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.observed_service_rate import Backlog
 from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.options import CoreOptions
+from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.facts import Settings
 from tests.core.synthetic import START, SyntheticEngine
 
@@ -125,3 +129,24 @@ def test_beside_room_in_all_limits_a_backlog_is_believed_late_or_not_at_all() ->
         assert backlog.rate(6.0, OUTPUT, settings, 2048) is not None
         assert backlog.rate(6.5, OUTPUT, settings, 2048) is None
     assert fed(40, seated=1.0).rate(0.0, OUTPUT, SETTINGS, 2048) is None
+
+
+@pytest.mark.parametrize(("step", "known"), [(StepTime(0.1, 0.1, 30), True), (None, False)])
+def test_the_model_asks_a_backlog_by_what_a_request_generates_and_how_long_a_step_takes(
+    step: StepTime | None, known: bool
+) -> None:
+    """Before any interval, without a queue, and while no step time is known, no rate is observed."""
+    population = SimpleNamespace(mean_output_tokens=lambda: OUTPUT)
+    times = SimpleNamespace(get=lambda _: step)
+    model = CapacityModel(population, times, None, CoreOptions())  # type: ignore[arg-type]
+    assert model._observed() is None
+    for number in range(60):
+        model.update(second(number))
+    found = model._observed()
+    assert (found is not None) is known
+    if found is not None:
+        assert found == fed(60).rate(OUTPUT * 0.1, OUTPUT, SETTINGS, 2048)
+        assert found.rate == pytest.approx(400 / 180)
+    model.update(second(60, waiting=(5.0, 0.0)))
+    model.update(second(61, waiting=(0.0, 0.0)))
+    assert model._observed() is None
