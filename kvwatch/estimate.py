@@ -81,7 +81,19 @@ class Reason(StrEnum):
     METRIC_MISSING = (
         "metric_missing",
         Weight.ABSENT,
-        "a metric that the estimate needs is not exported, or has not come for three scrape intervals",
+        "a metric that the estimate needs is not exported, is no number (NaN or infinite), or has not come for three "
+        "scrape intervals",
+    )
+    METRIC_CONTRADICTED = (
+        "metric_contradicted",
+        Weight.ABSENT,
+        "a metric that the estimate needs cannot be right, as two others that count the same contradict it",
+    )
+    COUNTERS_FALL = (
+        "counters_fall",
+        Weight.ABSENT,
+        "the counters fall again and again: several servers answer under one address, or what rewrites the metrics "
+        "shows differences (delta temporality) in place of running totals",
     )
     TOO_FEW_REQUESTS = "too_few_requests", Weight.ABSENT, "too few requests finished for a sure mean"
     NO_BUSY_INTERVALS = "no_busy_intervals", Weight.ABSENT, "the engine was never busy throughout a scrape interval"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvwatch.core.capacity.kv_capacity_check import Belief
-from kvwatch.core.inputs import SERVICE, USAGE
+from kvwatch.core.inputs import LATENCY, SERVICE, USAGE, is_gone
 from kvwatch.core.interval import Interval
+from kvwatch.core.traffic.arrival_rate import ArrivalRate
 from kvwatch.core.traffic.request_demand import MIN_REQUESTS
-from kvwatch.estimate import Reason
+from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import EngineSample
 
 DEMAND = ("request_prompt_tokens", "request_generation_tokens")
@@ -24,34 +25,55 @@ _WAITS = frozenset(
 class Absence:
     """What of an engine can never be known, at one moment.
 
-    ``shown`` are the fields of its samples that were ever there; ``active`` says whether it has had any work.
+    ``ages_seconds`` says how long ago each field of its samples that was ever there was shown and moving;
+    ``active`` whether it has had any work; ``contradicted`` are the fields that others contradict.
     """
 
-    shown: frozenset[str]
+    ages_seconds: Mapping[str, float]
     active: bool
     generates_nothing: bool
     usage_out_of_range: bool
     belief: Belief
+    contradicted: frozenset[str] = frozenset()
+    counters_fall: bool = False
 
     @classmethod
     def of(cls, last: Interval, ages_seconds: Mapping[str, float], belief: Belief) -> Absence:
         """The absence that an engine's newest interval and the ages of its fields show."""
         sample = last.sample
         return cls(
-            shown=frozenset(ages_seconds),
+            ages_seconds=ages_seconds,
             active=bool(sample.generation_tokens or sample.prompt_tokens or sample.running),
             generates_nothing=generates_nothing(sample),
             usage_out_of_range=last.usage_out_of_range,
             belief=belief,
+            contradicted=frozenset(c.field for c in last.contradicted),
+            counters_fall=last.counters_fall,
         )
+
+    def gone(self, needed: tuple[str, ...], longest_seconds: float) -> Reason | None:
+        """Why one of these fields, which was there before, is not to be used; ``None`` where all are of now."""
+        if not self.contradicted.isdisjoint(needed):
+            return Reason.METRIC_CONTRADICTED
+        return Reason.METRIC_MISSING if is_gone(self.ages_seconds, needed, longest_seconds) else None
+
+    def arrivals(self, rate: ArrivalRate) -> ArrivalRate:
+        """λ, with the reason behind that of one without a number."""
+        if self.counters_fall and rate.estimate.verdict in (Reason.RESTART, Reason.WARMING_UP):
+            return ArrivalRate(Estimate(verdict=Reason.COUNTERS_FALL))
+        return rate
 
     def reason(self, verdict: Reason, needed: tuple[str, ...]) -> Reason:
         """The reason of an estimate without a number that needs these fields: ``verdict``, or the one behind it."""
         if verdict not in _WAITS:
             return verdict
+        if self.counters_fall:
+            return Reason.COUNTERS_FALL
+        if not self.contradicted.isdisjoint(needed):
+            return Reason.METRIC_CONTRADICTED
         if self.generates_nothing:
             return Reason.GENERATES_NOTHING
-        if self.active and not self.shown.issuperset(needed):
+        if self.active and not self.ages_seconds.keys() >= set(needed):
             return Reason.METRIC_MISSING
         return verdict
 
@@ -60,9 +82,12 @@ class Absence:
         found = self.reason(verdict, SERVICE)
         if found is Reason.CAPACITY_UNKNOWN and self.belief.refuted:
             return Reason.CAPACITY_REFUTED
-        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN) and self.usage_out_of_range:
-            return Reason.KV_USAGE_OUT_OF_RANGE
-        return self.reason(found, USAGE) if found is Reason.LAW_UNKNOWN else found
+        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN):
+            if not self.contradicted.isdisjoint(USAGE + LATENCY):
+                return Reason.METRIC_CONTRADICTED
+            if self.usage_out_of_range:
+                return Reason.KV_USAGE_OUT_OF_RANGE
+        return self.reason(found, USAGE + LATENCY) if found is Reason.LAW_UNKNOWN else found
 
 
 def generates_nothing(sample: EngineSample) -> bool:

@@ -31,7 +31,9 @@ SERVICE = (
 """What μ is learnt from: the mix of lengths and the law of the steps. M is left out, which never changes."""
 USAGE = ("kv_usage_ratio",)
 """What shows how much memory requests hold. It may pause, as what was learnt from it stays."""
-_FIELDS = tuple(dict.fromkeys((*ARRIVALS, *STEPS, *QUEUE, *SERVICE, *USAGE)))
+LATENCY = ("inter_token_count", "inter_token_seconds_sum")
+"""What shows the batch of a step and how long it takes. It may pause, as what was learnt from it stays."""
+_FIELDS = tuple(dict.fromkeys((*ARRIVALS, *STEPS, *QUEUE, *SERVICE, *USAGE, *LATENCY)))
 
 
 class Inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kvwatch.core.conservation.contradiction import Contradiction
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
 
@@ -34,10 +35,13 @@ class Cause(StrEnum):
     CAPACITY = "capacity"
     """M is believed to be another one: what is held of it is counted on another scale from here on."""
 
+    REFUTED = "refuted"
+    """Other metrics are contradicted than before: what was learnt from those that are now is wrong."""
+
     @property
     def changes_requests(self) -> bool:
         """Whether those inside are others than before, or may be; else only the scale has changed."""
-        return self not in (Cause.UNIT, Cause.CAPACITY)
+        return self not in (Cause.UNIT, Cause.CAPACITY, Cause.REFUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Interval:
         kv_capacity: M, as it is believed.
         kv_capacity_shown: M, as the server shows it.
         usage_out_of_range: Whether the gauge of memory in use is left out because it has shown what is no share.
+        contradicted: Metrics that are left out of the sample because others contradict them.
+        counters_fall: Whether the counters begin again so often that they are no running totals.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
@@ -112,6 +118,8 @@ class Interval:
     kv_capacity: KvCapacity | None = None
     kv_capacity_shown: KvCapacity | None = None
     usage_out_of_range: bool = False
+    contradicted: tuple[Contradiction, ...] = ()
+    counters_fall: bool = False
     unit_tokens: float = 1.0
     step_seconds: float | None = None
     finished: float | None = None

@@ -8,7 +8,9 @@ from kvwatch.constants import HOUR_SECONDS
 from kvwatch.core.capacity.kv_capacity import believed, kv_capacity
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
 from kvwatch.core.capacity.kv_usage import KvUsage
-from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS, Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.conservation.refuted import Refuted
+from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.resets import Resets
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
@@ -34,6 +36,9 @@ class SampleReader:
         """M of the scale that is in force."""
         self._usage = KvUsage()
         self._usage_refuted = False
+        self._refuted = Refuted()
+        self._were_refuted: frozenset[str] = frozenset()
+        self._resets = Resets()
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
@@ -47,11 +52,13 @@ class SampleReader:
         last, start = self._last, self._at
         if at <= start:
             return None
-        begins = last is None or _was_reset(last, sample)
+        begins = last is None or self._resets.update(last, sample)
         if begins:
             self._usage.begin_anew()
             self._usage_refuted = False
-        sample = self._usage.sound(at, sample)
+            self._refuted.begin_anew()
+            self._were_refuted = frozenset()
+        sample = self._refuted.sound(at, self._usage.sound(at, sample))
         self._last, self._at = sample, at
         self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
         self._kv_capacity = believed(self._shown, self.belief)
@@ -64,17 +71,28 @@ class SampleReader:
         gone = self._vanished.update(interval)
         if gone.mass:
             self._turnover.begin_anew()
+            self._refuted.count_again()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
         interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
+        rescaled = Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None
         return replace(
             interval,
-            cause=Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None,
+            cause=Cause.REFUTED if self._is_refuted_otherwise() else rescaled,
             unit_tokens=self.units.unit_tokens,
             representative=self._turnover.update(interval),
             vanished=gone.count,
             returned=gone.returned,
         )
+
+    def _is_refuted_otherwise(self) -> bool:
+        """Whether other metrics are contradicted than before: what was made of them is forgotten."""
+        before, self._were_refuted = self._were_refuted, frozenset(self._refuted.found)
+        if before == self._were_refuted:
+            return False
+        self.units = Speculation()
+        self._turnover.begin_anew()
+        return True
 
     def _is_rescaled(self) -> bool:
         """Whether what is held of M is counted otherwise from here on.
@@ -101,6 +119,7 @@ class SampleReader:
             kv_capacity=self._kv_capacity,
             kv_capacity_shown=self._shown,
             usage_out_of_range=self._usage.out_of_range(at),
+            counters_fall=self._resets.counters_fall,
             unit_tokens=self.units.unit_tokens,
             running=(None, sample.running),
             waiting=(None, _queue(sample)),
@@ -122,7 +141,10 @@ class SampleReader:
             assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
             kv_capacity_shown=self._shown,
-            usage_out_of_range=self._usage.out_of_range(end),
+            # what M was worked out from is as little to be believed where a metric is contradicted
+            usage_out_of_range=self._usage.out_of_range(end) or bool(self._refuted.found),
+            contradicted=tuple(self._refuted.found.values()),
+            counters_fall=self._resets.counters_fall,
             unit_tokens=self.units.unit_tokens,
             finished=_rise(a.finished, b.finished),
             steps=_rise(a.steps, b.steps),
@@ -174,20 +196,3 @@ def _lengths(sample: EngineSample) -> tuple[float, float, float] | None:
 
 def _rise(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None or after < before else after - before
-
-
-def _was_reset(a: EngineSample, b: EngineSample) -> bool:
-    """Whether the counters started again between two samples; vLLM can do so without a process restart."""
-    created = a.created_at is not None and b.created_at is not None
-    if created and b.created_at > a.created_at + CREATED_RESOLUTION_SECONDS:  # type: ignore[operator]
-        return True
-    return any(
-        x is not None and y is not None and y < x
-        for x, y in (
-            (a.finished, b.finished),
-            (a.prompt_tokens, b.prompt_tokens),
-            (a.generation_tokens, b.generation_tokens),
-            (a.steps, b.steps),
-            (a.first_token_count, b.first_token_count),
-        )
-    )

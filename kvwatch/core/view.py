@@ -16,7 +16,7 @@ from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.wave import congestion, growth_ratio
-from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, is_gone
+from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS
 from kvwatch.core.latency.latency_seconds import latency_residual_ratio, latency_seconds
 from kvwatch.core.latency.queue_bound import queue_advice, queue_bound
 from kvwatch.core.latency.slo import sized_utilization, slo_service_rate, slo_utilization
@@ -31,9 +31,6 @@ from kvwatch.facts import EngineKey
 from kvwatch.queueing.capacity import KV
 from kvwatch.views import EngineView
 
-_MISSING = Estimate(verdict=Reason.METRIC_MISSING)
-"""An estimate whose inputs have stopped coming."""
-_MISSING_RATE = ArrivalRate(_MISSING)
 _HELD_UP = ServiceRate(Estimate(verdict=Reason.QUEUE_STANDS))
 """μ of an engine whose queue stands although it should serve it."""
 
@@ -44,15 +41,18 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
     if evidence is None or engine.last is None:
         return None
     now, sample = engine.last.end, engine.last.sample
-    gone = partial(is_gone, engine.inputs.get(now), longest_seconds=options.stale_after_seconds)
-    rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
-    if gone(ARRIVALS):
-        rates = {w: rate if rate.source == "start_log" else _MISSING_RATE for w, rate in rates.items()}
-        trend = None
-    window = reference_window(rates)
-    mu = ServiceRate(_MISSING) if gone(SERVICE) else service_rate(evidence)
     belief = engine.kv_check.get(now)
     absence = Absence.of(engine.last, engine.inputs.get(now), belief)
+    gone = partial(absence.gone, longest_seconds=options.stale_after_seconds)
+    rates, trend = engine.arrivals.get(now), engine.arrivals.trend(now)
+    rates = {w: absence.arrivals(rate) for w, rate in rates.items()}
+    if (why := gone(ARRIVALS)) is not None:
+        missing = ArrivalRate(Estimate(verdict=why))
+        rates = {w: rate if rate.source == "start_log" else missing for w, rate in rates.items()}
+        trend = None
+    window = reference_window(rates)
+    why = gone(SERVICE)
+    mu = service_rate(evidence) if why is None else ServiceRate(Estimate(verdict=why))
     if mu.estimate.value is None and mu.estimate.verdict is not None:
         mu = ServiceRate(Estimate(verdict=absence.service_rate(mu.estimate.verdict)))
     standing = engine.standing.get(now)
@@ -86,14 +86,14 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         arrival_rate=arrival_rate(rates),
         arrival_rate_slope=Estimate(trend.slope, trend.lower, trend.upper) if trend is not None else UNKNOWN,
         service_rate=mu.estimate,
-        service_rate_plain=None if gone(SERVICE) else plain_service_rate(evidence),
+        service_rate_plain=None if gone(SERVICE) is not None else plain_service_rate(evidence),
         service_rate_limit=mu.by_limit,
         binding_limit={mu.limit: 1.0} if mu.limit is not None else {},
         utilization=rho,
         stable_limit=limit,
         stability_margin=margin,
-        step_seconds=KeyedEstimate(verdict=Reason.METRIC_MISSING)
-        if gone(STEPS)
+        step_seconds=KeyedEstimate(verdict=why)
+        if (why := gone(STEPS)) is not None
         else _because(step_seconds(evidence.step_time, mu.step_seconds), absence, STEPS),
         request_demand_token_steps=_because(request_demand(demand), absence, DEMAND),
         demand_selected={mu.method: 1.0} if mu.method is not None else {},
@@ -109,7 +109,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         running_requests=sample.running,
         queue_length=sample.waiting,
         queue_standing_seconds=stands,
-        queue_slope=_MISSING if gone(QUEUE) else engine.queue.get(now),
+        queue_slope=engine.queue.get(now) if (why := gone(QUEUE)) is None else Estimate(verdict=why),
         time_to_saturation_seconds=time_to_saturation(
             rates, trend, min(options.windows_seconds.values()), mu.estimate, limit
         ),

@@ -92,8 +92,10 @@ class CapacityModel:
             self._learned_at = at
 
     def begin_anew(self, cause: Cause) -> None:
-        """A backlog does not outlast a break; what was learnt does."""
+        """A backlog does not outlast a break; what was learnt does, unless from metrics that were wrong."""
         self._backlog.begin_anew(cause)
+        if cause is Cause.REFUTED:
+            self._calibration = Calibration()
 
     def learned_between(self) -> None:
         """Logs have shown more since the last interval: what the engine is at full load is worked out again."""

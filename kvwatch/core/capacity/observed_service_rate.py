@@ -93,8 +93,8 @@ class Backlog:
             self._served.popleft()
 
     def begin_anew(self, cause: Cause) -> None:
-        """Who waits after a restart or a mass abort has not waited since before."""
-        if cause.changes_requests:
+        """Who waits after a restart or a mass abort has not waited since before; what was served may be wrong too."""
+        if cause.changes_requests or cause is Cause.REFUTED:
             self._end()
 
     def _end(self) -> None:

@@ -38,7 +38,7 @@ class StepLawLearner:
         """A new process may run on other hardware."""
         if cause is Cause.RESTART:
             self._law.doubt()
-        elif cause is Cause.CAPACITY:  # the memory that steps have read was counted on another scale
+        elif cause in (Cause.CAPACITY, Cause.REFUTED):  # memory, batch or time of the steps were counted wrongly
             self._law = StepLawMemory()
 
     def expect(self, full_load: tuple[float, float, float]) -> None:

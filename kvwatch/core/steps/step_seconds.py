@@ -88,7 +88,9 @@ class StepTimes:
             self._kept.popleft()
 
     def begin_anew(self, cause: Cause) -> None:
-        """Steps before a break ran on the same hardware: all stay."""
+        """Steps before a break ran on the same hardware: all stay, unless they were counted wrongly."""
+        if cause is Cause.REFUTED:
+            self._kept.clear()
 
     def get(self, _now: float) -> StepTime | None:
         """Trimmed mean and median over the window; ``None`` with fewer than 3 intervals."""
