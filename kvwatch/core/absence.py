@@ -67,12 +67,12 @@ class Absence:
         """The reason of an estimate without a number that needs these fields: ``verdict``, or the one behind it."""
         if verdict not in _WAITS:
             return verdict
+        if self.generates_nothing:
+            return Reason.GENERATES_NOTHING
         if self.counters_fall:
             return Reason.COUNTERS_FALL
         if not self.contradicted.isdisjoint(needed):
             return Reason.METRIC_CONTRADICTED
-        if self.generates_nothing:
-            return Reason.GENERATES_NOTHING
         if self.active and not self.ages_seconds.keys() >= set(needed):
             return Reason.METRIC_MISSING
         return verdict

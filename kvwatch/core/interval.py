@@ -101,8 +101,9 @@ class Interval:
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
-        waiting: Requests that wait for capacity at both ends; deferred ones (LoRA slots, KV transfers) are no sign of
-            load.
+        waiting: Requests that wait for capacity at both ends; deferred ones (LoRA slots, KV transfers), and those that
+            are passed over, are no sign of load.
+        passed_over: Those of the requests that are said to wait for capacity for which there is room all the time.
         vanished: Requests that left without finishing.
         returned: The requests that had vanished in the interval before were there: that scrape was torn.
         representative: Whether the requests that finished have the lengths of those that arrive; not while an engine
@@ -137,6 +138,7 @@ class Interval:
     lengths_output_tokens: float = 0.0
     running: tuple[float | None, float | None] = (None, None)
     waiting: tuple[float | None, float | None] = (None, None)
+    passed_over: float = 0.0
     kv_usage_ratio: tuple[float | None, float | None] = (None, None)
     vanished: float = 0.0
     returned: bool = False

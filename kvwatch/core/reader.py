@@ -12,6 +12,7 @@ from kvwatch.core.conservation.refuted import Refuted
 from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.resets import Resets
 from kvwatch.core.steps.step_seconds import Cadence
+from kvwatch.core.traffic.passed_over import PassedOver
 from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
 from kvwatch.core.units import Speculation
@@ -39,6 +40,8 @@ class SampleReader:
         self._refuted = Refuted()
         self._were_refuted: frozenset[str] = frozenset()
         self._resets = Resets()
+        self._room = PassedOver()
+        self._passed_over = 0.0
         self.units = Speculation()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
@@ -58,6 +61,8 @@ class SampleReader:
             self._usage_refuted = False
             self._refuted.begin_anew()
             self._were_refuted = frozenset()
+            self._room.begin_anew()
+            self._passed_over = 0.0
         sample = self._refuted.sound(at, self._usage.sound(at, sample))
         self._last, self._at = sample, at
         self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
@@ -71,8 +76,8 @@ class SampleReader:
         gone = self._vanished.update(interval)
         if gone.mass:
             self._turnover.begin_anew()
-            self._refuted.count_again()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
+        interval = self._served(interval)
         interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
         rescaled = Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None
@@ -84,6 +89,15 @@ class SampleReader:
             vanished=gone.count,
             returned=gone.returned,
         )
+
+    def _served(self, interval: Interval) -> Interval:
+        """The interval without those that wait although there is room for them."""
+        before, self._passed_over = self._passed_over, self._room.update(interval)
+        if not before and not self._passed_over:
+            return interval
+        (a, b), now = interval.waiting, self._passed_over
+        waiting = (a - min(before, a) if a is not None else None, b - min(now, b) if b is not None else None)
+        return replace(interval, waiting=waiting, passed_over=now)
 
     def _is_refuted_otherwise(self) -> bool:
         """Whether other metrics are contradicted than before: what was made of them is forgotten."""

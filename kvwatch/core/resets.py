@@ -11,8 +11,8 @@ _WATCHED_SCRAPES = 20
 """Scrapes among which resets are counted [scrapes]. Choice: twenty of them are less than two processes in a row take
 to start."""
 _MOST_RESETS = 5
-"""Resets among them from which on the counters are no running totals [resets]. Choice: a server that crashes at its
-start shows one or two, between scrapes that fail."""
+"""Scrapes among them that show a reset from which on the counters are no running totals [scrapes]. Choice: a server
+that crashes at its start shows one or two, between scrapes that fail."""
 _MOST_CREATED = 3
 """Scrapes in a row in which counters were made anew and none of them fell, from which on the time at which they were
 made is not believed [scrapes]. Choice: a process that starts shows less than the one before it, but for rare cases."""

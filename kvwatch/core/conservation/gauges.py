@@ -5,12 +5,17 @@ from __future__ import annotations
 from kvwatch.core.conservation.contradiction import Contradiction
 from kvwatch.facts import EngineSample
 
-_STILL_SCRAPES, _STILL_SECONDS = 10, 20.0
-"""Scrapes and time for which the memory in use is the same to the last digit before that can be a contradiction
-[scrapes, s]. Choice: a request that holds a whole block more or less shows."""
-_MOVED_RATIO, _MOVED_REQUESTS = 1.5, 3.0
-"""Factor, and number beyond, by which the requests that run have moved meanwhile [1, requests]. Choice: those that are
-left would have to hold half as much more each, to the block."""
+_STILL_SCRAPES = 10
+"""Scrapes for which the memory in use is the same to the last digit before that can be a contradiction [scrapes].
+Choice: one block more or less shows, and ten scrapes hold the ends of several requests."""
+_STILL_SECONDS = 20.0
+"""Time for which it is so [s]. Choice: the longest steps take some seconds, in which all gauges stand."""
+_MOVED_RATIO = 1.5
+"""Factor by which the requests that run have moved meanwhile [1]. Choice: those that are left would have to hold half
+as much more each, to the block."""
+_MOVED_REQUESTS = 3.0
+"""Number beyond that factor [requests]. Choice: one or two that come and go at a light load may make up for each
+other."""
 
 
 class StandingUsage:

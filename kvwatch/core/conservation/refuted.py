@@ -37,11 +37,6 @@ class Refuted:
             part.clear()
         self.found = {}
 
-    def count_again(self) -> None:
-        """Those inside are others: sums go on from here, and what is contradicted is so until they say otherwise."""
-        for law in self._laws:
-            law.count_again()
-
     def sound(self, at: float, sample: EngineSample) -> EngineSample:
         """The sample without what others contradict. Only vLLM's are judged, whose counts are known to be the same."""
         last, self._last = self._last, (at, sample)
@@ -49,12 +44,11 @@ class Refuted:
             return sample
         found = self._usage.update(at, sample)
         if last is not None and not sample.asleep:
-            before = last[1]
-            rises = flow(at - last[0], before, sample)
-            requests, work = self._laws
-            found |= requests.update(rises) | work.update(rises, (before.running, sample.running))
-        elif last is not None:
-            found |= {k: v for k, v in self.found.items() if k != "kv_usage_ratio"}
+            rises = flow(at - last[0], last[1], sample)
+            for law in self._laws:
+                law.update(rises)
+        for law in self._laws:
+            found |= law.found
         self.found = found
         gone: dict[str, Any] = {name: None for field in found for name in (field, *_WITH.get(field, ()))}
         return replace(sample, **gone) if gone else sample

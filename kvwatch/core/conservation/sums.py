@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from kvwatch.constants import TINY
 from kvwatch.facts import EngineSample, Histogram
 
+_MOST_RATIO = 4.0
+"""Time of the tokens in one interval over what those inside can have taken, up to which it counts [1]. Choice: above
+what is a contradiction in the mean, and so little that one interval in eight makes none."""
+_FORGOTTEN = 0.5
+"""Intervals without a number, halved again and again, that no longer count [intervals]. Choice: one is then less than a
+sixteenth of the sum."""
 Flow = Mapping[str, float]
 """Rises of one interval by name; what the server does not show has none."""
 
@@ -33,6 +40,7 @@ _COUNTERS: Mapping[str, Callable[[EngineSample], float | None]] = {
         for name in (
             "finished",
             "prompt_tokens",
+            "prompt_tokens_computed",
             "generation_tokens",
             "steps",
             "step_tokens",
@@ -54,48 +62,84 @@ histograms of lengths, whose sums are ``prompt_lengths`` and ``output_lengths``.
 def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, float]:
     """The rises between two samples, with ``seconds`` and the request-seconds that the gauges say.
 
-    A counter that falls is as one that is not shown.
+    A counter that falls is as one that is not shown. Of the time of the tokens ``bounded_seconds`` is at most
+    four times what those inside can have taken: a request that is aborted inside an engine may add times as long as the
+    host's uptime, once.
     """
     found = {"seconds": seconds}
     for name, read in _COUNTERS.items():
         a, b = read(before), read(now)
         if a is not None and b is not None and b >= a:
             found[name] = b - a
+    for name, histogram in (("prompt", "request_prompt_tokens"), ("output", "request_generation_tokens")):
+        bounds = _bounds(getattr(before, histogram), getattr(now, histogram))
+        if bounds is not None:
+            found[name + "_least"], found[name + "_most"] = bounds
+    found["stepped_seconds"] = seconds if found.get("steps") else 0.0
+    if "inter_token_count" in found and "steps" in found:
+        # weighted by time as the others are: fast steps are many
+        batch = found["inter_token_count"] / found["steps"] if found["steps"] else 0.0
+        found["batch_seconds"] = batch * seconds
     if before.running is not None and now.running is not None:
-        found["running_seconds"] = (before.running + now.running) / 2 * seconds
+        running = (before.running + now.running) / 2
+        found["running_seconds"] = running * seconds
+        found["running_stepped_seconds"] = running * found["stepped_seconds"]
         if before.waiting is not None and now.waiting is not None:
             found["inside_seconds"] = found["running_seconds"] + (before.waiting + now.waiting) / 2 * seconds
+    if found.keys() >= {"inter_token_seconds_sum", "batch_seconds", "inside_seconds"}:
+        most = _MOST_RATIO * max(found["inside_seconds"], found["batch_seconds"])
+        found["bounded_seconds"] = min(found["inter_token_seconds_sum"], most)
     return found
 
 
+def _bounds(before: Histogram | None, now: Histogram | None) -> tuple[float, float] | None:
+    """The least and the most that the values of an interval can sum up to, by the buckets that they are in."""
+    if before is None or now is None or before.edges != now.edges or not now.edges:
+        return None
+    least = most = counted = lower = 0.0
+    for edge, a, b in zip(now.edges, before.cumulative, now.cumulative, strict=True):
+        rise = b - a - counted
+        if rise < -TINY:
+            return None  # a scrape is no snapshot
+        if rise > TINY:
+            least, most, counted = least + rise * lower, most + rise * edge, counted + rise
+        lower = edge
+    return least, most
+
+
 class Sums:
-    """Sums of flows that all show the same numbers; one that shows others begins the sums again."""
+    """Sums of the rises of some numbers over the same intervals; one that an interval does not show is not known."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self.intervals = 0.0
-
-    def add(self, flow: Flow) -> None:
-        """Take a flow."""
-        if self._sums.keys() != flow.keys():
-            self._sums, self.intervals = dict.fromkeys(flow, 0.0), 0.0
-        for name, rise in flow.items():
-            self._sums[name] += rise
-        self.intervals += 1
-
-    def halve(self) -> None:
-        """Forget half of it."""
-        self._sums = {name: total / 2 for name, total in self._sums.items()}
-        self.intervals /= 2
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self.clear()
 
     def clear(self) -> None:
         """Forget all."""
-        self._sums, self.intervals = {}, 0.0
+        self._sums = dict.fromkeys(self._names, 0.0)
+        self._missing = dict.fromkeys(self._names, 0.0)
+        self.intervals = 0.0
+
+    def add(self, flow: Flow) -> None:
+        """Take an interval."""
+        self.intervals += 1
+        for name in self._names:
+            if name in flow:
+                self._sums[name] += flow[name]
+            else:
+                self._missing[name] += 1
+
+    def halve(self) -> None:
+        """Forget half of it, and one interval that did not show a number after two such halves."""
+        self.intervals /= 2
+        for name in self._names:
+            self._sums[name] /= 2
+            self._missing[name] = self._missing[name] / 2 if self._missing[name] > _FORGOTTEN else 0.0
 
     def get(self, name: str) -> float | None:
         """A sum; ``None`` where it is not known."""
-        return self._sums.get(name)
+        return self._sums[name] if not self._missing[name] else None
 
     def known(self, *names: str) -> dict[str, float]:
-        """Those of the sums that are known."""
-        return {name: self._sums[name] for name in names if name in self._sums}
+        """Those of some sums that are known."""
+        return {name: self._sums[name] for name in names if not self._missing[name]}

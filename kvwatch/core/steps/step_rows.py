@@ -119,7 +119,7 @@ class _Run:
         mean over all time, idle time included, and while one of its steps lasts as many prompts are computed as in any
         other time of that length.
         """
-        if not self.inter_tokens:
+        if not self.inter_tokens or not self.inter_token_seconds:
             return None
         latency = self.inter_token_seconds / self.inter_tokens
         decoding = 1 + self.inter_token_seconds / self.seconds

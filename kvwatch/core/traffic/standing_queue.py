@@ -48,7 +48,7 @@ class Standing:
 
     Attributes:
         waiting_seconds: How long some have waited for capacity without a pause; 0 where none wait.
-        parked_seconds: How long the number of those that are deferred has been the same, above 0.
+        parked_seconds: How long the number of those that are deferred or passed over has been the same, above 0.
         unserved: Whether no request has finished for minutes while others waited for capacity.
         served: (length [s], requests that were served) of the last parts of that wait, the shortest first.
     """
@@ -104,8 +104,9 @@ class StandingQueue:
     def update(self, interval: Interval) -> None:
         """Take an interval; one at whose ends nothing waits for capacity ends the spell, as does a sleeping engine."""
         sample, at = interval.sample, interval.end
-        if (sample.waiting_deferred or 0.0) != self._deferred:
-            self._deferred, self._deferred_since = sample.waiting_deferred or 0.0, at
+        parked = (sample.waiting_deferred or 0.0) + interval.passed_over
+        if parked != self._deferred:
+            self._deferred, self._deferred_since = parked, at
         self._learn(interval)
         if not interval.goes_on or not all(interval.waiting) or interval.generation_tokens is None or sample.asleep:
             self._end()

@@ -1,0 +1,94 @@
+"""Laws between counts of requests and tokens: which of several numbers that must be the same is not.
+
+Each takes the sums of a window and the factor from which two numbers contradict each other. vLLM writes all that a law
+compares in one call (``v1/metrics/loggers.py``, ``record``), so what is still inside an engine makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvwatch.core.conservation.contradiction import Contradiction, apart, odd_ones
+from kvwatch.core.conservation.sums import Sums
+
+_EDGE_RATIO = 1.1
+"""Factor by which the sum of a histogram may be outside the edges of its buckets [1]. Choice: both are of the same
+values; of thirty requests a scrape may show one in the buckets and not yet in the sum."""
+_HISTOGRAMS = {"prompts": "request_prompt_tokens", "outputs": "request_generation_tokens"}
+"""The fields that the two counts of finished requests by length are of."""
+
+
+def contradicted_requests(sums: Sums, ratio: float) -> Sequence[Contradiction]:
+    """A request that finishes is counted once, and once in each histogram of lengths."""
+    counts = sums.known("finished", "prompts", "outputs")
+    odd = odd_ones(counts, ratio)
+    begun = sums.get("first_token_count")
+    if odd == counts.keys() and begun is not None:
+        near = {name for name, count in counts.items() if not apart(count, begun, ratio)}
+        odd = odd - near if near else odd
+    fields = {_HISTOGRAMS.get(name, name): name in odd for name in counts}
+    return _against(fields, otherwise="first_token_count")
+
+
+def contradicted_generation(sums: Sums, ratio: float) -> Sequence[Contradiction]:
+    """A token is counted when it is made, as a request's first or with the time since the last one, and in its step.
+
+    With speculation a step makes several tokens of a request, of which only one has a time.
+    """
+    made, steps = sums.get("generation_tokens"), sums.get("step_tokens")
+    first, after = sums.get("first_token_count"), sums.get("inter_token_count")
+    if made is None or first is None or after is None or not made + after:
+        return ()  # a server that pools or embeds has first outputs without a token
+    outputs, bounds = first + after, _of_steps(sums)
+    numbers = {"generation_tokens": made, "inter_token_count": outputs}
+    if bounds is not None and steps is not None:
+        least, most = bounds
+        if made > ratio * most or ratio * made < least:  # of the bounds the one that it is beyond
+            numbers["step_tokens"] = most if made > most else least
+        elif not apart(most, least, ratio):
+            numbers["step_tokens"] = made
+    odd = odd_ones(numbers, ratio)
+    if "step_tokens" not in numbers:
+        # outputs are never more than tokens; tokens may be more than outputs
+        odd = {"generation_tokens"} if odd and outputs > made else set()
+    elif outputs < made:
+        odd -= {"inter_token_count"}
+    return [c for c in _against({name: name in odd for name in numbers}, "steps") if c.field != "step_tokens"]
+
+
+def _of_steps(sums: Sums) -> tuple[float, float] | None:
+    """The fewest and the most tokens of the steps that were generated: what is left without prompts.
+
+    Some versions count all of a prompt in its step, others what the cache did not have.
+    """
+    steps, prompts, computed = sums.get("step_tokens"), sums.get("prompt_tokens"), sums.get("prompt_tokens_computed")
+    if steps is None or prompts is None:
+        return None
+    return max(steps - prompts, 0.0), max(steps - (computed or 0.0), 0.0)
+
+
+def contradicted_prompts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
+    """What the steps computed of the prompts is no more than the prompts."""
+    taken, steps, made = sums.get("prompt_tokens"), sums.get("step_tokens"), sums.get("generation_tokens")
+    if taken is None or steps is None or not made or steps - made < ratio * taken:
+        return ()
+    return [Contradiction("prompt_tokens", ("step_tokens", "generation_tokens"))]
+
+
+def contradicted_lengths(sums: Sums, _ratio: float) -> Sequence[Contradiction]:
+    """The sum of a histogram of lengths is between the lower and the upper edges of its buckets, summed up."""
+    found = []
+    for name, field in (("prompt", "request_prompt_tokens"), ("output", "request_generation_tokens")):
+        total, least, most = sums.get(name + "_lengths"), sums.get(name + "_least"), sums.get(name + "_most")
+        if total is None or least is None or most is None:
+            continue
+        if total * _EDGE_RATIO < least or total > _EDGE_RATIO * most:
+            found.append(Contradiction(field, (field + " by its buckets",)))
+    return found
+
+
+def _against(fields: dict[str, bool], otherwise: str) -> Sequence[Contradiction]:
+    """The contradictions of those fields that are odd, against those that are not; all of them against each other."""
+    right = tuple(field for field, odd in fields.items() if not odd) or (otherwise,)
+    odd_fields = [field for field, odd in fields.items() if odd]
+    return [Contradiction(field, tuple(other for other in right if other != field)) for field in odd_fields]
