@@ -104,7 +104,8 @@ class EngineView:
     recommended_max_num_queued_reqs: float | None = None
     recommended_max_num_queued_tokens: float | None = None
     advice: tuple[str, ...] = ()
-    """What evictions cost and what to set, and how long a queue may be, in sentences; only in JSON and on the page."""
+    """What evictions cost and what to set, how long a queue may be, and which metrics cannot be right, in sentences;
+    only in JSON and on the page."""
     settings: Mapping[str, SettingView] = field(default_factory=dict)
     """vLLM's settings by their names, as far as anything is known of them; metrics of their own show them."""
     scale_up_seconds: float | None = None

@@ -16,7 +16,7 @@ RESTORED_RATIO = 1.25
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A field of the samples that is not believed, and the fields that it contradicts."""
+    """A field of the samples that is not believed, and those that it contradicts: fields, or ``field/_part`` of one."""
 
     field: str
     against: tuple[str, ...]

@@ -14,6 +14,9 @@ from kvwatch.core.conservation.sums import Sums
 _EDGE_RATIO = 1.1
 """Factor by which the sum of a histogram may be outside the edges of its buckets [1]. Choice: both are of the same
 values; of thirty requests a scrape may show one in the buckets and not yet in the sum."""
+_LEAST_SHARE = 0.1
+"""Share of the tokens of the steps that prompts are, from which on it is judged [1]. Choice: a torn scrape shows
+less."""
 _HISTOGRAMS = {"prompts": "request_prompt_tokens", "outputs": "request_generation_tokens"}
 """The fields that the two counts of finished requests by length are of."""
 
@@ -70,7 +73,11 @@ def _of_steps(sums: Sums) -> tuple[float, float] | None:
 def contradicted_prompts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
     """What the steps computed of the prompts is no more than the prompts."""
     taken, steps, made = sums.get("prompt_tokens"), sums.get("step_tokens"), sums.get("generation_tokens")
-    if taken is None or steps is None or not made or steps - made < ratio * taken:
+    outputs = (sums.get("first_token_count") or 0.0) + (sums.get("inter_token_count") or 0.0)
+    if taken is None or steps is None or not made:
+        return ()
+    computed = steps - max(made, outputs)
+    if computed < _LEAST_SHARE * steps or computed < ratio * taken:
         return ()
     return [Contradiction("prompt_tokens", ("step_tokens", "generation_tokens"))]
 
@@ -83,7 +90,7 @@ def contradicted_lengths(sums: Sums, _ratio: float) -> Sequence[Contradiction]:
         if total is None or least is None or most is None:
             continue
         if total * _EDGE_RATIO < least or total > _EDGE_RATIO * most:
-            found.append(Contradiction(field, (field + " by its buckets",)))
+            found.append(Contradiction(field, (field + "/_bucket",)))
     return found
 
 

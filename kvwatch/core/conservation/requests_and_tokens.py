@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kvwatch.constants import MINUTE_SECONDS
 from kvwatch.core.conservation.contradiction import Contradiction, held
 from kvwatch.core.conservation.laws import (
     contradicted_generation,
@@ -18,7 +19,7 @@ _REQUESTS = 30.0
 yet; a scrape that shows some of them in one place and not yet in the other moves no sum by a half."""
 _TOKENS = 500.0
 """The same for tokens [tokens]. Choice: some seconds of one request."""
-_INTERVALS = 8.0
+_INTERVALS = 8
 """Intervals that are summed up at least [intervals]. Choice: a scrape that is torn is an eighth of them at most."""
 _NAMES = frozenset(
     (
@@ -80,6 +81,7 @@ class _Window:
     ) -> None:
         self._laws, self._counters, self._least = laws, counters, least
         self._sums = Sums(_NAMES)
+        self._still_seconds = 0.0
         self.found: dict[str, Contradiction] = {}
 
     def clear(self) -> None:
@@ -88,12 +90,17 @@ class _Window:
         self.found = {}
 
     def update(self, flow: Flow) -> None:
-        """Take an interval."""
+        """Take an interval; where nothing has been counted for a minute, nothing is contradicted."""
         sums = self._sums
+        self._still_seconds = 0.0 if any(flow.get(c) for c in self._counters) else self._still_seconds + flow["seconds"]
+        if self._still_seconds:
+            if self._still_seconds >= MINUTE_SECONDS:
+                self.clear()
+            return
         sums.add(flow)
         count = max(sums.known(*self._counters).values(), default=0.0)
         if count < self._least or sums.intervals < _INTERVALS:
             return
         self.found = held(self.found, lambda ratio: [c for law in self._laws for c in law(sums, ratio)])
         if count >= 2 * self._least and sums.intervals >= 2 * _INTERVALS:
-            sums.halve()
+            sums.clear()

@@ -1,4 +1,4 @@
-"""Rises of an engine's counters, summed up over as long as a law needs, and forgotten by halves."""
+"""Rises of an engine's counters, summed up over as long as a law needs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from kvwatch.facts import EngineSample, Histogram
 _MOST_RATIO = 4.0
 """Time of the tokens in one interval over what those inside can have taken, up to which it counts [1]. Choice: above
 what is a contradiction in the mean, and so little that one interval in eight makes none."""
-_FORGOTTEN = 0.5
-"""Intervals without a number, halved again and again, that no longer count [intervals]. Choice: one is then less than a
-sixteenth of the sum."""
 Flow = Mapping[str, float]
 """Rises of one interval by name; what the server does not show has none."""
 
@@ -117,8 +114,8 @@ class Sums:
     def clear(self) -> None:
         """Forget all."""
         self._sums = dict.fromkeys(self._names, 0.0)
-        self._missing = dict.fromkeys(self._names, 0.0)
-        self.intervals = 0.0
+        self._missing: set[str] = set()
+        self.intervals = 0
 
     def add(self, flow: Flow) -> None:
         """Take an interval."""
@@ -127,19 +124,12 @@ class Sums:
             if name in flow:
                 self._sums[name] += flow[name]
             else:
-                self._missing[name] += 1
-
-    def halve(self) -> None:
-        """Forget half of it, and one interval that did not show a number after two such halves."""
-        self.intervals /= 2
-        for name in self._names:
-            self._sums[name] /= 2
-            self._missing[name] = self._missing[name] / 2 if self._missing[name] > _FORGOTTEN else 0.0
+                self._missing.add(name)
 
     def get(self, name: str) -> float | None:
         """A sum; ``None`` where it is not known."""
-        return self._sums[name] if not self._missing[name] else None
+        return self._sums[name] if name not in self._missing else None
 
     def known(self, *names: str) -> dict[str, float]:
         """Those of some sums that are known."""
-        return {name: self._sums[name] for name in names if not self._missing[name]}
+        return {name: self._sums[name] for name in names if name not in self._missing}

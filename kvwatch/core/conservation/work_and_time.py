@@ -23,13 +23,13 @@ the gauge is read once an interval, and a few tens of requests seen so are known
 their request finishes."""
 _FEW_SEEN = 50.0
 """Requests seen at scrapes, added up, on which that rests [requests]. Choice: fifty are known to a seventh."""
-_FEW_INTERVALS = 8.0
+_FEW_INTERVALS = 8
 """Intervals on which it rests [intervals]. Choice: before the step law is first fitted, on twenty busy ones."""
 _FEW_SECONDS = 15.0
 """Time on which it rests [s]. Choice: three times the longest step."""
 _SEEN_REQUESTS = 200.0
 """Requests seen at scrapes on which any contradiction rests [requests]. Choice: they are known to a fourteenth."""
-_SEEN_INTERVALS = 20.0
+_SEEN_INTERVALS = 20
 """Intervals on which it rests [intervals]. Choice: a scrape that is late is a twentieth of them."""
 _SEEN_SECONDS = 60.0
 """Time on which it rests [s]. Choice: a pause of the host that holds up scrapes is short against a minute."""
@@ -128,8 +128,8 @@ class _Window:
         if self._seen >= _SEEN_REQUESTS and intervals >= _SEEN_INTERVALS and seconds >= _SEEN_SECONDS:
             self.found = held(self.found, lambda ratio: self._law(batch, ratio))
             if self._seen >= 2 * _SEEN_REQUESTS and intervals >= 2 * _SEEN_INTERVALS and seconds >= 2 * _SEEN_SECONDS:
-                sums.halve()
-                self._seen /= 2
+                sums.clear()
+                self._seen = 0.0
         elif self._seen >= _FEW_SEEN and intervals >= _FEW_INTERVALS and seconds >= _FEW_SECONDS:
             self.found |= {c.field: c for c in self._law(batch, _GROSSLY_RATIO)}
 
