@@ -218,7 +218,7 @@ def test_a_swing_before_a_break_is_no_part_of_one_after_it(cause: Cause) -> None
         watch.update(interval(float(at), preemptions=5.0, finished=5.0))
     assert len(watch.get(10.0).running) == 10
     watch.begin_anew(cause)
-    assert len(watch.get(10.0).running) == (10 if cause in (Cause.UNIT, Cause.CAPACITY) else 0)
+    assert len(watch.get(10.0).running) == (0 if cause.changes_requests else 10)
 
 
 def test_evictions_are_counted_over_a_lifetime_where_requests_live_for_minutes() -> None:

@@ -93,7 +93,7 @@ def test_the_trim_cuts_intervals_at_both_ends() -> None:
     assert found.trimmed_mean == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.REFUTED])
 def test_steps_before_a_break_stay(cause: Cause) -> None:
     """They tell of the same hardware; an interval across the break tells nothing."""
     times = kept([0.02] * 5)
@@ -102,6 +102,13 @@ def test_steps_before_a_break_stay(cause: Cause) -> None:
     found = times.get(START)
     assert found is not None
     assert found.intervals == (5 if cause.changes_requests else 6)
+
+
+def test_steps_that_were_counted_wrongly_do_not_stay() -> None:
+    """What contradicts the steps says so of those before as well."""
+    times = kept([0.02] * 5)
+    times.begin_anew(Cause.REFUTED)
+    assert times.get(START) is None
 
 
 def test_the_answer_has_what_is_known() -> None:

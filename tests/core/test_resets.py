@@ -1,0 +1,74 @@
+"""When counters began again, when the time at which they were made is not believed, and when they are no totals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvwatch.core.resets import Resets
+from kvwatch.estimate import Reason
+from kvwatch.facts import EngineSample
+from tests.core.synthetic import SyntheticEngine, Watch, poisson
+
+SAMPLE = SyntheticEngine([]).sample()
+
+
+def shown(steps: float, created_at: float = 0.0) -> EngineSample:
+    """A sample with so many steps, of counters that were made then."""
+    return replace(SAMPLE, steps=steps, created_at=created_at)
+
+
+def test_counters_that_fall_or_are_made_anew_have_begun_again() -> None:
+    """Either is enough: the first scrape after a start may show more than the last one before it."""
+    assert Resets().update(shown(10), shown(9))
+    assert Resets().update(shown(10), shown(11, created_at=1))
+    assert not Resets().update(shown(10), shown(11))
+
+
+def test_a_time_that_moves_at_each_scrape_is_not_believed_from_the_third_on() -> None:
+    """No process can be new each second and have counted more than the one before it."""
+    resets = Resets()
+    found = [resets.update(shown(10 + n, n), shown(11 + n, n + 1)) for n in range(6)]
+    assert found == [True, True, False, False, False, False]
+    assert not resets.counters_fall
+    assert not resets.update(shown(20, 9), shown(21, 9))
+    assert resets.update(shown(21, 9), shown(22, 10)), "it stood still, so it counts again"
+
+
+def test_counters_that_fall_again_and_again_are_no_totals() -> None:
+    """Five times in twenty scrapes; a server that crashes once or twice is no such case."""
+    resets = Resets()
+    for fall in range(5):
+        assert not resets.counters_fall, fall
+        for before, now in ((1, 2), (2, 3), (3, 1)):
+            resets.update(shown(before), shown(now))
+    assert resets.counters_fall
+    for _ in range(20):
+        resets.update(shown(1), shown(2))
+    assert not resets.counters_fall
+
+
+def test_several_servers_behind_one_address_are_named() -> None:
+    """Scrapes go to one and the other: nothing can be counted, and the reason says why."""
+    near, far = SyntheticEngine(poisson(10, 300)), SyntheticEngine(poisson(3, 300, seed=2))
+    watch = Watch(near)
+
+    def show(sample: EngineSample) -> EngineSample:
+        far.advance(watch.at)
+        return far.sample() if int(watch.at) % 2 else sample
+
+    watch.show = show
+    view = watch.run(120)
+    assert view.arrival_rate.verdict is Reason.COUNTERS_FALL
+    assert view.service_rate.verdict is Reason.COUNTERS_FALL
+    assert view.service_rate.value is None
+
+
+def test_a_time_of_making_that_moves_costs_no_number() -> None:
+    """What rewrites the metrics may stamp them: λ and μ are those of the same engine without that."""
+    watch = Watch(SyntheticEngine(poisson(10, 300)))
+    watch.show = lambda sample: replace(sample, created_at=watch.at)
+    stamped, plain = watch.run(200), Watch(SyntheticEngine(poisson(10, 300))).run(200)
+    assert stamped.arrival_rate.value["1m"] == plain.arrival_rate.value["1m"]
+    assert stamped.service_rate.value == pytest.approx(plain.service_rate.value, rel=0.02)
