@@ -62,13 +62,14 @@ class PassedOver:
             return 0.0
         number, times = Counter(seen.waiting for seen in self._seen).most_common(1)[0]
         stands = number > 0 and times >= _STANDING_RATIO * len(self._seen)
-        return min(number, waiting) if stands and self._has_room(interval) else 0.0
+        return min(number, waiting) if stands and self._has_room(interval, number) else 0.0
 
-    def _has_room(self, interval: Interval) -> bool:
-        """Whether seats and memory had room all the time, while requests were served."""
-        running = [seen.running for seen in self._seen]
+    def _has_room(self, interval: Interval, number: float) -> bool:
+        """Whether seats and memory had room all the time, and others were served while so many waited."""
+        beside = [seen for seen in self._seen if seen.waiting == number]
+        running = [seen.running for seen in beside]
         seats = interval.settings.max_num_seqs
         seated = seats is not None and max(running) >= FULL_RATIO * seats
         full = max(seen.usage for seen in self._seen) >= FULL_RATIO
-        serves = sum(seen.finished for seen in self._seen) >= _SERVED_REQUESTS
+        serves = sum(seen.finished for seen in beside) >= _SERVED_REQUESTS
         return serves and not seated and not full and max(running) - min(running) >= _SPREAD_REQUESTS

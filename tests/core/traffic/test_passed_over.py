@@ -69,3 +69,13 @@ def test_what_may_be_a_queue_is_one() -> None:
     assert after([3.0] * 60, MOVES, finished=0.0) == 0
     assert after([3.0] * 60, [37.0] * 60) == 0
     assert after([0.0] * 60, MOVES) == 0
+
+
+def test_what_was_served_before_the_queue_stood_says_nothing_about_it() -> None:
+    """An engine that served well and now crawls has a queue; the minute before is still remembered."""
+    found, passed = PassedOver(), 0.0
+    for second in range(70):
+        crawls = second >= 20
+        now = interval(second, 14.0, 1.0, finished=0.0) if crawls else interval(second, 0.0, MOVES[second])
+        passed = max(passed, found.update(now))
+    assert passed == 0
