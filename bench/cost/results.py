@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parents[1] / "results"
 _HEAD = """\
 # What kvwatch costs
 
-`python -m bench.cost` on {made[date]} ({made[commit]}), {machine}. Every figure stands beside a reference of the same
-run: on a machine that does other work all of them are larger, and the ratios stay nearly what they are.
+`python -m bench.cost` on {made[date]} ({made[commit]}), {machine}. Every figure stands beside a reference of
+the same run: on a machine that does other work all of them are larger, and the ratios stay nearly what they are.
 
 | engines | scrapes in {seconds} s | CPU of a scrape | times the parser's | memory | times idle aiohttp |
 |---|---|---|---|---|---|"""
@@ -34,6 +34,13 @@ What the second time adds would be a leak; what the first leaves is memory that 
 
 | after | peak meanwhile | memory | of before | threads | open files |
 |---|---|---|---|---|---|"""
+
+_AIMS = """
+Aimed at for one engine, at one scrape a second: {most_mb} MB, ready after {ready} s, {core:.1%} of a core; reached are
+{memory_mb} MB, {ready_cpu_seconds} s of CPU and {reached:.1%}. Where fewer scrapes came than were due, the
+machine had no time left.
+"""
+_MOST_MB, _READY_SECONDS, _CORE_RATIO = 90, 0.7, 0.003
 
 
 def load(folder: Path = FOLDER) -> dict[str, Any]:
@@ -70,6 +77,9 @@ def page(data: dict[str, Any]) -> str:
     lines += [
         f"| {name} | {seconds:.2f} s | {seconds / base:.1f} |" for name, seconds in (data["commands"] | started).items()
     ]
+    one = data["fleets"][0]
+    reached = one["cpu_milliseconds"] / 1000
+    lines.append(_AIMS.format(most_mb=_MOST_MB, ready=_READY_SECONDS, core=_CORE_RATIO, reached=reached, **one))
     before = data["faults"][0]["memory_mb"]
     lines.append(_FAULTS.format(**data))
     lines += [

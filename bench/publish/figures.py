@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.publish import latency, measured, recorded, simulated
+from bench.publish import cost, latency, measured, recorded, simulated
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "recordings.table": recorded.table,
@@ -44,6 +44,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "latency.engines": latency.engines,
     "latency.near_by_load": latency.near_by_load,
     "latency.curve_seconds": latency.curve_seconds,
+    "cost.memory": cost.memory,
+    "cost.of_a_core": cost.of_a_core,
+    "cost.parser_ratio": cost.parser_ratio,
     "congestion.mixes_right": simulated.mixes_right,
     "congestion.class_mixes_right": simulated.class_mixes_right,
     "congestion.stable_with_waves": simulated.class_mixes_stable_with_waves,

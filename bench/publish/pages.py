@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.accuracy import results as accuracy
 from bench.autoscaling import results as autoscaling
 from bench.congestion.__main__ import written as congestion_page
+from bench.cost import results as cost
 from bench.lead_time import results as lead_time
 from bench.mutation.__main__ import DATA as MUTATION
 from bench.mutation.__main__ import page as mutation_page
@@ -18,6 +19,7 @@ def pages() -> dict[str, str]:
         "accuracy.md": accuracy.page(accuracy.load()),
         "congestion.md": congestion_page(),
         "latency.md": latency.page(),
+        "cost.md": cost.page(cost.load()),
         "scale.md": scale.page(scale.load()),
         **({"mutation.md": mutation_page()} if MUTATION.exists() else {}),
         **autoscaling.pages(autoscaling.load()),
