@@ -23,6 +23,15 @@ TESTS = {
         "core/test_each_input.py::test_no_wrong_number_is_shown_whatever_becomes_of_a_metric",
     ),
     "a metric is frozen": ("core/test_each_input.py::test_no_wrong_number_is_shown_whatever_becomes_of_a_metric",),
+    "a metric is rescaled, doubled or stuck": (
+        "core/conservation/test_refuted_metrics.py::test_the_metric_that_is_wrong_is_the_one_that_is_left_out",
+        "core/conservation/test_refuted_metrics.py::test_a_number_that_is_mended_is_believed_again",
+    ),
+    "counters fall again and again": ("core/test_resets.py::test_counters_that_fall_again_and_again_are_no_totals",),
+    "requests wait, always as many": (
+        "core/test_what_stands.py::test_deferred_requests_whose_number_never_changes_are_parked",
+        "core/traffic/test_passed_over.py::test_the_number_that_stands_is_passed_over_and_the_rest_is_not",
+    ),
     "a target answers without any of vLLM's series": (
         "faults/test_targets.py::test_a_target_without_vllm_s_series_is_up_and_says_that_it_has_no_engine",
     ),
