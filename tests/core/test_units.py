@@ -41,6 +41,7 @@ def _speculating(sample: EngineSample) -> EngineSample:
         prompt_tokens=times(sample.prompt_tokens),
         prompt_tokens_computed=times(sample.prompt_tokens_computed),
         generation_tokens=times(sample.generation_tokens),
+        step_tokens=times(sample.step_tokens),
         request_prompt_tokens=stretched(sample.request_prompt_tokens),
         request_generation_tokens=stretched(sample.request_generation_tokens),
         spec_decode_drafts=sample.steps or 1.0,
