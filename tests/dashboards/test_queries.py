@@ -15,6 +15,7 @@ from dashboards.states import STATES
 from kvwatch.estimate import Reason
 from kvwatch.export.catalog import BY_NAME
 from kvwatch.parse.exposition import vllm
+from tests.core.synthetic import SyntheticEngine, Watch, poisson
 from tests.dashboards.boards import NAMES, filled, panels, queries
 
 RULES = Path(__file__).resolve().parents[2] / "alerts" / "kvwatch.rules.yaml"
@@ -112,6 +113,41 @@ def test_pools_of_one_model_are_not_added_up(tmp_path: Path) -> None:
     test = {"expr": filled(query), "eval_time": "5m", "exp_samples": samples}
     case = {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": [test]}]}
     (tmp_path / "case.yaml").write_text(yaml.safe_dump(case), encoding="utf-8")
+    command = ["promtool", "test", "rules", str(tmp_path / "case.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.prometheus
+def test_an_engine_that_began_again_is_marked_and_no_other(tmp_path: Path) -> None:
+    """From what the core says of an engine before and after its counters begin again: 1 while a window reaches back."""
+    watch = Watch(SyntheticEngine(poisson(5, 900)))
+    states, engine = [], 'model_name="m",target="t",engine="0"'
+    for at in range(15):
+        if at == 7:
+            watch.engine.restart()
+        states.append(watch.run(60).estimate_valid)
+    given = [
+        {
+            "series": f'kvwatch_estimate_valid{{{engine},estimate="{name}",reason="{reason}"}}',
+            "values": " ".join(str(int(s[name].valid)) if s[name].reason == reason else "stale" for s in states),
+        }
+        for name in ("arrival_rate_1m", "arrival_rate_5m")
+        for reason in {s[name].reason for s in states}
+    ]
+    (query,) = [e for place, e in queries("engine.json") if place == "annotation Restarts"]
+    expression = filled(query, model_name="m", target="t", engine="0")
+    samples = [{"labels": f"{{{engine}}}", "value": 1}]
+    marked = [any(s[name].reason == "restart" for name in ("arrival_rate_1m", "arrival_rate_5m")) for s in states]
+    assert marked[7]
+    assert not marked[6]
+    assert not marked[14]
+    tests = [
+        {"expr": expression, "eval_time": f"{at}m", "exp_samples": samples if now else []}
+        for at, now in enumerate(marked)
+    ]
+    case = {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}]}
+    (tmp_path / "case.yaml").write_text(yaml.safe_dump(case, width=10**6), encoding="utf-8")
     command = ["promtool", "test", "rules", str(tmp_path / "case.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
