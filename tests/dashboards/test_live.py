@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.dashboards.boards import NAMES, filled, queries
-from tests.dashboards.live import Stored, stored
+from tests.dashboards.live import PATIENCE_SECONDS, Stored, stored
 
 pytestmark = [
     pytest.mark.prometheus,
@@ -60,7 +61,15 @@ def with_data(past: Stored, name: str, model: str, instance: str) -> set[str]:
 def test_every_query_returns_data(past: Stored, name: str) -> None:
     """With a chosen engine of the demo each query has had data; the few that cannot, from a page with everything."""
     places = {place for place, _ in queries(name)}
-    here = with_data(past, name, "ramp", past.demo)
-    empty = places - here - SILENT - {place for pair in ONE_OF if pair & here for place in pair}
-    assert empty <= FULL_PAGE_ONLY
-    assert empty <= with_data(past, name, "llama", past.page)
+
+    def empty() -> set[str]:
+        here = with_data(past, name, "ramp", past.demo)
+        return places - here - SILENT - {place for pair in ONE_OF if pair & here for place in pair}
+
+    # the story goes on: what an estimate needs may come some scrapes after the overload is seen
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not empty() <= FULL_PAGE_ONLY and time.monotonic() < deadline:
+        time.sleep(1.0)
+    empty_now = empty()
+    assert empty_now <= FULL_PAGE_ONLY
+    assert empty_now <= with_data(past, name, "llama", past.page)
