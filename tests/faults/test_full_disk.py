@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,11 @@ from kvwatch.shell.state.file import Checkpoint, StateFile
 
 LIMIT_BYTES = 64 * 1024
 PATIENCE_SECONDS = 60.0
+_LIMITED = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({LIMIT_BYTES}, {LIMIT_BYTES}))
+"""
+"""The process limits itself: code between fork and exec is not safe where the parent has threads."""
 _SAVE = """
 import sys
 from pathlib import Path
@@ -31,16 +35,18 @@ print(file.save(large), sorted(path.name for path in file.path.parent.iterdir())
 """
 
 
-def _limited() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, LIMIT_BYTES))
+_RECORD = """
+import runpy
+runpy.run_module("kvwatch", run_name="__main__", alter_sys=True)
+"""
 
 
 def test_a_state_that_does_not_fit_leaves_the_one_before_and_nothing_else(tmp_path: Path) -> None:
     """The system cuts the write in its middle; the half is removed, a word is said, and a smaller state is saved."""
     path = tmp_path / "state.json"
     assert StateFile(path).save(Checkpoint({"t": [{"engine": "1"}]}))
-    command = [sys.executable, "-c", _SAVE, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, preexec_fn=_limited)
+    command = [sys.executable, "-B", "-c", _LIMITED + _SAVE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False ['state.json'] {'t': [{'engine': '1'}]} True"
     assert "state_not_saved" in done.stderr
     assert "File too large" in done.stderr
@@ -52,9 +58,9 @@ async def test_a_recording_that_does_not_fit_ends_with_a_word_and_is_readable_so
     async with EngineServer(ServeOptions(SCENARIOS["steady"], port=0, speed=10.0)) as engine:
         url, folder = f"http://127.0.0.1:{engine.port}", tmp_path / "recording"
         options = ["--target", url, "--output", str(folder), "--interval", "0.1s"]
-        command = [sys.executable, "-m", "kvwatch", "record", *options]
+        command = [sys.executable, "-B", "-c", _LIMITED + _RECORD, "record", *options]
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, preexec_fn=_limited
+            subprocess.run, command, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
