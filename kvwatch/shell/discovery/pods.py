@@ -5,6 +5,8 @@ Only the fields that matter are read, whatever else a pod has.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from kvwatch.facts import Settings, SettingSource
@@ -33,10 +35,20 @@ class Metadata(msgspec.Struct, rename="camel"):
 class _Condition(msgspec.Struct, rename="camel"):
     type: str = ""
     status: str = ""
+    last_transition_time: str | None = None
+
+
+class _Running(msgspec.Struct, rename="camel"):
+    started_at: str | None = None
+
+
+class _State(msgspec.Struct, rename="camel"):
+    running: _Running | None = None
 
 
 class _ContainerStatus(msgspec.Struct, rename="camel"):
     restart_count: int = 0
+    state: _State = msgspec.field(default_factory=_State)
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -65,7 +77,8 @@ class Pods:
     """The pods of one namespace that are targets.
 
     A pod is one from when it is first ready until it ends or a container of it restarts. Under load a pod may fail its
-    readiness probe; not to watch it then would hide the very traffic that asks for more replicas.
+    readiness probe; not to watch it then would hide the very traffic that asks for more replicas. A kvwatch that starts
+    meanwhile sees by the pod's own times that it was ready.
     """
 
     def __init__(self, port: str, role_label: str) -> None:
@@ -86,8 +99,8 @@ class Pods:
         restarts = sum(status.restart_count for status in pod.status.container_statuses or ())
         latched = self._targets.get(pod.metadata.uid)
         alive = pod.status.phase == _RUNNING and pod.metadata.deletion_timestamp is None
-        ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-        found = self._found(pod) if alive and (ready or (latched is not None and latched[0] == restarts)) else None
+        was_ready = (latched is not None and latched[0] == restarts) or _has_been_ready(pod.status)
+        found = self._found(pod) if alive and was_ready else None
         if found is None:
             self._targets.pop(pod.metadata.uid, None)
         else:
@@ -122,3 +135,28 @@ class Pods:
             return int(port) if 0 < int(port) < 65536 else None
         ports = (p for c in pod.spec.all_containers() for p in c.ports or ())
         return next((p.container_port for p in ports if p.name == port), None)
+
+
+def _has_been_ready(status: _Status) -> bool:
+    """Whether a pod is ready, or was since the last of its containers started.
+
+    The kubelet writes down that a pod is not ready before it starts the first container, and the time again only where
+    readiness changes (``lastTransitionTime``). So a pod that has not been ready yet is "not ready" since before its
+    containers started, and one that has been since after.
+    """
+    ready = next((condition for condition in status.conditions or () if condition.type == "Ready"), None)
+    if ready is None or ready.status == "True":
+        return ready is not None
+    states = [container.state.running for container in status.container_statuses or ()]
+    started = [_moment(running.started_at) if running is not None else None for running in states]
+    changed = _moment(ready.last_transition_time)
+    return bool(started) and changed is not None and all(at is not None and at < changed for at in started)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time as the API writes it; ``None`` where it is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

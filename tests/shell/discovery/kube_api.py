@@ -15,6 +15,8 @@ from aiohttp import web
 
 TLS = Path(__file__).parents[2] / "data" / "tls"
 Json = dict[str, Any]
+SCHEDULED, STARTED, LATER = "2026-11-30T09:00:00Z", "2026-11-30T09:00:07Z", "2026-11-30T09:20:00Z"
+"""When the kubelet took a pod, which is not ready since then; when it started its container; some time after."""
 
 
 def pod(name: str, ip: str = "10.0.0.1", *, ready: bool = True, restarts: int = 0, **more: Any) -> Json:
@@ -35,8 +37,20 @@ def pod(name: str, ip: str = "10.0.0.1", *, ready: bool = True, restarts: int = 
         "status": {
             "phase": more.get("phase", "Running"),
             "podIP": ip,
-            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-            "containerStatuses": [{"name": "vllm", "restartCount": restarts, "state": {"running": {}}}],
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True" if ready else "False",
+                    "lastTransitionTime": more.get("since", SCHEDULED),
+                }
+            ],
+            "containerStatuses": [
+                {
+                    "name": "vllm",
+                    "restartCount": restarts,
+                    "state": more.get("state", {"running": {"startedAt": STARTED}}),
+                }
+            ],
         },
     }
 

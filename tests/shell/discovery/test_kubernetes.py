@@ -11,7 +11,7 @@ import pytest
 
 from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.discovery import Found, KubernetesSettings, KubernetesSource
-from tests.shell.discovery.kube_api import TLS, KubeApi, kube_api, pod
+from tests.shell.discovery.kube_api import LATER, STARTED, TLS, KubeApi, kube_api, pod
 from tests.shell.discovery.test_sources import Seen, running
 
 NOTHING_SAID = Settings(source=SettingSource.POD)
@@ -80,6 +80,28 @@ async def test_a_pod_is_a_target_from_when_it_is_first_ready_until_it_ends(
         await seen.until(lambda: names(seen) == ["models/a:8000"])
         await api.change("MODIFIED", pod("a", deleting=True))
         await seen.until(lambda: names(seen) == [])
+
+
+async def test_a_pod_that_was_ready_before_kvwatch_started_is_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails its probe is, if it does so since a time after its container started; one that starts is not."""
+    again = {"running": {"startedAt": LATER}}
+    crashed = {"waiting": {"reason": "CrashLoopBackOff"}}
+    pods = [
+        pod("overloaded", ready=False, since=LATER),
+        pod("loads-its-weights", "10.0.0.2", ready=False),
+        pod("started-at-once", "10.0.0.3", ready=False, since=STARTED),
+        pod("has-restarted", "10.0.0.4", ready=False, since=LATER, state=again, restarts=1),
+        pod("has-crashed", "10.0.0.5", ready=False, since=LATER, state=crashed),
+        pod("without-times", "10.0.0.6", ready=False, since=None),
+        pod("with-other-times", "10.0.0.7", ready=False, since="yesterday"),
+        pod("without-a-zone", "10.0.0.8", ready=False, since="2026-11-30T09:20:00"),
+    ]
+    async with cluster(tmp_path, monkeypatch, *pods) as (_api, seen):
+        await seen.until(lambda: bool(seen.found))
+        assert names(seen) == ["models/overloaded:8000"]
+        assert not seen.failures
 
 
 async def test_ports_roles_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
