@@ -22,7 +22,13 @@ from alerts.rule import Group
 GROUPS = (
     Group(
         "kvwatch-models.rules",
-        (*load.RECORDINGS, *rollout.RECORDINGS, *replicas.RECORDINGS, *out_of_sight.RECORDINGS),
+        (
+            *load.RECORDINGS,
+            *rollout.RECORDINGS,
+            *replicas.RECORDINGS,
+            *out_of_sight.RECORDINGS,
+            *watcher_alerts.RECORDINGS,
+        ),
     ),
     Group("kvwatch-trends.rules", (*trends.RECORDINGS, *forecast.RECORDINGS, *close.RECORDINGS)),
     Group("kvwatch-fleet.rules", fleet.RECORDINGS),

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from alerts.promql import TARGET
-from alerts.rule import FLEET, WARNING, Alert
+from alerts.numbers import LONG_WINDOW, SHORT_WINDOW
+from alerts.promql import TARGET, WATCHER
+from alerts.rule import FLEET, FLEET_OF_MODEL, WARNING, Alert, Recording
 from alerts.words import text
 
 FLAPS_CHANGES = 8
 """Changes between answering and not in a quarter of an hour that make a ticket [1]. Choice: four restarts."""
+WATCHED_SHARE = 0.9
+"""Share of what was watched of a model that must go on being watched [1]. Choice: one engine of ten counts; where some of
+many are scraped twice, replicas that come and go move the share by less."""
 _DOWN = 'up{job=~".*kvwatch.*"} == 0'
+
+WATCHED = Recording(
+    "model:kvwatch_engines:watched",
+    """
+    (
+      count by (cluster, model_name) (kvwatch_engine_state{state="hung"})
+      or count by (cluster, model_name) (vllm:num_requests_running) * 0
+    )
+    / count by (cluster, model_name) (vllm:num_requests_running)
+    """,
+    "Engines that kvwatch sees, over those that Prometheus reads from the servers themselves, where it does: only that "
+    "tells a kvwatch that is no longer scraped from a replica that is gone with its sidecar. By cluster and name, since "
+    "a kvwatch of a whole fleet is in another namespace than its engines.",
+)
 
 TARGET_DOWN = Alert(
     "KvwatchTargetDown",
@@ -126,4 +144,49 @@ UNSAVED = Alert(
     ),
     dashboard=FLEET,
 )
-ALERTS = (TARGET_DOWN, EMPTY, FLAPS, STALE, UNSAVED, DOWN)
+UNWATCHED = Alert(
+    "KvwatchUnwatched",
+    f"""
+    model:kvwatch_engines:watched < {WATCHED_SHARE} * quantile_over_time(0.5, model:kvwatch_engines:watched[2h])
+    unless on (cluster) (kvwatch_target_up == 0 or {_DOWN})
+    """,
+    WARNING,
+    hold="10m",
+    keep_firing="5m",
+    summary=text("No kvwatch shows Prometheus some engines of <model><in cluster>{{ end }} any more"),
+    description=text(
+        """
+        Users notice nothing of this, but an overload of those engines of <model> would come without a page.
+        To do: see which kvwatch Prometheus has lost from its list of targets, or which server kvwatch has lost from its.
+        Prometheus reads the servers as before, and for 10 minutes kvwatch's part of them has been <percent value>
+        of the engines, less than in the 2 hours before.
+        """
+    ),
+    dashboard=FLEET_OF_MODEL,
+    why="A kvwatch that leaves Prometheus' list of targets is not down: it is not there. KvwatchDown says so of the last "
+    "one in a cluster.",
+)
+WINDOWS = Alert(
+    "KvwatchWindowsMissing",
+    f"""
+    group by {WATCHER} (kvwatch_estimate_valid{{estimate=~"arrival_rate_.+"}})
+    unless (
+      group by {WATCHER} (kvwatch_estimate_valid{{estimate="arrival_rate_{SHORT_WINDOW}"}})
+      and on {WATCHER} kvwatch_estimate_valid{{estimate="arrival_rate_{LONG_WINDOW}"}}
+    )
+    """,
+    WARNING,
+    hold="5m",
+    keep_firing="1m",
+    summary=text("kvwatch at <kvwatch> does not estimate over 1m and 5m, which the rules need"),
+    description=text(
+        f"""
+        Users notice nothing of this, but an overload of what kvwatch at <kvwatch> watches would come without a page.
+        To do: take estimates.windows out of its configuration, or add {SHORT_WINDOW} and {LONG_WINDOW} to it.
+        No alert on load but KvwatchQueueGrowing can fire without these windows.
+        """
+    ),
+    dashboard=FLEET,
+)
+RECORDINGS = (WATCHED,)
+ALERTS = (TARGET_DOWN, EMPTY, FLAPS, STALE, UNSAVED, UNWATCHED, WINDOWS, DOWN)

@@ -66,8 +66,8 @@ def _names(node: Any) -> Iterator[str]:
 
 
 def known(name: str) -> bool:
-    """Whether kvwatch exports it, a rule records it, or Prometheus itself makes it."""
-    return name in BY_NAME or name in RECORDED or name in {"up", "ALERTS"}
+    """Whether kvwatch exports it, a rule records it, Prometheus itself makes it, or each version of vLLM shows it."""
+    return name in BY_NAME or name in RECORDED or name in {"up", "ALERTS", "vllm:num_requests_running"}
 
 
 @needs_promtool
