@@ -10,8 +10,8 @@ from alerts.words import text
 FLAPS_CHANGES = 8
 """Changes between answering and not in a quarter of an hour that make a ticket [1]. Choice: four restarts."""
 WATCHED_SHARE = 0.9
-"""Share of what was watched of a model that must go on being watched [1]. Choice: one engine of ten counts; where some of
-many are scraped twice, replicas that come and go move the share by less."""
+"""Share of what was watched of a model that must go on being watched [1]. Choice: one engine of ten counts; where some
+of many are scraped twice, replicas that come and go move the share by less."""
 _DOWN = 'up{job=~".*kvwatch.*"} == 0'
 
 WATCHED = Recording(
@@ -24,7 +24,7 @@ WATCHED = Recording(
     / count by (cluster, model_name) (vllm:num_requests_running)
     """,
     "Engines that kvwatch sees, over those that Prometheus reads from the servers themselves, where it does: only that "
-    "tells a kvwatch that is no longer scraped from a replica that is gone with its sidecar. By cluster and name, since "
+    "tells a kvwatch that is no longer scraped from a replica that is gone with its sidecar. By cluster and name: "
     "a kvwatch of a whole fleet is in another namespace than its engines.",
 )
 
@@ -157,14 +157,14 @@ UNWATCHED = Alert(
     description=text(
         """
         Users notice nothing of this, but an overload of those engines of <model> would come without a page.
-        To do: see which kvwatch Prometheus has lost from its list of targets, or which server kvwatch has lost from its.
-        Prometheus reads the servers as before, and for 10 minutes kvwatch's part of them has been <percent value>
-        of the engines, less than in the 2 hours before.
+        To do: see which kvwatch Prometheus has lost from its list of targets, or which server kvwatch has lost
+        from its. Prometheus reads the servers as before, and for 10 minutes kvwatch's part of them has been
+        <percent value> of the engines, less than in the 2 hours before.
         """
     ),
     dashboard=FLEET_OF_MODEL,
-    why="A kvwatch that leaves Prometheus' list of targets is not down: it is not there. KvwatchDown says so of the last "
-    "one in a cluster.",
+    why="A kvwatch that leaves Prometheus' list of targets is not down: it is not there. KvwatchDown says so of the "
+    "last one in a cluster.",
 )
 WINDOWS = Alert(
     "KvwatchWindowsMissing",
