@@ -23,8 +23,8 @@ WATCHED = Recording(
     )
     / count by (cluster, model_name) (vllm:num_requests_running)
     """,
-    "Engines that kvwatch sees, over those that Prometheus reads from the servers themselves, where it does: only that "
-    "tells a kvwatch that is no longer scraped from a replica that is gone with its sidecar. By cluster and name: "
+    "Engines that kvwatch sees, over those that Prometheus reads from the servers themselves, where it does: only this "
+    "distinguishes a kvwatch that is no longer scraped from a replica that is gone with it. By cluster and name: "
     "a kvwatch of a whole fleet is in another namespace than its engines.",
 )
 
