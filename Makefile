@@ -93,9 +93,17 @@ test: ## Everything CI runs, in order, stopping at the first failure
 	  $(MAKE) --no-print-directory $$step; \
 	  echo "== $$step took $$((SECONDS - started)) s"; done
 
-.PHONY: fuzz-configs fuzz-states fuzz-traces
+.PHONY: fuzz-configs fuzz-expositions fuzz-lines fuzz-recordings fuzz-states fuzz-traces
 fuzz-configs: $(VENV)/.dev ## Ten minutes of damaged configurations and web configurations; not in CI
 	$(BIN)/python -m tests.fuzz.configs $(ARGS)
+fuzz-expositions: $(VENV)/.dev ## Ten minutes of changed pages of metrics; not in CI
+	$(PIP) install --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.expositions $(ARGS)
+fuzz-lines: $(VENV)/.dev ## Ten minutes of damaged log lines; not in CI
+	$(PIP) install --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.lines $(ARGS)
+fuzz-recordings: $(VENV)/.dev ## Ten minutes of damaged recordings; not in CI
+	$(BIN)/python -m tests.fuzz.recordings $(ARGS)
 fuzz-states: $(VENV)/.dev ## Ten minutes of damaged state files; not in CI
 	$(BIN)/python -m tests.fuzz.states $(ARGS)
 fuzz-traces: $(VENV)/.dev ## Ten minutes of random exports to the receiver of traces; not in CI

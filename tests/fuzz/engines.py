@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
 
@@ -34,7 +35,15 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def guided(one: Callable[[bytes], None], seeds: Iterable[bytes], instrumented: tuple[str, ...], seconds: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long the coverage-guided engine runs [s], and where it keeps inputs that reached new code, if anywhere."""
+
+    seconds: float
+    corpus: Path | None = None
+
+
+def guided(one: Callable[[bytes], None], seeds: Iterable[bytes], instrumented: tuple[str, ...], budget: Budget) -> None:
     """Coverage-guided, in this process; ends it. Faults end it with an exit code and the input that shows them.
 
     Modules whose names begin with one of ``instrumented``, imported before, are instrumented in place.
@@ -50,24 +59,29 @@ def guided(one: Callable[[bytes], None], seeds: Iterable[bytes], instrumented: t
     with tempfile.TemporaryDirectory() as folder:
         for number, body in enumerate(seeds):
             (Path(folder) / f"seed{number}").write_bytes(body)
-        flags = [f"-max_total_time={int(seconds)}", "-rss_limit_mb=1024", "-max_len=8192", "-print_final_stats=1"]
-        atheris.Setup([sys.argv[0], *flags, folder], one)
+        flags = [f"-max_total_time={int(budget.seconds)}", "-rss_limit_mb=1024", "-max_len=8192"]
+        if budget.corpus is not None:
+            budget.corpus.mkdir(parents=True, exist_ok=True)
+        folders = [str(budget.corpus), folder] if budget.corpus is not None else [folder]
+        atheris.Setup([sys.argv[0], *flags, *folders], one)
         atheris.Fuzz()
 
 
 def command(
-    module: str, words: str | None, by_hypothesis: Callable[[float], object], by_atheris: Callable[[float], None]
+    module: str, words: str | None, by_hypothesis: Callable[[float], object], by_atheris: Callable[[Budget], None]
 ) -> None:
     """The command line of a fuzz module: both engines, half the time each, where atheris is installed."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(words or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
     parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
+    parser.add_argument("--corpus", type=Path, help="where atheris keeps inputs, and goes on from those of other runs")
     args = parser.parse_args()
     if args.engine == "atheris":
-        by_atheris(args.seconds)
+        by_atheris(Budget(args.seconds, args.corpus))
         return
     both = args.engine == "both" and importlib.util.find_spec("atheris") is not None
     by_hypothesis(args.seconds / 2 if both else args.seconds)
     if both:
         again = [sys.executable, "-m", module, "--engine", "atheris", "--seconds", str(args.seconds / 2)]
+        again += ["--corpus", str(args.corpus)] if args.corpus is not None else []
         sys.exit(subprocess.run(again, check=False).returncode)

@@ -25,7 +25,7 @@ from kvwatch.parse.logs.requests import MAX_TOKENS
 from kvwatch.parse.tenant import tenant_namer
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from tests.fuzz.engines import command, guided, watched
+from tests.fuzz.engines import Budget, command, guided, watched
 
 NOW = 1_795_315_070.0
 LOCAL = LocalTime(NOW, lambda civil: 3600.0 * (civil % 7 - 3))
@@ -200,7 +200,7 @@ def run_hypothesis(seconds: float) -> None:
     sys.stdout.write(f"hypothesis: {tried:,} chunks, memory grew by {grown / 2**20:.1f} MiB\n")
 
 
-def run_atheris(seconds: float) -> None:
+def run_atheris(budget: Budget) -> None:
     """Coverage-guided, from one line of each kind."""
     target = Target()
     line = json.dumps(
@@ -213,7 +213,7 @@ def run_atheris(seconds: float) -> None:
         f"2026-11-22T02:38:10.1Z stdout P {line[:9]}\n2026-11-22T02:38:10.1Z stdout F {line[9:]}",
         json.dumps({"log": line + "\n", "stream": "stdout", "time": "2026-11-22T02:38:10Z"}),
     ]
-    guided(target.take, (f"{text}\n".encode() for text in seeds), ("kvwatch.parse.logs",), seconds)
+    guided(target.take, (f"{text}\n".encode() for text in seeds), ("kvwatch.parse.logs",), budget)
 
 
 if __name__ == "__main__":

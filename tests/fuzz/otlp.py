@@ -23,7 +23,7 @@ from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.otlp.ingest import Outcome, Sender, TraceIntake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from tests.fuzz.engines import command, guided, watched
+from tests.fuzz.engines import Budget, command, guided, watched
 from tests.parse.otlp.exports import END, as_json, export, span
 
 NOW = END / 10**9 + 1.0
@@ -134,7 +134,7 @@ def run_hypothesis(seconds: float) -> int:
     return tried
 
 
-def run_atheris(seconds: float) -> None:
+def run_atheris(budget: Budget) -> None:
     """Coverage-guided, from one export in each encoding."""
     target = Target()
 
@@ -143,7 +143,7 @@ def run_atheris(seconds: float) -> None:
 
     good = export(span(1), span(2, {"enduser.id": "me"}, name="other"), resource={"service.name": "vllm"})
     seeds = (b"\xff" + good.SerializeToString(), b"\x00" + as_json(good))
-    guided(one, seeds, ("kvwatch.parse.otlp", "kvwatch.shell.otlp"), seconds)
+    guided(one, seeds, ("kvwatch.parse.otlp", "kvwatch.shell.otlp"), budget)
 
 
 if __name__ == "__main__":
