@@ -96,6 +96,8 @@ class EngineEstimator:
         """When what was restored had been learnt [unix s]."""
         self.last: Interval | None = None
         """The newest interval."""
+        self.seen_at = float("-inf")
+        """When it was last shown, be it with the numbers of before [unix s]."""
         self.first_at = float("inf")
         """Time of the first sample of all [unix s]."""
         self.since = float("-inf")
@@ -112,8 +114,10 @@ class EngineEstimator:
 
     def observe(self, at: float, sample: EngineSample, data_parallel_engines: int) -> None:
         """Take the engine's numbers of one scrape."""
+        self.seen_at = max(self.seen_at, at)
         interval = self._reader.read(at, sample, data_parallel_engines)
         if interval is None:
+            self.progress.repeat(self.seen_at, self._reader.repeated.page_seconds)
             return
         self.last = interval
         self.first_at = min(self.first_at, at)

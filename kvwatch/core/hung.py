@@ -7,7 +7,7 @@ idle, shows the same numbers as a hung one, and is reported with both causes unt
 from __future__ import annotations
 
 from kvwatch.core.interval import Cause, Interval
-from kvwatch.facts import EngineSample
+from kvwatch.core.repeated import inside
 
 _LONGEST_STILL_SECONDS = 60.0
 """How long an engine with requests inside may show no progress before it counts as hung [s]. Choice: no step takes a
@@ -15,6 +15,8 @@ minute; half could be a very long prefill on a CPU."""
 _STILL_SCRAPES = 3
 """Scrapes that must all say so [scrapes]. Choice: where scrapes are rarer than a minute, one lost counter must not
 page."""
+_STILL_PAGES = 3.0
+"""The same in pages that are shown again and again until the next one is made [pages]. Choice: two may be late."""
 
 
 class Progress:
@@ -25,6 +27,7 @@ class Progress:
         self._since = float("-inf")
         self._scrapes = 0
         self._at = float("-inf")
+        self._page_seconds = 0.0
 
     def update(self, interval: Interval) -> None:
         """Take an interval: what counts is the sample at its end."""
@@ -38,21 +41,21 @@ class Progress:
             sample.inter_token_count,
         )
         self._at = at
-        inside = _inside(sample)
-        if not inside or counters != self._last or all(c is None for c in counters):
+        if not inside(sample) or counters != self._last or all(c is None for c in counters):
             self._last, self._since, self._scrapes = counters, at, 0
         else:
             self._scrapes += 1
+
+    def repeat(self, at: float, page_seconds: float | None) -> None:
+        """The page is the one of before, as each is for so long where something makes them less often."""
+        self._at = at
+        self._scrapes += 1
+        self._page_seconds = page_seconds or 0.0
 
     def begin_anew(self, cause: Cause) -> None:
         """Counters that start again have moved: nothing to forget."""
 
     def get(self, _now: float) -> bool:
-        """Whether nothing has moved for a minute while requests were inside."""
-        return self._scrapes >= _STILL_SCRAPES and self._at - self._since >= _LONGEST_STILL_SECONDS
-
-
-def _inside(sample: EngineSample) -> float:
-    """Requests that run or wait, for whatever reason: those that wait for a KV transfer hang when it never comes."""
-    by_reason = (sample.waiting_capacity or 0.0) + (sample.waiting_deferred or 0.0)
-    return (sample.running or 0.0) + max(sample.waiting or 0.0, by_reason)
+        """Whether nothing has moved for a minute while requests were inside, for whatever reason they wait."""
+        longest = max(_LONGEST_STILL_SECONDS, _STILL_PAGES * self._page_seconds)
+        return self._scrapes >= _STILL_SCRAPES and self._at - self._since >= longest

@@ -10,6 +10,7 @@ from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
 from kvwatch.core.capacity.kv_usage import KvUsage
 from kvwatch.core.conservation.refuted import Refuted
 from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.repeated import Repeated
 from kvwatch.core.resets import Resets
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.passed_over import PassedOver
@@ -39,6 +40,7 @@ class SampleReader:
         self._usage_refuted = False
         self._refuted = Refuted()
         self._were_refuted: frozenset[str] = frozenset()
+        self.repeated = Repeated()
         self._resets = Resets()
         self._room = PassedOver()
         self._passed_over = 0.0
@@ -51,9 +53,9 @@ class SampleReader:
         self._lengths: tuple[float, float, float] | None = None
 
     def read(self, at: float, sample: EngineSample, data_parallel_engines: int = 1) -> Interval | None:
-        """The interval that ends with a sample at ``at`` [unix s]; ``None`` when time has not moved."""
+        """The interval that ends with a sample at ``at`` [unix s]; ``None`` if time or the page has not moved."""
         last, start = self._last, self._at
-        if at <= start:
+        if at <= start or self.repeated.update(at, sample):
             return None
         begins = last is None or self._resets.update(last, sample)
         if begins:
@@ -72,7 +74,7 @@ class SampleReader:
             self._lengths = _lengths(sample)
             self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
-        interval = self._between(start, last, at, sample)
+        interval = self.repeated.sound(self._between(start, last, at, sample))
         gone = self._vanished.update(interval)
         if gone.mass:
             self._turnover.begin_anew()

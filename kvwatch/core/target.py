@@ -155,7 +155,7 @@ class Target:
         last = self._last_good
         made_at = self._kept_at if kept else now
         engines = tuple(self._kept_views(now) if kept else self._made_views(now))
-        stalled = {key: engine.last_at for key, engine in self._engines.items() if engine.progress.get(now)}
+        stalled = {key: engine.seen_at for key, engine in self._engines.items() if engine.progress.get(now)}
         stale_after = self._options.stale_after_seconds
         fresh = last is not None and now - last.at <= stale_after
         return TargetView(
@@ -204,7 +204,7 @@ class Target:
         return views
 
     def _is_stale(self, engine: EngineEstimator, now: float) -> bool:
-        return now - engine.last_at > self._options.stale_after_seconds or engine.progress.get(now)
+        return now - engine.seen_at > self._options.stale_after_seconds or engine.progress.get(now)
 
     def _is_forgotten(self, engine: EngineEstimator, now: float) -> bool:
         """Whether an engine that is no longer shown is gone for good; one that hardly was has nothing to be missed.
@@ -212,12 +212,12 @@ class Target:
         So a server that makes up names, scrape after scrape, neither takes all places nor counts as a fleet.
         """
         stale_after = self._options.stale_after_seconds
-        shown_seconds = engine.last_at - engine.first_at
-        return now - engine.last_at > (_FORGET_SECONDS if shown_seconds > stale_after else stale_after)
+        shown_seconds = engine.seen_at - engine.first_at
+        return now - engine.seen_at > (_FORGET_SECONDS if shown_seconds > stale_after else stale_after)
 
     def _is_withheld(self, engine: EngineEstimator, now: float) -> bool:
         """Whether it may have traffic that is not seen; not one of a state file that this process has never read."""
-        return self._is_stale(engine, now) and now - engine.last_at <= _FORGET_SECONDS
+        return self._is_stale(engine, now) and now - engine.seen_at <= _FORGET_SECONDS
 
 
 def _name(found: object) -> str:

@@ -86,6 +86,11 @@ def usage(change: Callable[[float], float]) -> Change:
     return lambda _, page: seen.sub(lambda found: f"{found[1]} {change(float(found[2]))!r}", page)
 
 
+def made_each(seconds: float) -> Change:
+    """What makes a new page so seldom, and shows the one that it has until then: a collector, a federation."""
+    return lambda at, _: pages()[int(at // seconds * seconds) // 2]
+
+
 def without(*families: str) -> Change:
     """A server that does not show these."""
     gone = re.compile(rf"^vllm:(?:{'|'.join(families)})(?:_bucket|_sum|_count|_total|_created)?[{{ ].*\n", re.MULTILINE)
@@ -161,6 +166,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "frozen": lambda: Case(from_fault_on(lambda _, __, healthy: healthy), blocked=True),
     "embeddings": lambda: Case(_embedding, blocked=True),
     "counters begin again": lambda: Case(from_fault_on(_restarted)),
+    "a page each 10 s": lambda: Case(made_each(10.0)),
+    "a page each 16 s": lambda: Case(made_each(16.0)),
+    "a page each 60 s": lambda: Case(made_each(60.0)),
     "half of the metrics vanish": lambda: Case(
         from_fault_on(lambda at, page, _: without("request_prompt_tokens", "iteration_tokens_total")(at, page))
     ),
@@ -221,7 +229,7 @@ def test_no_case_has_a_wrong_number_that_is_valid(name: str) -> None:
 def test_each_fault_changes_what_is_read(name: str) -> None:
     """A pattern that finds nothing would make a case of nothing."""
     change = CASES[name]().change
-    assert change(FAULT_AT + 40, pages()[120]) != pages()[120]
+    assert change(FAULT_AT + 42, pages()[121]) != pages()[121]
 
 
 def test_the_healthy_engine_is_known() -> None:

@@ -28,6 +28,10 @@ TESTS = {
         "core/conservation/test_refuted_metrics.py::test_a_number_that_is_mended_is_believed_again",
     ),
     "counters fall again and again": ("core/test_resets.py::test_counters_that_fall_again_and_again_are_no_totals",),
+    "what passes metrics on makes a new page": (
+        "core/test_repeated.py::test_a_page_that_lasts_is_read_as_if_it_were_scraped_as_seldom",
+        "core/test_no_wrong_number_is_valid.py::test_no_case_has_a_wrong_number_that_is_valid",
+    ),
     "requests wait, always as many": (
         "core/test_what_stands.py::test_deferred_requests_whose_number_never_changes_are_parked",
         "core/traffic/test_passed_over.py::test_the_number_that_stands_is_passed_over_and_the_rest_is_not",
