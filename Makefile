@@ -73,9 +73,9 @@ test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus,
 # They wait most of the time, so each has a worker; they run beside no other tests, since time in them is 30 times as fast.
 test-stack: $(VENV)/.dev setup-prometheus ## All parts together, from the engine to the webhook, thirty times as fast
 	$(PYTEST) -n 3 --dist loadfile -m prometheus tests/e2e $(ARGS)
-test-browser: $(VENV)/.dev setup-browser ## The live page in a headless Chromium
+test-browser: $(VENV)/.dev setup-browser ## The live page and the reports in a headless Chromium
 	$(PYTEST) -m browser $(ARGS)
-test-dashboards: $(VENV)/.dev ## The dashboards against Grafana's TypeScript types (26 MB once)
+test-dashboards: $(VENV)/.dev ## Dashboards against Grafana's TypeScript types, reports against an HTML validator (42 MB once)
 	$(PYTEST) -m node $(ARGS)
 test-helm: $(VENV)/.dev setup-prometheus setup-helm ## The chart, rendered by Helm 3 and Helm 4
 	$(PYTEST) -n $(WORKERS) -m helm $(ARGS)

@@ -10,7 +10,15 @@ from kvwatch.backtest.plot import Chart, Curve, Lane, Mark, Panel
 from kvwatch.backtest.report import Report, model_name
 from kvwatch.backtest.spells import Spell
 from kvwatch.backtest.timeline import Model, Timeline
-from kvwatch.backtest.words import duration, incident_title, lead_words, moment, page_words
+from kvwatch.backtest.words import (
+    duration,
+    first_page,
+    incident_title,
+    lead_words,
+    moment,
+    page_words,
+    rules_name,
+)
 from kvwatch.constants import MINUTE_SECONDS
 
 SIDE_CSS = ("own", "yours")
@@ -58,20 +66,15 @@ def around_incident(report: Report, incident: Incident) -> Chart:
     marks = [Mark(incident.spell.start, "requests begin to wait", "bad")]
     first = incident.spell.start
     for place, side in enumerate(report.sides):
-        about = [p for p in side.pages if p.model in (None, incident.model) and _near(p, incident)]
-        if about:
-            page = min(about, key=lambda p: p.spell.start)
-            said = f"{'kvwatch pages' if place == 0 else 'your rules page'}: {page.alerts[0]}"
-            words = f"{said}, {lead_words(incident, side)}"
-            marks.append(Mark(page.spell.start, words, SIDE_CSS[place], f"#{page_key(place, page)}"))
+        page = first_page(incident, side)
+        if page is not None:
+            said, when = "kvwatch pages" if place == 0 else "your rules page", lead_words(incident, side)
+            words, link = f"{said}: {page.alerts[0]}, {when}", f"#{page_key(place, page)}"
+            marks.append(Mark(page.spell.start, words, SIDE_CSS[place], link, f"{rules_name(place)}: {when}"))
             first = min(first, page.spell.start)
     start = max(first, incident.spell.start - _MOST_BEFORE_SECONDS) - _AROUND_SECONDS
     shown = tuple(m for m in marks if m.at >= start)
     return _moments(report, timeline, f"queue-{incident.number}-chart", Spell(start, incident.spell.end), shown)
-
-
-def _near(page: Page, incident: Incident) -> bool:
-    return page.incident == incident.number or page.spell.start < incident.spell.start <= page.spell.end
 
 
 def around_page(report: Report, side: int, page: Page) -> Chart | None:
@@ -80,7 +83,7 @@ def around_page(report: Report, side: int, page: Page) -> Chart | None:
     if model is None:
         return None
     name = "kvwatch pages" if side == 0 else "your rules page"
-    mark = Mark(page.spell.start, f"{name}: {', '.join(page.alerts)}", SIDE_CSS[side])
+    mark = Mark(page.spell.start, f"{name}: {', '.join(page.alerts)}", SIDE_CSS[side], short=name)
     span = Spell(page.spell.start - _AROUND_SECONDS, page.spell.end)
     return _moments(report, report.timelines[model], f"{page_key(side, page)}-chart", span, (mark,))
 

@@ -19,7 +19,8 @@ from kvwatch.backtest.charts import (
 )
 from kvwatch.backtest.incidents import Incident
 from kvwatch.backtest.judge import HORIZON_SECONDS, Page
-from kvwatch.backtest.plot import svg
+from kvwatch.backtest.lead_chart import MOST_ROWS, leads
+from kvwatch.backtest.plot import figure
 from kvwatch.backtest.report import Report, Side, model_name, timestamp
 from kvwatch.backtest.spells import Spell
 from kvwatch.backtest.words import (
@@ -32,6 +33,7 @@ from kvwatch.backtest.words import (
     moment,
     once_or_more,
     page_words,
+    rules_name,
     times,
 )
 from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
@@ -55,6 +57,7 @@ def as_html(report: Report) -> str:
             "<body>",
             *_head(report),
             "<main>",
+            *_leads(report),
             *_overviews(report),
             *_queues(report),
             *_quiet(report),
@@ -128,6 +131,19 @@ def _number(value: str, name: str, css: str) -> str:
     return f'<div><dt>{escape(name)}</dt><dd class="{css}">{value}</dd></div>'
 
 
+def _leads(report: Report) -> Iterator[str]:
+    """Of each queue, how long before it somebody was paged."""
+    if not report.incidents:
+        return
+    yield "<h2>Who knew when</h2>"
+    more = "" if len(report.incidents) <= MOST_ROWS else f" The first {MOST_ROWS} of {len(report.incidents)} queues."
+    yield (
+        '<p class="soft">The first page about each queue, against the moment at which requests began to wait. Left of '
+        f"the line there is still time to act; what was longer before is at the edge.{more}</p>"
+    )
+    yield leads(report)
+
+
 def _overviews(report: Report) -> Iterator[str]:
     yield "<h2>All of the time</h2>"
     yield (
@@ -135,9 +151,8 @@ def _overviews(report: Report) -> Iterator[str]:
         "The band is its 90% interval. Bars lead to what they stand for.</p>"
     )
     for number, model in enumerate(models_of(report), 1):
-        yield f'<figure><h3>{escape(model_name(model))}</h3><div class="scroll">'
-        yield svg(overview(report, report.timelines[model], number))
-        yield "</div></figure>"
+        yield f"<h3>{escape(model_name(model))}</h3>"
+        yield figure(overview(report, report.timelines[model], number))
 
 
 def _queues(report: Report) -> Iterator[str]:
@@ -159,10 +174,9 @@ def _queue(report: Report, incident: Incident) -> Iterator[str]:
     yield f'<h3 id="queue-{incident.number}-h">Queue {incident.number} &middot; {escape(incident_title(incident))}</h3>'
     yield '<ul class="chips">'
     for place, side in enumerate(report.sides):
-        name = "kvwatch" if place == 0 else "your rules"
-        yield f'<li class="{SIDE_CSS[place]}"><b>{name}</b> {escape(lead_words(incident, side))}</li>'
+        yield f'<li class="{SIDE_CSS[place]}"><b>{rules_name(place)}</b> {escape(lead_words(incident, side))}</li>'
     yield "</ul>"
-    yield f'<figure><div class="scroll">{svg(around_incident(report, incident))}</div></figure>'
+    yield figure(around_incident(report, incident))
     yield '<dl class="facts">'
     yield from (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in incident_facts(incident))
     yield "</dl>"
@@ -200,7 +214,7 @@ def _quiet(report: Report) -> Iterator[str]:
         yield f'<article id="{key}" aria-labelledby="{key}-h"><h3 id="{key}-h">{name}, page {page.number} &middot; '
         yield f"{escape(model_name(page.model))}: {escape(page_words(page))}</h3>"
         if chart is not None:
-            yield f'<figure><div class="scroll">{svg(chart)}</div></figure>'
+            yield figure(chart)
         yield _moment_link(report, page.spell)
         yield "</article>"
 
@@ -211,17 +225,19 @@ def _table(report: Report) -> Iterator[str]:
     if not rows:
         return
     yield "<h2>Every page</h2>"
-    yield _table_head("rules", "began (UTC)", "lasted", "model", "alerts", "what became of it")
+    yield table_head("Every page", "rules", "began (UTC)", "lasted", "model", "alerts", "what became of it")
     for page, place in sorted(rows, key=lambda row: (row[0].spell, row[1])):
         key = page_key(place, page)
         own_row = "" if key in carded else f' id="{key}"'
         yield (
-            f'<tr{own_row}><td><span class="dot {SIDE_CSS[place]}"></span>{"kvwatch" if place == 0 else "yours"}</td>'
-            f"<td>{_linked(report, page, key, carded)}</td><td>{duration(page.spell.seconds)}</td>"
+            f'<tr{own_row}><td class="once"><span class="dot {SIDE_CSS[place]}"></span>'
+            f"{'kvwatch' if place == 0 else 'yours'}</td>"
+            f'<td class="once">{_linked(report, page, key, carded)}</td>'
+            f'<td class="once">{duration(page.spell.seconds)}</td>'
             f"<td>{escape(model_name(page.model))}</td><td>{escape(', '.join(page.alerts))}</td>"
             f"<td>{escape(page_words(page))}</td></tr>"
         )
-    yield "</tbody></table></div>"
+    yield "</tbody></table></section>"
 
 
 def _linked(report: Report, page: Page, key: str, carded: set[str]) -> str:
@@ -236,20 +252,20 @@ def _by_alert(report: Report) -> Iterator[str]:
     if report.yours is None:
         return
     yield "<h2>Your alerts, one by one</h2>"
-    yield _table_head("alert", "did")
+    yield table_head("Your alerts", "alert", "did")
     for name, score in sorted((report.yours.by_alert or {}).items()):
         did = f"paged {once_or_more(score)}" if score.pages else "did not fire"
         yield f"<tr><td>{escape(name)}</td><td>{escape(did)}</td></tr>"
     for name, reason in report.yours.not_evaluated:
         yield f"<tr><td>{escape(name)}</td><td>could not be evaluated: {escape(reason)}</td></tr>"
-    yield "</tbody></table></div>"
+    yield "</tbody></table></section>"
 
 
 def _coverage(report: Report) -> Iterator[str]:
     yield "<h2>What there was to look at</h2>"
     yield from (f"<p>{escape(cost_words(cost))}</p>" for cost in report.costs)
-    yield _table_head(
-        "server", "scraped every", "scrapes", "failed", "gaps", "restarts", "time with a valid ρ", numbers=1
+    yield table_head(
+        "Servers", "server", "scraped every", "scrapes", "failed", "gaps", "restarts", "time with a valid ρ", numbers=1
     )
     for c in report.coverage:
         gaps = f"{c.gap_count}, {duration(c.gap_seconds)}" if c.gap_count else "0"
@@ -257,16 +273,17 @@ def _coverage(report: Report) -> Iterator[str]:
         cells = (f"{c.interval_seconds:.3g} s", str(c.scrapes), str(c.failed), gaps, str(c.restarts), judged)
         numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         yield f"<tr><td>{escape(c.name)}</td>{numbers}</tr>"
-    yield "</tbody></table></div>"
+    yield "</tbody></table></section>"
 
 
-def _table_head(*names: str, numbers: int | None = None) -> str:
-    """The head of a table; columns from number ``numbers`` on hold numbers."""
+def table_head(title: str, *names: str, numbers: int | None = None) -> str:
+    """The head of a table, which scrolls where it is too wide; columns from number ``numbers`` on hold numbers."""
     cells = "".join(
         f'<th scope="col"{" class=n" if numbers is not None and place >= numbers else ""}>{escape(name)}</th>'
         for place, name in enumerate(names)
     )
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>'
+    head = f"<table><thead><tr>{cells}</tr></thead><tbody>"
+    return f'<section class="scroll" aria-label="{escape(title)}" tabindex="0">{head}'
 
 
 def _definitions(report: Report) -> Iterator[str]:

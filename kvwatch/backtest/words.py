@@ -106,12 +106,23 @@ def page_words(page: Page) -> str:
             return "the data ends too soon to know"
 
 
+def rules_name(place: int) -> str:
+    """What a set of rules is called where there is little room, by its place among the sides."""
+    return "your rules" if place else "kvwatch"
+
+
+def first_page(incident: Incident, side: Side) -> Page | None:
+    """The first page of a set of rules about an incident; ``None`` without any."""
+    about = [p for p in side.pages if p.model in (None, incident.model) and _is_about(p, incident)]
+    return min(about, key=lambda page: page.spell.start, default=None)
+
+
 def lead_words(incident: Incident, side: Side) -> str:
     """When a set of rules paged about an incident."""
-    about = [p for p in side.pages if p.model in (None, incident.model) and _is_about(p, incident)]
-    if not about:
+    page = first_page(incident, side)
+    if page is None:
         return "no page"
-    lead = incident.spell.start - min(page.spell.start for page in about)
+    lead = incident.spell.start - page.spell.start
     return f"{duration(lead)} {'before' if lead > 0 else 'after'}"
 
 

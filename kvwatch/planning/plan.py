@@ -43,7 +43,7 @@ class Plan:
     """The answer.
 
     ``load`` is the utilization that replicas are counted at: the target's, or the lower one that the latency targets
-    allow, as ``limited_by_latency`` says.
+    allow, as ``limited_by_latency`` says. ``slo`` are these targets.
     """
 
     service_rate: float
@@ -57,6 +57,7 @@ class Plan:
     changes: tuple[Change, ...]
     sensitivities: tuple[Change, ...]
     basis: tuple[Basis, ...]
+    slo: Slo = Slo()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def planned(studied: Studied, wanted: Wanted) -> Plan:
         changes=studied.changes,
         sensitivities=studied.sensitivities,
         basis=engine.basis,
+        slo=wanted.slo,
     )
 
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvwatch.planning.changes import Change
-from kvwatch.planning.engine import Known
+from kvwatch.planning.engine import Basis, Known
 from kvwatch.planning.plan import Plan, Replicas, replicas_for
 
 
 def headline(plan: Plan) -> str:
-    """The answer in a sentence."""
+    """The answer in a sentence or two."""
+    return f"{needed(plan)} {sustained(plan)}" if plan.replicas else sustained(plan)
+
+
+def needed(plan: Plan) -> str:
+    """How many replicas the first load takes; without a load what one sustains."""
     first = plan.replicas[0] if plan.replicas else None
-    sustained = f"One replica sustains {rate(plan.service_rate)} requests per second"
     if first is None:
-        return f"{sustained}."
+        return sustained(plan)
     if first.number is None:
-        return f"No number of replicas keeps to the latency that is asked for: {sustained[0].lower()}{sustained[1:]}."
-    return f"{number(first)} for {rate(first.rate)} requests per second. {sustained}."
+        return "No number of replicas keeps to the latency that is asked for."
+    return f"{number(first)} for {rate(first.rate)} requests per second."
+
+
+def sustained(plan: Plan) -> str:
+    """What one replica takes at most."""
+    return f"One replica sustains {rate(plan.service_rate)} requests per second."
 
 
 def number(replicas: Replicas) -> str:
@@ -40,11 +49,13 @@ def reason(plan: Plan) -> str:
 
 def support(plan: Plan) -> list[str]:
     """What the plan rests on, what is measured first."""
+    return [f"{basis.what}: {basis.value} [{basis.known}]" for basis in evidence(plan)]
+
+
+def evidence(plan: Plan) -> list[Basis]:
+    """The same one by one."""
     order = list(Known)
-    return [
-        f"{basis.what}: {basis.value} [{basis.known}]"
-        for basis in sorted(plan.basis, key=lambda basis: order.index(basis.known))
-    ]
+    return sorted(plan.basis, key=lambda basis: order.index(basis.known))
 
 
 def cautions(plan: Plan) -> Iterator[str]:
@@ -58,11 +69,23 @@ def cautions(plan: Plan) -> Iterator[str]:
 def changed(plan: Plan, change: Change) -> str:
     """A change of μ in per cent, what changes it, and how many replicas that leaves for the first load."""
     words = f"{signed(change.gain_ratio):>5}  {change.words}"
+    left = left_replicas(plan, change)
+    if left is None or left == plan.replicas[0].number:
+        return words
+    return f"{words}: {left} instead of {plan.replicas[0].number} replicas"
+
+
+def left_replicas(plan: Plan, change: Change) -> int | None:
+    """How many replicas the first load takes after a change; ``None`` where no number is known."""
     first = plan.replicas[0] if plan.replicas else None
     if first is None or first.number is None or change.gain_ratio <= -1:
-        return words
-    needed = replicas_for(first.rate, plan.service_rate * (1 + change.gain_ratio) * plan.load)
-    return words if needed == first.number else f"{words}: {needed} instead of {first.number} replicas"
+        return None
+    return replicas_for(first.rate, plan.service_rate * (1 + change.gain_ratio) * plan.load)
+
+
+def asked_for(plan: Plan) -> str:
+    """What is said of the red line in the pictures; nothing where no latency is asked for."""
+    return ", the red one the target" if plan.slo else ""
 
 
 def rate(value: float) -> str:
@@ -79,4 +102,4 @@ def seconds(value: float) -> str:
 
 def signed(ratio: float) -> str:
     """A gain or loss in per cent."""
-    return f"{ratio:+.0%}"
+    return f"{ratio:+.0%}".replace("-", "−")
