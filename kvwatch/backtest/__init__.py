@@ -10,6 +10,8 @@
 ``words``       the sentences of it
 ``markdown``    the report to paste
 ``plot``        curves as SVG
+``lead_chart``  when each queue was paged about, as SVG
+``charts``      which curves are drawn of what
 ``html``        the report as one page
 ==============  ====================================================================================================
 """

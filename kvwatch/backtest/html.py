@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
 from urllib.parse import urlencode
 
 from kvwatch import __version__
@@ -37,6 +36,7 @@ from kvwatch.backtest.words import (
     times,
 )
 from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
+from kvwatch.paper.page import TABLE_END, table_head, whole_page
 
 _MOST_CARDS = 60
 """Queues, and pages without one, that have a picture each [1]. Choice: a page of some megabytes; the table has all."""
@@ -45,38 +45,15 @@ _MOST_CARDS = 60
 def as_html(report: Report) -> str:
     """The page."""
     title = f"kvwatch backtest, {timestamp(report.span.start)[:10]} to {timestamp(report.span.end)[:10]}"
-    style = (files("kvwatch.backtest") / "report.css").read_text(encoding="utf-8")
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en">',
-            '<head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>\n{style}</style></head>",
-            "<body>",
-            *_head(report),
-            "<main>",
-            *_leads(report),
-            *_overviews(report),
-            *_queues(report),
-            *_quiet(report),
-            *_table(report),
-            *_by_alert(report),
-            *_coverage(report),
-            *_definitions(report),
-            "</main>",
-            f"<footer>Made by kvwatch {escape(__version__)} from {escape(report.source)}.</footer>",
-            "</body></html>\n",
-        )
-    )
+    parts = (_leads, _overviews, _queues, _quiet, _table, _by_alert, _coverage, _definitions)
+    main = (line for part in parts for line in part(report))
+    return whole_page(title, _head(report), main, f"Made by kvwatch {__version__} from {report.source}.")
 
 
 def _head(report: Report) -> Iterator[str]:
     first, *rest = headline(report)
     engines = sum(c.engines for c in report.coverage)
     counted = f"{len(report.coverage)} server{'s' * (len(report.coverage) != 1)}"
-    yield "<header>"
     yield (
         f'<p class="brand"><b>kvwatch</b> backtest &middot; {duration(report.span.seconds)} from '
         f"{moment(report.span.start)} UTC &middot; {counted}, {engines} engine{'s' * (engines != 1)}</p>"
@@ -86,7 +63,7 @@ def _head(report: Report) -> Iterator[str]:
     yield '<div class="sides">'
     for place, side in enumerate(report.sides):
         yield from _side(side, SIDE_CSS[place], report)
-    yield "</div></header>"
+    yield "</div>"
 
 
 def _side(side: Side, css: str, report: Report) -> Iterator[str]:
@@ -237,7 +214,7 @@ def _table(report: Report) -> Iterator[str]:
             f"<td>{escape(model_name(page.model))}</td><td>{escape(', '.join(page.alerts))}</td>"
             f"<td>{escape(page_words(page))}</td></tr>"
         )
-    yield "</tbody></table></section>"
+    yield TABLE_END
 
 
 def _linked(report: Report, page: Page, key: str, carded: set[str]) -> str:
@@ -258,7 +235,7 @@ def _by_alert(report: Report) -> Iterator[str]:
         yield f"<tr><td>{escape(name)}</td><td>{escape(did)}</td></tr>"
     for name, reason in report.yours.not_evaluated:
         yield f"<tr><td>{escape(name)}</td><td>could not be evaluated: {escape(reason)}</td></tr>"
-    yield "</tbody></table></section>"
+    yield TABLE_END
 
 
 def _coverage(report: Report) -> Iterator[str]:
@@ -273,17 +250,7 @@ def _coverage(report: Report) -> Iterator[str]:
         cells = (f"{c.interval_seconds:.3g} s", str(c.scrapes), str(c.failed), gaps, str(c.restarts), judged)
         numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         yield f"<tr><td>{escape(c.name)}</td>{numbers}</tr>"
-    yield "</tbody></table></section>"
-
-
-def table_head(title: str, *names: str, numbers: int | None = None) -> str:
-    """The head of a table, which scrolls where it is too wide; columns from number ``numbers`` on hold numbers."""
-    cells = "".join(
-        f'<th scope="col"{" class=n" if numbers is not None and place >= numbers else ""}>{escape(name)}</th>'
-        for place, name in enumerate(names)
-    )
-    head = f"<table><thead><tr>{cells}</tr></thead><tbody>"
-    return f'<section class="scroll" aria-label="{escape(title)}" tabindex="0">{head}'
+    yield TABLE_END
 
 
 def _definitions(report: Report) -> Iterator[str]:

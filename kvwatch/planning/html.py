@@ -7,8 +7,8 @@ from html import escape
 from importlib.resources import files
 
 from kvwatch import __version__
-from kvwatch.backtest.html import table_head
 from kvwatch.embedded.latency_curve import TARGET_SHARE, Point, latency_between
+from kvwatch.paper.page import TABLE_END, table_head, whole_page
 from kvwatch.planning.changes import Change
 from kvwatch.planning.engine import Known
 from kvwatch.planning.latency_plot import latency_plot
@@ -39,27 +39,14 @@ _FULL_BAR_RATIO = 0.5
 
 def as_html(plans: Mapping[str, Plan]) -> str:
     """The page of a plan under an empty name, or of those of several roles."""
-    style = "".join(
-        (files(package) / name).read_text(encoding="utf-8")
-        for package, name in (("kvwatch.backtest", "report.css"), ("kvwatch.planning", "plan.css"))
+    header = (
+        '<p class="brand"><b>kvwatch</b> plan</p>',
+        f"<h1>{'<br>'.join(escape(_titled(role, needed(plan))) for role, plan in plans.items())}</h1>",
+        *(f'<p class="lead">{escape(_titled(role, sustained(plan)))}</p>' for role, plan in plans.items()),
     )
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en">',
-            '<head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>kvwatch plan</title><style>\n{style}</style></head>",
-            "<body><header>",
-            '<p class="brand"><b>kvwatch</b> plan</p>',
-            f"<h1>{'<br>'.join(escape(_titled(role, needed(plan))) for role, plan in plans.items())}</h1>",
-            *(f'<p class="lead">{escape(_titled(role, sustained(plan)))}</p>' for role, plan in plans.items()),
-            "</header><main>",
-            *(line for role, plan in plans.items() for line in _one(role, plan)),
-            f"</main><footer>Made by kvwatch {escape(__version__)}.</footer></body></html>",
-            "",
-        )
-    )
+    main = (line for role, plan in plans.items() for line in _one(role, plan))
+    style = (files("kvwatch.planning") / "plan.css").read_text(encoding="utf-8")
+    return whole_page("kvwatch plan", header, main, f"Made by kvwatch {__version__}.", style)
 
 
 def _titled(role: str, words: str) -> str:
@@ -76,7 +63,7 @@ def _one(role: str, plan: Plan) -> Iterator[str]:
     if len(plan.replicas) > 1:
         yield table_head(_titled(role, "Replicas"), "requests per second", "replicas")
         yield from (f"<tr><td>{rate(r.rate)}</td><td>{escape(number(r))}</td></tr>" for r in plan.replicas)
-        yield "</tbody></table></section>"
+        yield TABLE_END
     yield "<h3>Latency over the load of one replica</h3>"
     yield (
         '<p class="soft">Median (thin), 95th (thick) and 99th percentile (dashed); both axes from a quiet engine to a '
@@ -121,18 +108,15 @@ def _changes(role: str, plan: Plan, title: str, what: str, found: Sequence[Chang
     if not found:
         yield "<p>Nothing that was tried serves 2% more.</p>"
         return
-    yield f'<section class="scroll" aria-label="{escape(_titled(role, title))}" tabindex="0"><table><thead><tr>'
-    yield f'<th scope="col">{what}</th><th scope="col" class="n">requests per second</th>'
-    yield '<th scope="col"><span class="unseen">by how much</span></th>'
-    yield '<th scope="col">replicas</th></tr></thead><tbody>'
+    yield table_head(_titled(role, title), what, "requests per second", "by how much", "replicas")
     for change in found:
         css = "good" if change.gain_ratio > 0 else "bad"
         width = min(abs(change.gain_ratio) / _FULL_BAR_RATIO, 1.0)
         left = left_replicas(plan, change)
-        yield f'<tr><th scope="row">{escape(change.words)}</th><td class="n">{signed(change.gain_ratio)}</td>'
+        yield f'<tr><th scope="row">{escape(change.words)}</th><td>{signed(change.gain_ratio)}</td>'
         yield f'<td><div class="gain {css}" style="width: {8 * width:.2f}em"></div></td>'
         yield f"<td>{'–' if left is None else left}</td></tr>"
-    yield "</tbody></table></section>"
+    yield TABLE_END
 
 
 def _basis(plan: Plan) -> Iterator[str]:

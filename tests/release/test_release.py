@@ -59,7 +59,13 @@ def test_the_wheel_has_what_runs_and_nothing_of_the_bench(release: Path) -> None
     """The page and the runbooks too, which are no Python."""
     with zipfile.ZipFile(release / f"kvwatch-{__version__}-py3-none-any.whl") as wheel:
         names = wheel.namelist()
-    needed = {"runbooks/KvwatchOverloaded.md", "backtest/kvwatch.rules.yaml", "backtest/report.css", "__main__.py"}
+    needed = {
+        "runbooks/KvwatchOverloaded.md",
+        "backtest/kvwatch.rules.yaml",
+        "paper/report.css",
+        "planning/plan.css",
+        "__main__.py",
+    }
     assert {f"kvwatch/{name}" for name in needed} <= set(names)
     assert any(name.startswith("kvwatch/page/") and name.endswith(".js") for name in names)
     assert all(name.startswith(("kvwatch/", f"kvwatch-{__version__}.dist-info/")) for name in names)

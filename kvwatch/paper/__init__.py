@@ -1,0 +1,1 @@
+"""What reports are made of, whatever they are about: one page that needs nothing else, its style, its tables."""
