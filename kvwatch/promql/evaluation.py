@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import promql_parser as ast
 
-from kvwatch.promql.functions import EACH, OVER_TIME, each, histogram_quantile, over_time
+from kvwatch.promql.functions import EACH, OVER_TIME, each, histogram_quantile, over_time, quantile_over_time
 from kvwatch.promql.labels import NAME, Array, Labels, Mask, UnsupportedError, only, without
 from kvwatch.promql.matching import Matching, combine
 from kvwatch.promql.series import Column, Database, Matcher, Vector, Window, merged, window
@@ -132,6 +132,8 @@ class _Evaluation:
             scalars = [self._scalar(a, times) for a in arguments[1:]]
             return each(name, self._vector(arguments[0], times), *scalars)
         match name:
+            case "quantile_over_time":
+                return quantile_over_time(self._scalar(arguments[0], times), self._windows(arguments[1], times))
             case "histogram_quantile":
                 return histogram_quantile(self._scalar(arguments[0], times), self._vector(arguments[1], times))
             case "absent":

@@ -111,6 +111,21 @@ OVER_TIME: dict[str, Over] = {
 }
 
 
+def quantile_over_time(quantile: Array, windows: list[Window]) -> Vector:
+    """A quantile of what each range holds, linear between two values; beyond 0 and 1 it is infinite."""
+    with np.errstate(all="ignore"):
+        outside = np.where(quantile < 0, -np.inf, np.where(quantile > 1, np.inf, np.nan))
+    inside = np.isnan(outside) & ~np.isnan(quantile)
+    columns = []
+    for w in windows:
+        there = w.high > w.low
+        values = outside.copy()
+        for place in np.flatnonzero(there & inside):
+            values[place] = np.quantile(w.values[w.low[place] : w.high[place]], quantile[place])
+        columns.append(Column(without(w.labels, NAME), values, there))
+    return merged(columns)
+
+
 def over_time(name: str, windows: list[Window]) -> Vector:
     """A function of a range vector."""
     columns = []
