@@ -35,7 +35,24 @@ def serving(folder: Path, lines: Iterable[str], *options: str) -> Iterator[str]:
         file.write("# EOF\n")
     blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(folder / "series.txt"), str(folder / "data")]
     subprocess.run(blocks, check=True, capture_output=True, timeout=300)
-    (folder / "prometheus.yml").write_text("{}")
+    with _running(folder, "{}", *options) as address:
+        yield address
+
+
+@contextmanager
+def scraping(folder: Path, server: str, every: str = "1s") -> Iterator[str]:
+    """The address of a Prometheus that scrapes a server, given as host and port; it begins some seconds later."""
+    folder.mkdir(parents=True, exist_ok=True)
+    often = f"scrape_interval: {every}, scrape_timeout: {every}"
+    job = f"{{job_name: vllm, {often}, static_configs: [{{targets: ['{server}']}}]}}"
+    with _running(folder, f"scrape_configs: [{job}]") as address:
+        yield address
+
+
+@contextmanager
+def _running(folder: Path, config: str, *options: str) -> Iterator[str]:
+    """The address of a Prometheus that keeps what it has in a folder."""
+    (folder / "prometheus.yml").write_text(config)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
