@@ -61,7 +61,7 @@ regular."""
 
 def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full_load: Array) -> tuple[Array, Array]:
     """Rows (J, 6, 6) and targets (J, 6): rows·θ − targets is standard normal a priori."""
-    n, _, k = np.maximum(full_load, TINY)
+    n, _, k = np.maximum(full_load, TINY).tolist()
     rows, targets = np.zeros((len(forms), SIZE, SIZE)), np.zeros((len(forms), SIZE))
     for form, theta, row, target in zip(forms, thetas, rows, targets, strict=True):
         # a fit may well put b0 at 0; a prior that is stated in shares of it must not follow it there
@@ -79,9 +79,10 @@ def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full
         ratio, spread = _BASE_RATIO[form.base], _BASE_SPREAD[form.base]
         row[1, 1] = 1 / (spread * reading)
         row[1, 0] = -ratio * row[1, 1]
-        means = reading * np.array([growth / n, prefill[0], growth / k])
-        spreads = np.array([growth_spread, prefill[1], growth_spread])
-        row[[2, 3, 4], [2, 3, 4]], target[2:5] = 1 / (spreads * means), 1 / spreads
+        for place, (mean, sd) in enumerate(
+            ((growth / n, growth_spread), prefill, (growth / k, growth_spread)), 2
+        ):
+            row[place, place], target[place] = 1 / (sd * (reading * mean)), 1 / sd
         if form.shape:
             row[1, LINEAR] = row[1, 0]
             row[LINEAR, LINEAR] = (1 - _EXPERTS_SHARE) / (_EXPERTS_SPREAD * reading)
@@ -98,5 +99,5 @@ def _roofline_prior(row: Array, target: Array, empty: float, shortest: float, fu
     target[0] = _EMPTY_RATIO / _EMPTY_SPREAD
     row[LINEAR, 0], row[LINEAR, LINEAR] = 1 / (_HOST_SPREAD * empty), -_HOST_RATIO / (_HOST_SPREAD * empty)
     row[1, 1] = row[3, 3] = 1 / (_UNUSED * empty)
-    row[[2, 4], [2, 4]] = np.array(full) / (_GROWTH * _GROWTH_SPREAD * empty)
-    target[[2, 4]] = 1 / _GROWTH_SPREAD
+    row[2, 2], row[4, 4] = (load / (_GROWTH * _GROWTH_SPREAD * empty) for load in full)
+    target[2] = target[4] = 1 / _GROWTH_SPREAD

@@ -79,12 +79,12 @@ def _pivoted(lhs: Array, rhs: Array) -> Array | None:
     All coefficients that are on the wrong side change it at once (Kim and Park, SIAM J. Sci. Comput. 33, 2011), which
     is cheap where few constraints bind, as is usual.
     """
-    free = np.ones(len(rhs), dtype=bool)
+    free, least = np.ones(len(rhs), dtype=bool), _RIDGE * np.abs(rhs).max()
     for _ in range(_MOST_EXCHANGES):
         solution = np.zeros(len(rhs))
-        solution[free] = np.linalg.solve(lhs[np.ix_(free, free)], rhs[free])
+        solution[free] = np.linalg.solve(lhs[free][:, free], rhs[free])
         pull = rhs - lhs @ solution
-        wrong = np.where(free, solution < 0, pull > _RIDGE * np.abs(rhs).max())
+        wrong = np.where(free, solution < 0, pull > least)
         if not wrong.any():
             return solution
         free ^= wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, sqrt
+from operator import mul
 
 import numpy as np
 
@@ -30,12 +31,12 @@ class Part:
     theta: Array
     covariance: Array
 
-    def regressors(self, composition: Composition) -> Array:
+    def regressors(self, composition: Composition) -> tuple[float, ...]:
         """What ``theta`` is multiplied with at (n, p, K, φ)."""
         n, p, k, share = composition
         if self.balance:
-            return np.array([1.0, 0.0, n, 0.0, k, roofline.factor(n, p, share, self.balance)])
-        return np.array([1 - share, share, n, p, k, self._experts_read(n, p, share)])
+            return 1.0, 0.0, n, 0.0, k, roofline.factor(n, p, share, self.balance)
+        return 1 - share, share, n, p, k, self._experts_read(n, p, share)
 
     def _experts_read(self, n: float, p: float, share: float) -> float:
         """What W is multiplied with: bp holds all of it, and a step with a short prompt reads less."""
@@ -49,8 +50,9 @@ class Part:
         small batch that hides behind reading the weights, so that b1 does not show it.
         """
         n, p, k, _ = composition
-        arithmetic = float(self.theta[3]) * (n + p) + float(self.theta[4]) * k
-        return max(float(self.regressors(composition) @ self.theta), arithmetic)
+        theta: list[float] = self.theta.tolist()  # of six numbers a loop is faster than an array's product
+        law = sum(map(mul, self.regressors(composition), theta))
+        return max(law, theta[3] * (n + p) + theta[4] * k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class LawFit:
         """
         mean = square = within = 0.0
         for part in self.parts:
-            z, seconds = part.regressors(composition), part.seconds(composition)
+            z, seconds = np.array(part.regressors(composition)), part.seconds(composition)
             logarithm = log(seconds)
             mean += part.probability * logarithm
             square += part.probability * logarithm * logarithm
@@ -115,8 +117,8 @@ class LawFit:
         """Standard deviation of the logarithm of the step time at ``a`` over that at ``b``; errors in both cancel."""
         mean = square = within = 0.0
         for part in self.parts:
-            za, zb, sa, sb = part.regressors(a), part.regressors(b), part.seconds(a), part.seconds(b)
-            apart, ratio = za / sa - zb / sb, log(sa / sb)
+            sa, sb = part.seconds(a), part.seconds(b)
+            apart, ratio = np.array(part.regressors(a)) / sa - np.array(part.regressors(b)) / sb, log(sa / sb)
             mean += part.probability * ratio
             square += part.probability * ratio * ratio
             within += part.probability * float(apart @ part.covariance @ apart)

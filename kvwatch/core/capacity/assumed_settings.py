@@ -64,6 +64,6 @@ def _with_budget(full: FullEngineInputs, unit_tokens: float, budget: int) -> Ful
 
 def _rate(full: FullEngineInputs) -> float | None:
     """μ by the closed form [requests/s]."""
-    loads = full.closed_form()
+    loads = full.closed_form
     limit = binding({name: load.running for name, load in loads.items()})
     return loads[limit].rate if limit is not None else None

@@ -8,7 +8,9 @@ form, which follows the inputs at every view.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from kvwatch.constants import TINY
 from kvwatch.core.traffic.mix import Mix
@@ -52,7 +54,7 @@ where lengths are wide it outlives the mean one several times; half of the run l
 long run, and half is measured."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FullEngineInputs:
     """All that the rate at full load depends on."""
 
@@ -80,8 +82,9 @@ class FullEngineInputs:
         """M, S and C as far as they are known."""
         return Limits(self.kv_tokens, self.max_num_seqs, self.max_num_batched_tokens)
 
-    def closed_form(self) -> dict[str, FullLoad]:
-        """The full engine under each limit, without evictions."""
+    @cached_property
+    def closed_form(self) -> Mapping[str, FullLoad]:
+        """The full engine under each limit, without evictions; worked out once, when first asked for."""
         d = self.mix.demand
         if d.moments is None or d.steps is None:
             return {}
@@ -166,7 +169,7 @@ class FullEngineRun:
     def experiment(self) -> Experiment | None:
         """What the embedded engine is run on; ``None`` where no request fits or the inputs allow no closed form."""
         i = self.inputs
-        loads = i.closed_form()
+        loads = i.closed_form
         limit = binding({name: load.running for name, load in loads.items()})
         pool = [shape for shape in i.mix.pool() if _fits(shape, i)]
         if limit is None or not pool or i.demand.steps is None:

@@ -112,7 +112,7 @@ class CapacityModel:
         full = self.full_load.inputs if observed is not None else None
         if observed is None or full is None or correction is None or not self._is_full:
             return
-        load = full.closed_form().get(correction.limit)
+        load = full.closed_form.get(correction.limit)
         if load is not None:
             self._calibration.learn(at, seconds, load.rate * correction.factor, observed.rate)
 

@@ -56,5 +56,5 @@ def has_moved(before: tuple[float, ...], now: tuple[float, ...], ratio: float) -
 def fingerprint(inputs: FullEngineInputs) -> tuple[float, ...]:
     """The numbers that tell whether a full engine's inputs have moved: E[g], E[T] and each limit's μ."""
     demand = inputs.demand
-    loads = inputs.closed_form()
+    loads = inputs.closed_form
     return (demand.memory_token_steps, demand.steps or 0.0, *(load.rate for _, load in sorted(loads.items())))

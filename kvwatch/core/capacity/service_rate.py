@@ -79,7 +79,7 @@ class ServiceRate:
 
 def service_rate(e: Evidence) -> ServiceRate:
     """μ as the model has it, drawn towards what a backlog shows."""
-    loads = e.full.closed_form() if e.full is not None else {}
+    loads = e.full.closed_form if e.full is not None else {}
     # the limit that is reached first, with the fewest requests running, binds
     limit = binding({name: load.running for name, load in loads.items()})
     if e.full is None or limit is None:

@@ -8,6 +8,7 @@ whose configuration files say E and k (``num_experts``, ``n_routed_experts`` or 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kvwatch.constants import TINY
 
@@ -69,8 +70,12 @@ dense."""
 _COUNTED = re.compile(r"\b(\d+)x\d+(?:\.\d+)?b")
 _COUNTED_PER_TOKEN = 2
 """k of models whose names tell E, such as Mixtral-8x7B [1]. Data sheet: Mixtral's config.json."""
+_REMEMBERED_NAMES = 256
+"""Names whose answers are kept [names]. Choice: more models than one kvwatch watches; a name is asked about at each
+scrape of each engine, where trying forty patterns is a tenth of all that is computed."""
 
 
+@lru_cache(maxsize=_REMEMBERED_NAMES)
 def expert_ratio(model_name: str) -> float | None:
     """k/E of the model of this name, 0.0 of a dense one, ``None`` where the name does not tell."""
     name = model_name.lower().replace("_", "-")

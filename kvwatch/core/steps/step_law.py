@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 
@@ -79,6 +80,18 @@ _LEAST_TYPICAL = 0.01
 """Least usual residual [1]. Choice: what whole steps in a second leave."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A row against the law: logarithms of its time, and of the usual one at such a load, over what the law says.
+
+    ``known_intervals`` are those that the usual one rests on.
+    """
+
+    misfit: float
+    usual: float
+    known_intervals: float
+
+
 class StepLawMemory:
     """Learns b(n, p, K) from busy intervals without preemptions, in which the counters show all that was computed."""
 
@@ -108,9 +121,11 @@ class StepLawMemory:
             self._collect(interval.end, rows)
             return
         for row in rows:
-            self._watch(row)
+            held = self._hold(row)
+            if held is not None and self._watch(held):
+                held = self._hold(row)  # the law is another one
             if not watch_only:
-                self._learn(row, row.intervals)
+                self._learn(row, held)
                 self._count_row()
         if not watch_only:
             self._refit_in_time(interval.end)
@@ -121,9 +136,17 @@ class StepLawMemory:
         if self._fit is None:
             self._collect(at, [row])
             return
-        self._learn(row, row.intervals)
+        self._learn(row, self._hold(row))
         self._count_row()
         self._refit_in_time(at)
+
+    def _hold(self, row: StepRow) -> _Held | None:
+        """The row against the law and against its like; ``None`` before there is a law."""
+        if self._fit is None:
+            return None
+        weight = self._regression.known_weight(row.composition)
+        usual = self._regression.misfit(row.composition, self._fit)
+        return _Held(log(row.seconds / self._fit.seconds(row.composition)), usual, weight)
 
     def _count_row(self) -> None:
         self._since_fit += 1
@@ -143,14 +166,14 @@ class StepLawMemory:
         if len(self._early) >= _ENOUGH or (len(self._early) >= _LEAST and lasted >= _LONGEST_WAIT_SECONDS):
             self._start()
 
-    def _learn(self, row: StepRow, weight: float) -> None:
+    def _learn(self, row: StepRow, held: _Held | None) -> None:
         """Add a row, with less weight the less it resembles those seen at such a load.
 
         It is held against them and not against the law, which may fit there badly.
         """
-        if self._fit is not None and self._regression.known_weight(row.composition) >= _STRANGE_INTERVALS:
-            misfit = self._regression.misfit(row.composition, self._fit)
-            residual = log(row.seconds / self._fit.seconds(row.composition)) - misfit
+        weight = row.intervals
+        if held is not None and held.known_intervals >= _STRANGE_INTERVALS:
+            residual = held.misfit - held.usual
             typical = self._residuals.typical
             self._residuals.append(residual)
             weight *= min(1.0, 2 * typical / max(abs(residual), TINY)) if abs(residual) <= _OUTLIER * typical else 0.0
@@ -168,35 +191,38 @@ class StepLawMemory:
         self._early.clear()
         self.refit()
 
-    def _watch(self, row: StepRow) -> None:
-        """Rescale the law when steps take another time than the law says, and did not before, for good."""
-        if self._fit is None:
-            return
-        misfit = log(row.seconds / self._fit.seconds(row.composition))
+    def _watch(self, held: _Held) -> bool:
+        """Rescale the law when steps take another time than the law says, and did not before, for good.
+
+        Whether it was.
+        """
+        misfit = held.misfit
         if self._doubted:
             self._doubted -= 1
-        elif self._regression.known_weight(row.composition) < _FAMILIAR_INTERVALS:
-            return  # at a load not seen before it is the law that may be wrong
+        elif held.known_intervals < _FAMILIAR_INTERVALS:
+            return False  # at a load not seen before it is the law that may be wrong
         else:  # and at one that was seen it may fit badly, as where more at once serve less
-            misfit -= self._regression.misfit(row.composition, self._fit)
+            misfit -= held.usual
         self._misfits.append(misfit)
         # a single pause must not look like a change: what is fed is cut to what steps can do
         changed = self._change.update(min(max(misfit, -1.0), 1.0))
         if len(self._misfits) < 2 * _RECENT or max(self._misfits) - min(self._misfits) <= _SHIFT:
-            return  # no two medians of them are a change apart
+            return False  # no two medians of them are a change apart
         recent, before = list(self._misfits)[-_RECENT:], list(self._misfits)[:-_RECENT]
         usual = median(before)
         spread = max(median(abs(m - usual) for m in before), _LEAST_SPREAD)
         shift = median(recent) - usual
         together = min(abs(m - usual) for m in recent) > _TOGETHER_SPREADS * spread
-        if abs(shift) > _SHIFT and (changed or together):
-            self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
-            self._residuals = _Residuals()
-            self._misfits.clear()
-            self._doubted = 0
-            self._change = ChangeDetector(_FALSE_CHANGE_PROBABILITY)
-            self._rows = 0
-            self.refit()
+        if abs(shift) <= _SHIFT or not (changed or together):
+            return False
+        self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
+        self._residuals = _Residuals()
+        self._misfits.clear()
+        self._doubted = 0
+        self._change = ChangeDetector(_FALSE_CHANGE_PROBABILITY)
+        self._rows = 0
+        self.refit()
+        return True
 
     def doubt(self) -> None:
         """The server is a new process, or what is known comes from a file: its hardware may be another one.

@@ -92,7 +92,7 @@ def test_a_law_is_doubted_by_how_far_beyond_what_was_seen_it_is_asked(
     The full step decodes 78.4 of 80 requests, as each computes its prompt in one of 50 steps, and holds 8,000 tokens.
     """
     full = inputs(FlatLaw(seen=(seen[0] * 0.98, seen[1], seen[2])))
-    assert extrapolation(full, full.closed_form()["seqs"]) == pytest.approx(factors, abs=0.02)
+    assert extrapolation(full, full.closed_form["seqs"]) == pytest.approx(factors, abs=0.02)
     expected = hypot(CURVATURE * factors, MODEL)
     assert deviation(service_rate(evidence(full=full)).estimate) == pytest.approx(expected, rel=0.02)
 
@@ -101,9 +101,9 @@ def test_a_law_that_has_seen_nothing_is_doubted_like_one_asked_a_factor_e_beyond
     """No sequence, or no token, was ever seen in more than passing."""
     for seen in ((0.0, 0.0, 8e3), (80.0, 0.0, 0.0)):
         full = inputs(FlatLaw(seen=seen))
-        assert extrapolation(full, full.closed_form()["seqs"]) == 1.0
+        assert extrapolation(full, full.closed_form["seqs"]) == 1.0
     little = inputs(FlatLaw(seen=(80.0, 0.0, 0.5)))
-    assert extrapolation(little, little.closed_form()["seqs"]) == pytest.approx(log(8e3 / 0.5), abs=0.02)
+    assert extrapolation(little, little.closed_form["seqs"]) == pytest.approx(log(8e3 / 0.5), abs=0.02)
 
 
 @pytest.mark.parametrize(("requests", "weight"), [(30.0, 0.5), (270.0, 0.9), (1.0, 1 / 31)])
