@@ -83,8 +83,8 @@ def normal_equations(cells: Cells, scale: Array, transforms: Array, places: Arra
     grams[:, :LINEAR, :LINEAR] = rotated @ total[:-1, :-1] @ transforms
     moments[:, :LINEAR] = rotated @ total[:-1, -1]
     if cells.tangents.shape[1]:
-        cross = np.einsum("cij,cxj->xi", scaled[:, :, :-1], cells.tangents)
-        square = np.einsum("cxi,cij,cxj->x", cells.tangents, scaled[:, :-1, :-1], cells.tangents, optimize=True)
+        along = cells.tangents @ scaled[:, :-1, :]
+        cross, square = along.sum(axis=0), np.einsum("cxi,cxi->x", along[:, :, :-1], cells.tangents)
         mixed = places >= 0
         of = places[mixed]
         column = np.einsum("jai,ji->ja", rotated[mixed], cross[of, :-1])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from kvwatch.stats.expert_coverage import Array
 from kvwatch.stats.law_priors import LINEAR, SIZE
 from kvwatch.stats.nonnegative import nnls
 from kvwatch.stats.step_hypotheses import Hypothesis
+
+Mask = npt.NDArray[np.bool_]
 
 _RIDGE = 1e-12
 """Added to the scaled diagonal of a solved system [1]. Choice: keeps its factor real where two columns are alike."""
@@ -33,59 +36,56 @@ def solve(
     information = grams + across @ rows
     pulls = moments + np.einsum("jai,ji->ja", across, targets)
     thetas = np.linalg.solve(information, pulls[:, :, None])[:, :, 0]
-    for j, form in enumerate(forms):
-        theta = thetas[j]
-        if form.shape and (theta.min() < 0 or theta[LINEAR] < _LEAST_EXPERTS_RATIO * theta[0]):
-            raised = np.eye(SIZE)
-            raised[LINEAR, 0] = _LEAST_EXPERTS_RATIO
-            thetas[j] = raised @ _nnls(raised.T @ information[j] @ raised, raised.T @ pulls[j])
-        elif form.balance:
-            if theta.min() < 0:
-                used = np.ix_(_ROOFLINE, _ROOFLINE)
-                thetas[j] = 0.0
-                thetas[j, _ROOFLINE] = _nnls(information[j][used], pulls[j, _ROOFLINE])
-        elif not form.shape:
-            thetas[j] = _dense(theta, information[j], pulls[j])
+    experts, rooflines = np.array([form.shape > 0 for form in forms]), np.array([form.balance > 0 for form in forms])
+    dense = ~experts & ~rooflines
+    negative = thetas < 0
+    few_experts = thetas[:, LINEAR] < _LEAST_EXPERTS_RATIO * thetas[:, 0]
+    wrong = np.where(dense, negative[:, :LINEAR].any(axis=1), negative.any(axis=1) | (experts & few_experts))
+    bases, own = np.tile(np.eye(SIZE), (len(forms), 1, 1)), np.ones((len(forms), SIZE), dtype=bool)
+    bases[experts, LINEAR, 0] = _LEAST_EXPERTS_RATIO
+    own[rooflines] = np.isin(np.arange(SIZE), _ROOFLINE)
+    own[dense, LINEAR] = False
+    thetas[wrong] = _nonnegative(information[wrong], pulls[wrong], bases[wrong], own[wrong])
+    thetas[dense, LINEAR] = 0.0
+    tied = dense & (thetas[:, 1] > _LARGEST_DENSE_BASE_RATIO * thetas[:, 0])
+    bases[tied, 1, 0], own[tied, 1] = _LARGEST_DENSE_BASE_RATIO, False
+    thetas[tied] = _nonnegative(information[tied], pulls[tied], bases[tied], own[tied])
     return thetas, information
 
 
-def _dense(theta: Array, lhs: Array, rhs: Array) -> Array:
-    """The non-negative solution without experts, with bp no more than a little above b0."""
-    lhs, rhs = lhs[:LINEAR, :LINEAR], rhs[:LINEAR]
-    found = theta[:LINEAR] if theta[:LINEAR].min() >= 0 else _nnls(lhs, rhs)
-    if found[1] > _LARGEST_DENSE_BASE_RATIO * found[0]:
-        tied = np.zeros((LINEAR, LINEAR - 1))
-        tied[0, 0], tied[1, 0] = 1.0, _LARGEST_DENSE_BASE_RATIO
-        tied[2:, 1:] = np.eye(LINEAR - 2)
-        found = tied @ _nnls(tied.T @ lhs @ tied, tied.T @ rhs)
-    return np.append(found, 0.0)
+def _nonnegative(lhs: Array, rhs: Array, bases: Array, own: Mask) -> Array:
+    """Of each of N problems θ = basis·x with the least θ'·lhs·θ − 2·rhs'·θ over x ≥ 0, where all but ``own`` are 0.
+
+    ``lhs`` and ``bases`` are (N, 6, 6), the others (N, 6). A basis ties a coefficient to another one: x is then what it
+    has beyond that.
+    """
+    if not len(rhs):
+        return rhs
+    across = np.swapaxes(bases, 1, 2)
+    lhs, rhs = across @ lhs @ bases, np.einsum("nai,ni->na", across, rhs)
+    scale = 1 / np.sqrt(np.diagonal(lhs, axis1=1, axis2=2))  # for conditioning
+    scaled, target = lhs * (scale[:, :, None] * scale[:, None, :]), rhs * scale
+    scaled[:, range(SIZE), range(SIZE)] += _RIDGE
+    return np.asarray(np.einsum("nai,ni->na", bases, scale * _pivoted(scaled, target, own)))
 
 
-def _nnls(lhs: Array, rhs: Array) -> Array:
-    """Argmin over x ≥ 0 of x'·lhs·x − 2·rhs'·x, scaled for conditioning."""
-    scale = 1 / np.sqrt(lhs.diagonal())
-    scaled, target = lhs * (scale[:, None] * scale), rhs * scale
-    scaled.flat[:: len(lhs) + 1] += _RIDGE
-    solution = _pivoted(scaled, target)
-    if solution is None:
-        factor = np.linalg.cholesky(scaled)
-        solution = nnls(factor.T, np.linalg.solve(factor, target))
-    return np.asarray(solution * scale, dtype=float)
-
-
-def _pivoted(lhs: Array, rhs: Array) -> Array | None:
-    """The solution by block principal pivoting; ``None`` where a few exchanges do not reach it.
+def _pivoted(lhs: Array, rhs: Array, own: Mask) -> Array:
+    """The solutions (N, 6) by block principal pivoting, of all problems together.
 
     All coefficients that are on the wrong side change it at once (Kim and Park, SIAM J. Sci. Comput. 33, 2011), which
-    is cheap where few constraints bind, as is usual.
+    is cheap where few constraints bind, as is usual. A coefficient that is held at 0 has an equation to itself.
     """
-    free, least = np.ones(len(rhs), dtype=bool), _RIDGE * np.abs(rhs).max()
+    free, wrong, solutions = own.copy(), own, np.zeros_like(rhs)
+    least = _RIDGE * np.abs(rhs).max(axis=1, keepdims=True)
     for _ in range(_MOST_EXCHANGES):
-        solution = np.zeros(len(rhs))
-        solution[free] = np.linalg.solve(lhs[free][:, free], rhs[free])
-        pull = rhs - lhs @ solution
-        wrong = np.where(free, solution < 0, pull > least)
+        systems = np.where(free[:, :, None] & free[:, None, :], lhs, np.eye(SIZE))
+        solutions = np.linalg.solve(systems, np.where(free, rhs, 0.0)[:, :, None])[:, :, 0]
+        pulls = rhs - np.einsum("nij,nj->ni", lhs, solutions)
+        wrong = own & np.where(free, solutions < 0, pulls > least)
         if not wrong.any():
-            return solution
+            return solutions
         free ^= wrong
-    return None
+    for n in np.flatnonzero(wrong.any(axis=1)):
+        factor = np.linalg.cholesky(lhs[n][own[n]][:, own[n]])
+        solutions[n, own[n]] = nnls(factor.T, np.linalg.solve(factor, rhs[n, own[n]]))
+    return solutions

@@ -28,17 +28,20 @@ class Population:
         self._idle_spells = IdleSpells(window_seconds)
         self.cache_hits = CacheHits()
         self._last: Interval | None = None
+        self._found: tuple[float, DemandEstimates] | None = None
+        """E[g] as it was last asked for, and at which time [unix s]; until something is learnt it is the same."""
         self._parts = (self._idle_spells, self.lengths, self.length_mix, self.log, self.cache_hits)
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
-        self._last = interval
+        self._last, self._found = interval, None
         for part in self._parts:
             part.update(interval)
         self.log.changed_at = max(self.log.changed_at, self.length_mix.cut_at)
 
     def begin_anew(self, cause: Cause) -> None:
         """Forget who is no fair sample of who comes."""
+        self._found = None
         for part in self._parts:
             part.begin_anew(cause)
 
@@ -48,14 +51,20 @@ class Population:
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended, and counts."""
+        self._found = None
         self.log.update_request(ended)
 
     def configure(self, last: Interval) -> None:
         """The scheduler's settings are others, also for the interval that was the last."""
-        self._last = last
+        self._last, self._found = last, None
 
     def get(self, now: float) -> DemandEstimates:
         """E[g] three ways [token·steps], on the newest interval's scale."""
+        if self._found is None or self._found[0] != now:
+            self._found = now, self._estimated(now)
+        return self._found[1]
+
+    def _estimated(self, now: float) -> DemandEstimates:
         last = self._last
         if last is None:
             return DemandEstimates({}, 0.0)

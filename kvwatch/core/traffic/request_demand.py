@@ -45,7 +45,7 @@ class DemandEstimates:
     since: float | None = None
     """Time from which on they are [unix s]."""
     chance_ratio: float = 1.0
-    """Factor by which E[g] by lengths and by occupancy may differ with nothing wrong [1]."""
+    """Factor by which E[g] by lengths and by occupancy may differ with nothing wrong [1]; 1 where nobody asked."""
 
     @property
     def residual_ratio(self) -> float | None:
@@ -81,11 +81,12 @@ def estimate(
     block_tokens: int,
     chunk_tokens: int,
     joint: float | None,
-    bounds: LengthBounds = LengthBounds(),  # noqa: B008 - frozen
+    bounds: LengthBounds | None = None,
 ) -> DemandEstimates:
     """All estimates that the window's spans allow; ``joint`` is E[g] of a request log over the same window.
 
-    With ``bounds`` of the lengths, requests that finish together may be alike.
+    With ``bounds`` of the lengths, requests that finish together may be alike, and it is found out how far the
+    estimates may be apart by chance.
     """
     by_method: dict[str, float] = {} if joint is None else {"joint": joint}
     counts = [s.count for s in spans]
@@ -93,7 +94,7 @@ def estimate(
     summed = pair_moments(counts, [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
     if summed is None or summed.mean_o <= 0:
         return DemandEstimates(by_method, requests)
-    moments = unclustered(summed, *bounds)
+    moments = unclustered(summed, *bounds) if bounds is not None else summed
     by_method["moments"] = mean_demand(moments, block_tokens, chunk_tokens)
     work = _work(spans)
     occupancy = work.occupancy(moments.mean_o)
@@ -108,7 +109,7 @@ def estimate(
         cached_ratio=work.cached_ratio,
         decoding=work.decoding,
         since=spans[0].end,
-        chance_ratio=_chance_ratio(spans, summed, moments),
+        chance_ratio=_chance_ratio(spans, summed, moments) if bounds is not None else 1.0,
     )
 
 
