@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from itertools import pairwise
+from statistics import median
 
 from kvwatch.stats.normal import MEDIAN_OF_ABSOLUTE_NORMAL
 
@@ -22,9 +22,8 @@ def index_of_dispersion(counts: Sequence[float]) -> float | None:
     """
     if len(counts) < _LEAST_BINS:
         return None
-    x = np.asarray(counts, dtype=float)
-    mean = float(x.mean())
+    mean = sum(counts) / len(counts)
     if mean <= 0:
         return None
     # the difference of two bins has twice the variance of one
-    return float(np.median(np.diff(x) ** 2)) / (2 * MEDIAN_OF_ABSOLUTE_NORMAL**2) / mean
+    return median((b - a) ** 2 for a, b in pairwise(counts)) / (2 * MEDIAN_OF_ABSOLUTE_NORMAL**2) / mean

@@ -24,7 +24,7 @@ slight concavity fits less."""
 _LARGEST_DENSE_BASE_RATIO = 1.15
 """Largest bp over b0 of a dense model [1]. Choice: a step that leaves the CUDA graph takes about a tenth longer; what
 is more is a slope that was not understood."""
-_ROOFLINE = [0, 2, 4, 5]
+_ROOFLINE: Mask = np.array([True, False, True, False, True, True])
 """Coefficients that a roofline has [1]. Definition: host, sequences, resident tokens, reading."""
 
 
@@ -43,7 +43,7 @@ def solve(
     wrong = np.where(dense, negative[:, :LINEAR].any(axis=1), negative.any(axis=1) | (experts & few_experts))
     bases, own = np.tile(np.eye(SIZE), (len(forms), 1, 1)), np.ones((len(forms), SIZE), dtype=bool)
     bases[experts, LINEAR, 0] = _LEAST_EXPERTS_RATIO
-    own[rooflines] = np.isin(np.arange(SIZE), _ROOFLINE)
+    own[rooflines] = _ROOFLINE
     own[dense, LINEAR] = False
     thetas[wrong] = _nonnegative(information[wrong], pulls[wrong], bases[wrong], own[wrong])
     thetas[dense, LINEAR] = 0.0

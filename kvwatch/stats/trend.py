@@ -7,6 +7,7 @@ therefore inflated as in Hamed and Rao (J. Hydrology 204, 1998), with the autoco
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,8 +87,7 @@ def _pairs(n: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 def _score_variance(x: npt.NDArray[np.float64]) -> float:
     """Variance of Kendall's S under "no trend", corrected for ties."""
     n = len(x)
-    _, ties = np.unique(x, return_counts=True)
-    correction = float((ties * (ties - 1) * (2 * ties + 5)).sum())
+    correction = sum(ties * (ties - 1) * (2 * ties + 5) for ties in Counter(x.tolist()).values())
     return (n * (n - 1) * (2 * n + 5) - correction) / 18
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from itertools import takewhile
+from math import exp, inf, log, sqrt
 from typing import NamedTuple
 
 from kvwatch.constants import HOUR_SECONDS, MOST_TOKENS
@@ -189,7 +190,9 @@ class KvCapacityCheck:
     def _bounds(self, demand: DemandEstimates, unit_tokens: float) -> tuple[float, float] | None:
         """The smallest and the largest M that agree with what runs [tokens]; ``None`` while too little is known."""
         moments, lengths = demand.moments, demand.by_method.get("joint", demand.by_method.get("moments"))
-        uses = [use for use in self._uses if demand.since is not None and use.end >= demand.since]
+        since = demand.since if demand.since is not None else inf
+        # from the newest back: the deque holds an hour, the window of lengths mostly less
+        uses = list(takewhile(lambda use: use.end >= since, reversed(self._uses)))[::-1]
         used_steps = sum(use.used_steps for use in uses)
         steps = demand.steps
         if moments is None or steps is None or not lengths or demand.requests < MIN_REQUESTS or used_steps <= 0:

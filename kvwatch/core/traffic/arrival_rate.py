@@ -84,12 +84,13 @@ class Arrivals:
 
     def get(self, now: float) -> dict[str, ArrivalRate]:
         """λ over each window, up to the newest sample."""
-        return {window: self._over(seconds, now) for window, seconds in self._windows.items()}
+        dispersion = self.dispersion(now)
+        return {window: self._over(seconds, now, dispersion) for window, seconds in self._windows.items()}
 
-    def _over(self, seconds: float, now: float) -> ArrivalRate:
+    def _over(self, seconds: float, now: float, dispersion: float) -> ArrivalRate:
         logged = self._logged(seconds, now)
         if logged is not None and logged.count is not None:
-            return self._by_log(logged.count, seconds, now)
+            return self._by_log(logged.count, seconds, now, dispersion)
         spoiled = self._balance.spoiled_by(seconds, now)
         if spoiled is not None:
             return ArrivalRate(Estimate(verdict=spoiled))
@@ -99,20 +100,16 @@ class Arrivals:
         lost = max(count.total(now - seconds, now) for count in self._abandoned.values())
         found = self._balance.mended(balanced, lost, seconds, now)
         verdict = found.doubt if logged is None or logged.verdict.valid else logged.verdict
-        return ArrivalRate(self._rate(found.count, seconds, now, verdict), found.source)
-
-    def _rate(self, count: float, seconds: float, now: float, verdict: Reason) -> Estimate:
-        low, high = count_interval(count, self.dispersion(now))
-        return Estimate(count / seconds, low / seconds, high / seconds, verdict)
+        return ArrivalRate(_rate(found.count, seconds, dispersion, verdict), found.source)
 
     def _logged(self, seconds: float, now: float) -> LoggedArrivals | None:
         """Arrivals by the log of starts, with the balance where it does not reach."""
         return self._starts.arrivals(now - seconds, now, self._balance.between) if self._starts.connected else None
 
-    def _by_log(self, count: float, seconds: float, now: float) -> ArrivalRate:
+    def _by_log(self, count: float, seconds: float, now: float, dispersion: float) -> ArrivalRate:
         balanced = self._balance.rise(seconds) if self._balance.spoiled_by(seconds, now) is None else None
         residual = count / balanced - 1 if balanced is not None and balanced > 0 else None
-        return ArrivalRate(self._rate(count, seconds, now, Reason.OK), "start_log", residual)
+        return ArrivalRate(_rate(count, seconds, dispersion, Reason.OK), "start_log", residual)
 
     def dispersion(self, now: float) -> float:
         """Index of dispersion of the arrivals over the longest sound window; 1 (Poisson) until one is full."""
@@ -160,6 +157,11 @@ class Arrivals:
         self._starts.restore(starts)
         for source, count in self._abandoned.items():
             count.restore(abandoned[source])
+
+
+def _rate(count: float, seconds: float, dispersion: float, verdict: Reason) -> Estimate:
+    low, high = count_interval(count, dispersion)
+    return Estimate(count / seconds, low / seconds, high / seconds, verdict)
 
 
 def count_interval(count: float, dispersion: float) -> tuple[float, float]:
