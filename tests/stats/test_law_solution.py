@@ -1,33 +1,99 @@
-"""Coefficients within their constraints: the quick way to them finds what the sure one does."""
+"""Coefficients within their constraints: of all that satisfy them, those that fit best, found by trying all sets."""
 
 from __future__ import annotations
 
+from itertools import chain, combinations
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from kvwatch.stats import law_solution
-from kvwatch.stats.nonnegative import nnls
+from kvwatch.stats.step_hypotheses import Hypothesis, PromptBase
+
+Array = npt.NDArray[np.float64]
+DENSE = Hypothesis(1.0, PromptBase.VISIBLE)
+ROOFLINE = Hypothesis(1.0, PromptBase.ROOFLINE, balance=100.0)
+MIXTURE = Hypothesis(1.0, PromptBase.VISIBLE, shape=0.05)
+PLAIN = np.eye(6)
+TIED = np.eye(6)
+TIED[1, 0] = 1.15
+"""bp is 1.15 times b0."""
+RAISED = np.eye(6)
+RAISED[5, 0] = 0.3
+"""W is 0.3 times b0 and more."""
+
+
+def best_of_all(columns: Array, target: Array, basis: Array, own: tuple[int, ...]) -> tuple[float, Array]:
+    """The least squares θ = basis·x, x ≥ 0, over all sets of coefficients that may differ from 0, and their sum."""
+    found = (float(target @ target), np.zeros(6))
+    for free in chain.from_iterable(combinations(own, size) for size in range(1, len(own) + 1)):
+        part = (columns @ basis)[:, free]
+        x = np.linalg.lstsq(part, target, rcond=None)[0]
+        left = float(((part @ x - target) ** 2).sum())
+        if x.min() >= 0 and left < found[0]:
+            theta = basis[:, free] @ x
+            found = (left, theta)
+    return found
+
+
+def expected(form: Hypothesis, columns: Array, target: Array) -> Array:
+    """The solution of one form, by trying all sets."""
+    if form is ROOFLINE:
+        return best_of_all(columns, target, PLAIN, (0, 2, 4, 5))[1]
+    if form is MIXTURE:
+        return best_of_all(columns, target, RAISED, (0, 1, 2, 3, 4, 5))[1]
+    theta = best_of_all(columns, target, PLAIN, (0, 1, 2, 3, 4))[1]
+    return theta if theta[1] <= 1.15 * theta[0] else best_of_all(columns, target, TIED, (0, 2, 3, 4))[1]
+
+
+def solved(columns: Array, target: Array, forms: tuple[Hypothesis, ...]) -> Array:
+    """θ of each form, of one and the same data; what a form does not have is held near 0 by its prior, as in a fit."""
+    unused = {DENSE: [5], ROOFLINE: [1, 3], MIXTURE: []}
+    rows = np.zeros((len(forms), 6, 6))
+    for row, form in zip(rows, forms, strict=True):
+        row[unused[form], unused[form]] = 1e5
+    grams = np.array([columns.T @ columns] * len(forms))
+    moments = np.array([columns.T @ target] * len(forms))
+    return law_solution.solve(grams, moments, rows, np.zeros((len(forms), 6)), forms)[0]
+
+
+def problem(seed: int) -> tuple[Array, Array]:
+    """Twenty equations, half of whose free coefficients are negative."""
+    source = np.random.default_rng(seed)
+    return source.normal(size=(20, 6)) + 0.5, source.normal(size=20) + 0.3
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_exchanging_all_wrong_signs_at_once_finds_the_one_solution(seed: int) -> None:
-    """Six columns, half of whose free coefficients are negative: the same as Lawson and Hanson's, to rounding."""
-    source = np.random.default_rng(seed)
-    columns, target = source.normal(size=(20, 6)) + 0.5, source.normal(size=20)
-    found = law_solution._nnls(columns.T @ columns, columns.T @ target)
-    assert found.min() >= 0
-    assert found == pytest.approx(nnls(columns, target), rel=1e-6, abs=1e-9)
+def test_the_best_within_the_constraints_of_each_form_is_found(seed: int) -> None:
+    """A dense law without experts, whose prompts begin with 1.15 times b0 at most; a roofline of four; W of a mixture.
+
+    The tolerance is what the prior leaves of the coefficients that a form does not have.
+    """
+    columns, target = problem(seed)
+    forms = (DENSE, ROOFLINE, MIXTURE, ROOFLINE, DENSE)
+    for form, theta in zip(forms, solved(columns, target, forms), strict=True):
+        assert theta == pytest.approx(expected(form, columns, target), rel=1e-6, abs=1e-6)
+
+
+def test_all_constraints_bind_in_some_of_these() -> None:
+    """Of the problems above there are such with bp at its bound, with W at its bound, and with neither."""
+    found = [(solved(*problem(seed), (DENSE,))[0], solved(*problem(seed), (MIXTURE,))[0]) for seed in range(40)]
+    tied = [dense[0] > 0 and abs(dense[1] / dense[0] - 1.15) < 1e-9 for dense, _ in found]
+    raised = [mixture[0] > 0 and abs(mixture[5] / mixture[0] - 0.3) < 1e-9 for _, mixture in found]
+    assert 0 < sum(tied) < len(tied)
+    assert 0 < sum(raised) < len(raised)
 
 
 def test_where_exchanges_do_not_end_the_sure_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any exchange allowed the solution is the same."""
-    source = np.random.default_rng(1)
-    columns, target = source.normal(size=(20, 6)) + 0.5, source.normal(size=20)
-    quick = law_solution._nnls(columns.T @ columns, columns.T @ target)
+    """Without any exchange allowed the solutions are the same."""
+    forms = (DENSE, ROOFLINE, MIXTURE)
+    quick = [solved(*problem(seed), forms) for seed in range(10)]
     monkeypatch.setattr(law_solution, "_MOST_EXCHANGES", 0)
-    assert law_solution._nnls(columns.T @ columns, columns.T @ target) == pytest.approx(quick, rel=1e-6, abs=1e-9)
+    for seed, found in enumerate(quick):
+        assert solved(*problem(seed), forms) == pytest.approx(found, rel=1e-6, abs=1e-9)
 
 
 def test_nothing_is_left_where_all_pull_below_zero() -> None:
     """A target on the other side of all columns: zeros."""
-    assert law_solution._nnls(np.eye(3), -np.ones(3)).tolist() == [0.0, 0.0, 0.0]
+    assert solved(np.eye(6), -np.ones(6), (DENSE, MIXTURE)).tolist() == [[0.0] * 6] * 2
