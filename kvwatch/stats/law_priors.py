@@ -79,9 +79,7 @@ def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full
         ratio, spread = _BASE_RATIO[form.base], _BASE_SPREAD[form.base]
         row[1, 1] = 1 / (spread * reading)
         row[1, 0] = -ratio * row[1, 1]
-        for place, (mean, sd) in enumerate(
-            ((growth / n, growth_spread), prefill, (growth / k, growth_spread)), 2
-        ):
+        for place, (mean, sd) in enumerate(((growth / n, growth_spread), prefill, (growth / k, growth_spread)), 2):
             row[place, place], target[place] = 1 / (sd * (reading * mean)), 1 / sd
         if form.shape:
             row[1, LINEAR] = row[1, 0]
