@@ -16,7 +16,7 @@ UNITS = {
     "1", "s", "unix s", "1/s", "rad", "sd", "bits", "digits", "characters",
     "tokens", "blocks", "requests", "steps", "replicas", "evictions", "answers", "tokens/request",
     "samples", "scrapes", "intervals", "rows", "runs", "rounds", "records", "lines", "groups", "keys",
-    "bins", "points", "values", "lengths", "periods", "lifetimes", "targets", "engines", "cells",
+    "bins", "points", "values", "lengths", "periods", "lifetimes", "targets", "engines", "cells", "pages", "names",
 }  # fmt: skip
 """Of everything that is counted or measured, one spelling."""
 FORMULAS = {

@@ -51,7 +51,7 @@ class Part:
         """
         n, p, k, _ = composition
         theta: list[float] = self.theta.tolist()  # of six numbers a loop is faster than an array's product
-        law = sum(map(mul, self.regressors(composition), theta))
+        law: float = sum(map(mul, self.regressors(composition), theta))
         return max(law, theta[3] * (n + p) + theta[4] * k)
 
 

@@ -121,14 +121,18 @@ class StepLawMemory:
             self._collect(interval.end, rows)
             return
         for row in rows:
-            held = self._hold(row)
-            if held is not None and self._watch(held):
-                held = self._hold(row)  # the law is another one
-            if not watch_only:
-                self._learn(row, held)
-                self._count_row()
+            self._take(row, watch_only=watch_only)
         if not watch_only:
             self._refit_in_time(interval.end)
+
+    def _take(self, row: StepRow, *, watch_only: bool) -> None:
+        """Hold a row against the law, and learn from it."""
+        held = self._hold(row)
+        if held is not None and self._watch(held):
+            held = self._hold(row)  # the law is another one
+        if not watch_only:
+            self._learn(row, held)
+            self._count_row()
 
     def learn(self, at: float, row: StepRow) -> None:
         """Take a row whose composition and time are known for each of its steps."""

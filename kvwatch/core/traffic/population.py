@@ -59,7 +59,10 @@ class Population:
         self._last, self._found = last, None
 
     def get(self, now: float) -> DemandEstimates:
-        """E[g] three ways [token·steps], on the newest interval's scale."""
+        """E[g] three ways [token·steps], on the newest interval's scale.
+
+        Several ask at the same time: it is worked out once.
+        """
         if self._found is None or self._found[0] != now:
             self._found = now, self._estimated(now)
         return self._found[1]

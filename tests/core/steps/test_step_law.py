@@ -20,7 +20,7 @@ class _Watched(StepLawMemory):
 
     def show(self, at: float, row: StepRow) -> None:
         if self._fit is not None:
-            self._watch(row)
+            self._take(row, watch_only=True)
         self.learn(at, row)
 
 

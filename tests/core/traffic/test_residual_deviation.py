@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvwatch.core.traffic.lengths import Span
-from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
+from kvwatch.core.traffic.request_demand import DemandEstimates, LengthBounds, estimate
 from kvwatch.core.traffic.residual_deviation import residual_deviation
 from kvwatch.estimate import Reason
 from kvwatch.facts import EngineSample
@@ -53,7 +53,7 @@ def spans_of(engine: SyntheticEngine, seconds: float, every: float = 1.0) -> lis
 
 def found(spans: list[Span]) -> DemandEstimates:
     """Both estimates, with blocks of a token and prompts in one chunk."""
-    return estimate(spans, 1, 1 << 20, None)
+    return estimate(spans, 1, 1 << 20, None, LengthBounds())
 
 
 def test_it_is_what_leaving_out_each_tenth_shows() -> None:
