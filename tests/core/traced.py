@@ -45,13 +45,17 @@ def way(value: float, mark: str) -> frozenset[str]:
 def doors(depth: int, frame: FrameType | None = None) -> Iterator[str]:
     """Modules of kvwatch on the stack that were entered from another package, from ``depth`` frames above on."""
     frame = frame or sys._getframe(depth)
+    inner = ""
     while frame is not None:
-        name, outer = str(frame.f_globals.get("__name__", "")), frame.f_back
-        if name.startswith(_ROOT):
-            caller = str(outer.f_globals.get("__name__", "")) if outer is not None else ""
-            if _package(caller) != _package(name):
-                yield name
-        frame = outer
+        # frames of libraries in between, such as of a cached property, are no doors
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith(_ROOT) or frame.f_back is None:
+            if inner and _package(inner) != _package(name):
+                yield inner
+            inner = name if name.startswith(_ROOT) else ""
+        frame = frame.f_back
+    if inner:
+        yield inner
 
 
 def _package(module: str) -> str:
