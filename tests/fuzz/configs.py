@@ -7,26 +7,19 @@ The files are good ones with every key, changed in one to three places: other ty
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kvwatch.config import ConfigError, read_config
 from kvwatch.config.web import read_web_config
-from tests.fuzz.engines import watched
+from tests.fuzz.engines import command, drawn
 from tests.fuzz.trees import Change, Place, change, changes, marked, places
 
 DATA = Path(__file__).parents[1] / "data" / "config" / "good"
-BATCH = 100
-GROWTH_BYTES = 64 * 1024**2
-"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 LONGEST_MESSAGE = 2000
 """Of one fault [characters]: a terminal's worth, however long the value is."""
 
@@ -150,32 +143,15 @@ def read(content: bytes, *, web: bool) -> tuple[str, ...]:
 
 
 def run_hypothesis(seconds: float) -> int:
-    """Batches of examples until the time is over; how many there were. Raises MemoryError where it goes on growing."""
-    tried = 0
+    """How many were tried in this time; raises where one of them, or all together, did harm."""
 
-    @settings(
-        max_examples=BATCH,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(CHANGES)
-    def attempt(drawn: tuple[bool, list[Change]]) -> None:
-        nonlocal tried
-        tried += 1
-        web, made = drawn
+    def attempt(example: tuple[bool, list[Change]]) -> int:
+        web, made = example
         read(changed(web, made), web=web)
+        return 1
 
-    def batch() -> None:
-        seed(int.from_bytes(os.urandom(4), "big"))(attempt)()
-
-    grown = watched(batch, seconds, GROWTH_BYTES)
-    sys.stdout.write(f"hypothesis: {tried:,} files, memory grew by {grown / 2**20:.1f} MiB\n")
-    return tried
+    return drawn(seconds, CHANGES, attempt, "files")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.configs", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
-    run_hypothesis(parser.parse_args().seconds)
+    command("tests.fuzz.configs", __doc__, run_hypothesis)

@@ -14,6 +14,51 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
+from typing import TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+GROWTH_BYTES = 64 * 1024**2
+"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
+_Drawn = TypeVar("_Drawn")
+
+
+def drawn(
+    seconds: float,
+    examples: st.SearchStrategy[_Drawn],
+    attempt: Callable[[_Drawn], int],
+    things: str,
+    *,
+    batch_size: int = 100,
+    between: Callable[[], None] = lambda: None,
+) -> int:
+    """By hypothesis: batches of examples until the time is over, and what is done ``between`` two batches.
+
+    How many ``things`` were tried, by what ``attempt`` returns for each example. Raises MemoryError where the process
+    goes on growing, and whatever an attempt raises.
+    """
+    tried = 0
+
+    @settings(
+        max_examples=batch_size,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(examples)
+    def one(example: _Drawn) -> None:
+        nonlocal tried
+        tried += attempt(example)
+
+    def batch() -> None:
+        seed(int.from_bytes(os.urandom(4), "big"))(one)()
+        between()
+
+    grown = watched(batch, seconds, GROWTH_BYTES)
+    sys.stdout.write(f"hypothesis: {tried:,} {things}, memory grew by {grown / 2**20:.1f} MiB\n")
+    return tried
 
 
 def watched(batch: Callable[[], None], seconds: float, most_growth_bytes: int) -> int:
@@ -68,11 +113,17 @@ def guided(one: Callable[[bytes], None], seeds: Iterable[bytes], instrumented: t
 
 
 def command(
-    module: str, words: str | None, by_hypothesis: Callable[[float], object], by_atheris: Callable[[Budget], None]
+    module: str,
+    words: str | None,
+    by_hypothesis: Callable[[float], object],
+    by_atheris: Callable[[Budget], None] | None = None,
 ) -> None:
-    """The command line of a fuzz module: both engines, half the time each, where atheris is installed."""
+    """The command line of a fuzz module: both engines, half the time each, where it has both and atheris is there."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(words or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
+    if by_atheris is None:
+        by_hypothesis(parser.parse_args().seconds)
+        return
     parser.add_argument("--engine", choices=("both", "hypothesis", "atheris"), default="both")
     parser.add_argument("--corpus", type=Path, help="where atheris keeps inputs, and goes on from those of other runs")
     args = parser.parse_args()

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kvwatch.core.fleet import Fleet
@@ -25,7 +22,7 @@ from kvwatch.parse.logs.requests import MAX_TOKENS
 from kvwatch.parse.tenant import tenant_namer
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from tests.fuzz.engines import Budget, command, guided, watched
+from tests.fuzz.engines import Budget, command, drawn, guided
 
 NOW = 1_795_315_070.0
 LOCAL = LocalTime(NOW, lambda civil: 3600.0 * (civil % 7 - 3))
@@ -33,8 +30,6 @@ BATCH = 300
 READERS_KEPT = 200
 FRESH_EVERY = 20
 """A new reader costs as much as some hundred lines."""
-GROWTH_BYTES = 64 * 1024**2
-"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 
 PREFIX = "(APIServer pid=7) INFO 11-22 02:38:10 [loggers.py:199] "
 STEP = (
@@ -174,30 +169,16 @@ def check(reading: Reading, content: bytes) -> None:
             assert math.isfinite(fact.at)
 
 
-def run_hypothesis(seconds: float) -> None:
-    """Batches of examples until the time is over; raises MemoryError where the process goes on growing."""
+def run_hypothesis(seconds: float) -> int:
+    """How many were tried in this time; raises where one of them, or all together, did harm."""
     target = Target()
-    tried = 0
 
-    @settings(
-        max_examples=BATCH,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.one_of(logs(), st.binary(max_size=400)))
-    def attempt(content: bytes) -> None:
-        nonlocal tried
-        tried += 1
+    def attempt(content: bytes) -> int:
         target.take(content)
+        return 1
 
-    def batch() -> None:
-        seed(int.from_bytes(os.urandom(4), "big"))(attempt)()
-        target.view()
-
-    grown = watched(batch, seconds, GROWTH_BYTES)
-    sys.stdout.write(f"hypothesis: {tried:,} chunks, memory grew by {grown / 2**20:.1f} MiB\n")
+    chunks = st.one_of(logs(), st.binary(max_size=400))
+    return drawn(seconds, chunks, attempt, "chunks", batch_size=BATCH, between=target.view)
 
 
 def run_atheris(budget: Budget) -> None:

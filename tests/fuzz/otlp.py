@@ -9,11 +9,8 @@ Two engines take turns: hypothesis makes exports that are nearly right and damag
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import sys
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kvwatch.core.fleet import Fleet
@@ -23,15 +20,12 @@ from kvwatch.parse.otlp.spans import AttributeKeys
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.otlp.ingest import Outcome, Sender, TraceIntake
 from kvwatch.shell.selfmetrics import SelfMetrics
-from tests.fuzz.engines import Budget, command, guided, watched
+from tests.fuzz.engines import Budget, command, drawn, guided
 from tests.parse.otlp.exports import END, as_json, export, span
 
 NOW = END / 10**9 + 1.0
-BATCH = 100
 DAMAGES = 20
 """Variants tried of each example, for making one takes hypothesis longer than reading twenty."""
-GROWTH_BYTES = 64 * 1024**2
-"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 
 
 class Target:
@@ -105,33 +99,18 @@ def damaged(body: bytes, chance: random.Random) -> bytes:
 
 
 def run_hypothesis(seconds: float) -> int:
-    """Batches of examples until the time is over; how many there were."""
+    """How many were tried in this time; raises where one of them, or all together, did harm."""
     target = Target()
-    tried = 0
 
-    @settings(
-        max_examples=BATCH,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.one_of(exports(), st.tuples(st.binary(max_size=400), st.booleans())), st.integers(0, 2**32))
-    def check(made: tuple[bytes, bool], number: int) -> None:
-        nonlocal tried
-        body, json = made
+    def attempt(example: tuple[tuple[bytes, bool], int]) -> int:
+        (body, json), number = example
         chance = random.Random(number)
         for each in (body, *(damaged(body, chance) for _ in range(DAMAGES))):
-            tried += 1
             target.take(each, json=json)
+        return 1 + DAMAGES
 
-    def batch() -> None:
-        seed(int.from_bytes(os.urandom(4), "big"))(check)()
-        target.view()
-
-    grown = watched(batch, seconds, GROWTH_BYTES)
-    sys.stdout.write(f"hypothesis: {tried:,} exports, memory grew by {grown / 2**20:.1f} MiB\n")
-    return tried
+    bodies = st.one_of(exports(), st.tuples(st.binary(max_size=400), st.booleans()))
+    return drawn(seconds, st.tuples(bodies, st.integers(0, 2**32)), attempt, "exports", between=target.view)
 
 
 def run_atheris(budget: Budget) -> None:

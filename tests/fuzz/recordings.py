@@ -7,18 +7,14 @@ The files are the first lines of good ones, changed in one to three places, with
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
-import os
-import sys
 import tempfile
 from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from kvwatch.embedded.scenarios import SCENARIOS
@@ -27,7 +23,7 @@ from kvwatch.shell.emulator.recording import record_virtual
 from kvwatch.shell.recordings.lines import read_lines
 from kvwatch.shell.recordings.replay import Recording, replay, scrapes_path
 from tests.core.test_robustness import numbers
-from tests.fuzz.engines import watched
+from tests.fuzz.engines import command, drawn
 from tests.fuzz.states import MARKS
 from tests.fuzz.trees import Change, Place, change, changes, marked, places
 
@@ -35,8 +31,6 @@ FILES = ("scrapes.jsonl", "requests.jsonl", "settings.json")
 LINES = 8
 """Of each file, from its beginning."""
 BATCH = 50
-GROWTH_BYTES = 64 * 1024**2
-"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 DAMAGES = st.tuples(changes(MARKS), st.binary(max_size=40), st.integers(0, 2**16), st.booleans())
 """Changes of values; bytes, and the place where they are put; whether the file that has them is compressed."""
 
@@ -91,31 +85,14 @@ def replayed(damage: tuple[list[Change], bytes, int, bool]) -> list[str]:
 
 
 def run_hypothesis(seconds: float) -> int:
-    """Batches of recordings until the time is over; how many there were. Raises MemoryError where it grows."""
-    tried = 0
+    """How many were tried in this time; raises where one of them, or all together, did harm."""
 
-    @settings(
-        max_examples=BATCH,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(DAMAGES)
-    def attempt(damage: tuple[list[Change], bytes, int, bool]) -> None:
-        nonlocal tried
-        tried += 1
+    def attempt(damage: tuple[list[Change], bytes, int, bool]) -> int:
         replayed(damage)
+        return 1
 
-    def batch() -> None:
-        seed(int.from_bytes(os.urandom(4), "big"))(attempt)()
-
-    grown = watched(batch, seconds, GROWTH_BYTES)
-    sys.stdout.write(f"hypothesis: {tried:,} recordings, memory grew by {grown / 2**20:.1f} MiB\n")
-    return tried
+    return drawn(seconds, DAMAGES, attempt, "recordings", batch_size=BATCH)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.recordings", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
-    run_hypothesis(parser.parse_args().seconds)
+    command("tests.fuzz.recordings", __doc__, run_hypothesis)

@@ -8,19 +8,15 @@ JSON does not know, lists in lists. Its checksum fits, as that of a file written
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
-import os
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
@@ -35,7 +31,7 @@ from kvwatch.shell.tail import Positions
 from kvwatch.shell.tail.positions import Mark
 from tests.core.recordings import load
 from tests.core.test_robustness import check
-from tests.fuzz.engines import watched
+from tests.fuzz.engines import command, drawn
 from tests.fuzz.trees import Change, Place, change, changes, marked, places
 
 NAME = "vllm:8000"
@@ -44,9 +40,6 @@ STOPPED = 340
 """How many scrapes of the recording the process before has seen."""
 SCRAPES = 4
 """How many more a restored state meets."""
-BATCH = 100
-GROWTH_BYTES = 64 * 1024**2
-"""What the process may grow by after the first tenth of the time; hypothesis itself keeps some."""
 LARGEST_RATIO = 1.5
 """How many times as large as the state before one may be that was taken up [1]: long lists cannot be let in."""
 
@@ -185,32 +178,15 @@ def _start(content: bytes, folder: Path, words: Words) -> list[str]:
 
 
 def run_hypothesis(seconds: float) -> int:
-    """Batches of examples until the time is over; how many there were. Raises MemoryError where it goes on growing."""
-    tried = 0
+    """How many were tried in this time; raises where one of them, or all together, did harm."""
     with tempfile.TemporaryDirectory() as folder:
 
-        @settings(
-            max_examples=BATCH,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(CHANGES)
-        def attempt(made: list[Change]) -> None:
-            nonlocal tried
-            tried += 1
+        def attempt(made: list[Change]) -> int:
             start(changed(made), Path(folder))
+            return 1
 
-        def batch() -> None:
-            seed(int.from_bytes(os.urandom(4), "big"))(attempt)()
-
-        grown = watched(batch, seconds, GROWTH_BYTES)
-    sys.stdout.write(f"hypothesis: {tried:,} states, memory grew by {grown / 2**20:.1f} MiB\n")
-    return tried
+        return drawn(seconds, CHANGES, attempt, "states")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.states", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long in all (default 600)")
-    run_hypothesis(parser.parse_args().seconds)
+    command("tests.fuzz.states", __doc__, run_hypothesis)
