@@ -12,6 +12,7 @@ from kvwatch.core.conservation.refuted import Refuted
 from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.repeated import Repeated
 from kvwatch.core.resets import Resets
+from kvwatch.core.steps.step_counts import StepCounts
 from kvwatch.core.steps.step_seconds import Cadence
 from kvwatch.core.traffic.passed_over import PassedOver
 from kvwatch.core.traffic.turnover import Turnover
@@ -45,6 +46,7 @@ class SampleReader:
         self._room = PassedOver()
         self._passed_over = 0.0
         self.units = Speculation()
+        self.step_counts = StepCounts()
         self._cadence = Cadence()
         self._vanished = VanishedRequests()
         self._turnover = Turnover()
@@ -79,13 +81,14 @@ class SampleReader:
         if gone.mass:
             self._turnover.begin_anew()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
-        interval = self._served(interval)
+        recounted = self.step_counts.update(interval)
+        interval = self.step_counts.once(self._served(interval))
         interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
         rescaled = Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None
         return replace(
             interval,
-            cause=Cause.REFUTED if self._is_refuted_otherwise() else rescaled,
+            cause=Cause.REFUTED if self._is_refuted_otherwise() or recounted else rescaled,
             unit_tokens=self.units.unit_tokens,
             representative=self._turnover.update(interval),
             vanished=gone.count,

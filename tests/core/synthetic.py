@@ -96,7 +96,7 @@ class SyntheticEngine:
         self.firsts: dict[int, list[Running]] = {}
         self.lasts: dict[int, list[Running]] = {}
         self.steps = self.tokens = self.prompt_tokens = self.first_tokens = self.itl_count = 0
-        self.itl_seconds = 0.0
+        self.itl_seconds = self.first_seconds = 0.0
         self.finished = self.finished_prompt = self.finished_output = 0
         self.prompts, self.outputs = [0] * len(EDGES), [0] * len(EDGES)
 
@@ -129,6 +129,7 @@ class SyntheticEngine:
         self.now += self.step_seconds
         starting = [r for r in self.firsts.pop(self.step, ()) if r in self.running]
         self.first_tokens += len(starting)
+        self.first_seconds += sum(self.now - r.ask.at for r in starting)
         self.prompt_tokens += sum(r.ask.prompt for r in starting)
         self.itl_count += self.decoding
         self.itl_seconds += self.decoding * self.step_seconds
@@ -187,6 +188,7 @@ class SyntheticEngine:
             inter_token_seconds_sum=self.itl_seconds,
             inter_token_count=float(self.itl_count),
             first_token_count=float(self.first_tokens),
+            first_token_seconds=Histogram((), (), self.first_seconds, float(self.first_tokens)),
             request_prompt_tokens=Histogram(EDGES, tuple(np.cumsum(self.prompts, dtype=float)), s, n),
             request_generation_tokens=Histogram(EDGES, tuple(np.cumsum(self.outputs, dtype=float)), o, n),
             cache=CacheConfig(

@@ -36,7 +36,7 @@ def contradicted_requests(sums: Sums, ratio: float) -> Sequence[Contradiction]:
 def contradicted_generation(sums: Sums, ratio: float) -> Sequence[Contradiction]:
     """A token is counted when it is made, as a request's first or with the time since the last one, and in its step.
 
-    With speculation a step makes several tokens of a request, of which only one has a time.
+    With speculation a step makes several tokens of a request, of which only one has a time; vLLM counts its drafts.
     """
     made, steps = sums.get("generation_tokens"), sums.get("step_tokens")
     first, after = sums.get("first_token_count"), sums.get("inter_token_count")
@@ -52,9 +52,12 @@ def contradicted_generation(sums: Sums, ratio: float) -> Sequence[Contradiction]
             numbers["step_tokens"] = made
     odd = odd_ones(numbers, ratio)
     if "step_tokens" not in numbers:
-        # outputs are never more than tokens; tokens may be more than outputs
-        odd = {"generation_tokens"} if odd and outputs > made else set()
-    elif outputs < made:
+        # outputs are never more than tokens; with speculation tokens may be more than outputs
+        if outputs > made:
+            odd &= {"generation_tokens"}
+        elif sums.get("spec_decode_drafts"):
+            odd = set()
+    elif outputs < made and sums.get("spec_decode_drafts"):
         odd -= {"inter_token_count"}
     return [c for c in _against({name: name in odd for name in numbers}, "steps") if c.field != "step_tokens"]
 
@@ -80,6 +83,22 @@ def contradicted_prompts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
     if computed < _LEAST_SHARE * steps or computed < ratio * taken:
         return ()
     return [Contradiction("prompt_tokens", ("step_tokens", "generation_tokens"))]
+
+
+def contradicted_starts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
+    """A request's prompt is counted at its first token, so that these are as many as prompts go into what was counted.
+
+    How long a prompt is show those that finished. First tokens that are fewer are no contradiction: long prompts are
+    given up more often than short ones.
+    """
+    begun, prompts = sums.get("first_token_count"), sums.get("prompt_tokens")
+    count, lengths = sums.get("prompts"), sums.get("prompt_lengths")
+    if begun is None or prompts is None or not count or not lengths:
+        return ()
+    by_tokens = prompts * count / lengths
+    if begun < ratio * max(by_tokens, count):
+        return ()
+    return [Contradiction("first_token_count", ("prompt_tokens", "finished"))]
 
 
 def contradicted_lengths(sums: Sums, _ratio: float) -> Sequence[Contradiction]:

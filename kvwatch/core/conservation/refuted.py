@@ -16,7 +16,11 @@ from kvwatch.core.conservation.sums import flow
 from kvwatch.core.conservation.work_and_time import WorkAndTime
 from kvwatch.facts import VLLM, EngineSample
 
-_WITH = {"prompt_tokens": ("prompt_tokens_computed",), "inter_token_seconds_sum": ("inter_token_seconds",)}
+_WITH = {
+    "prompt_tokens": ("prompt_tokens_computed",),
+    "inter_token_count": ("inter_token_seconds_sum", "inter_token_seconds"),
+    "inter_token_seconds_sum": ("inter_token_seconds",),
+}
 """Fields that are not believed with another: parts of it, or the same in another form."""
 
 
@@ -47,8 +51,10 @@ class Refuted:
             rises = flow(at - last[0], last[1], sample)
             for law in self._laws:
                 law.update(rises)
-        for law in self._laws:
-            found |= law.found
+        counted, timed = (law.found for law in self._laws)
+        # what rests on a count that is refuted refutes nothing
+        wrong = {name for field in counted for name in (field, *_WITH.get(field, ()))}
+        found |= counted | {field: c for field, c in timed.items() if wrong.isdisjoint(c.against)}
         self.found = found
         gone: dict[str, Any] = {name: None for field in found for name in (field, *_WITH.get(field, ()))}
         return replace(sample, **gone) if gone else sample

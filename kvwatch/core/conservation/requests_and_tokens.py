@@ -11,12 +11,16 @@ from kvwatch.core.conservation.laws import (
     contradicted_lengths,
     contradicted_prompts,
     contradicted_requests,
+    contradicted_starts,
 )
 from kvwatch.core.conservation.sums import Flow, Sums
 
 _REQUESTS = 30.0
 """Finished requests that are summed up before anything is judged [requests]. Choice: with them kvwatch has no number
 yet; a scrape that shows some of them in one place and not yet in the other moves no sum by a half."""
+_STARTS = 100.0
+"""The same where the lengths of their prompts are compared [requests]. Choice: the mean of a hundred lengths that
+scatter twice as much as their mean is known to a fifth."""
 _TOKENS = 500.0
 """The same for tokens [tokens]. Choice: some seconds of one request."""
 _INTERVALS = 8
@@ -32,6 +36,7 @@ _NAMES = frozenset(
         "prompt_tokens",
         "prompt_tokens_computed",
         "step_tokens",
+        "spec_decode_drafts",
         "prompt_lengths",
         "prompt_least",
         "prompt_most",
@@ -49,6 +54,7 @@ class RequestsAndTokens:
     def __init__(self) -> None:
         self._windows = (
             _Window((contradicted_requests, contradicted_lengths), ("finished", "prompts", "outputs"), _REQUESTS),
+            _Window((contradicted_starts,), ("finished", "prompts", "first_token_count"), _STARTS),
             _Window(
                 (contradicted_generation, contradicted_prompts),
                 ("generation_tokens", "inter_token_count", "step_tokens"),
@@ -64,8 +70,10 @@ class RequestsAndTokens:
     @property
     def found(self) -> dict[str, Contradiction]:
         """What is contradicted, by field."""
-        by_requests, by_tokens = self._windows
-        return by_requests.found | by_tokens.found
+        found: dict[str, Contradiction] = {}
+        for window in self._windows:
+            found |= window.found
+        return found
 
     def update(self, flow: Flow) -> None:
         """Take an interval."""

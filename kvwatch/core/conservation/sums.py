@@ -45,8 +45,10 @@ _COUNTERS: Mapping[str, Callable[[EngineSample], float | None]] = {
             "inter_token_seconds_sum",
             "first_token_count",
             "prefill_seconds_sum",
+            "spec_decode_drafts",
         )
     },
+    "first_token_seconds": _part("first_token_seconds", "total"),
     "prompts": _part("request_prompt_tokens", "count"),
     "prompt_lengths": _part("request_prompt_tokens", "total"),
     "outputs": _part("request_generation_tokens", "count"),
@@ -59,9 +61,10 @@ histograms of lengths, whose sums are ``prompt_lengths`` and ``output_lengths``.
 def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, float]:
     """The rises between two samples, with ``seconds`` and the request-seconds that the gauges say.
 
-    A counter that falls is as one that is not shown. Of the time of the tokens ``bounded_seconds`` is at most
-    four times what those inside can have taken: a request that is aborted inside an engine may add times as long as the
-    host's uptime, once.
+    A counter that falls is as one that is not shown. ``busy_seconds`` are those in which requests run, ``step_seconds``
+    what the steps took if each took as long as the time between two tokens. Of the time of the tokens
+    ``bounded_seconds`` is at most four times what those inside can have taken: a request that is aborted inside an
+    engine may add times as long as the host's uptime, once.
     """
     found = {"seconds": seconds}
     for name, read in _COUNTERS.items():
@@ -73,13 +76,16 @@ def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, f
         if bounds is not None:
             found[name + "_least"], found[name + "_most"] = bounds
     found["stepped_seconds"] = seconds if found.get("steps") else 0.0
-    if "inter_token_count" in found and "steps" in found:
+    tokens, time = found.get("inter_token_count"), found.get("inter_token_seconds_sum")
+    if tokens is not None and "steps" in found:
         # weighted by time as the others are: fast steps are many
-        batch = found["inter_token_count"] / found["steps"] if found["steps"] else 0.0
-        found["batch_seconds"] = batch * seconds
+        found["batch_seconds"] = tokens / found["steps"] * seconds if found["steps"] else 0.0
+        if time is not None:
+            found["step_seconds"] = found["steps"] * time / tokens if tokens else 0.0
     if before.running is not None and now.running is not None:
         running = (before.running + now.running) / 2
         found["running_seconds"] = running * seconds
+        found["busy_seconds"] = ((before.running > 0) + (now.running > 0)) / 2 * seconds
         found["running_stepped_seconds"] = running * found["stepped_seconds"]
         if before.waiting is not None and now.waiting is not None:
             found["inside_seconds"] = found["running_seconds"] + (before.waiting + now.waiting) / 2 * seconds

@@ -2,7 +2,8 @@
 
 By Little's law the time that all tokens took, over the time that passed, is the number of requests that decode. While
 an engine steps without a pause, tokens over steps are as many. The gauge has those whose prompts are computed as well,
-and one that is evicted goes on to count the time since its last token while it waits.
+and one that is evicted goes on to count the time since its last token while it waits. At a light load there are pauses,
+which the gauge shows too: steps, each as long as the time between two tokens, fill the time in which requests run.
 
 Each of the three may be off by itself in one direction: tokens over steps are fewer where several API servers or the
 stages of a pipeline count the same step, and more than the others where the engine idles in between; so a number is
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf, sqrt
 
-from kvwatch.core.conservation.contradiction import CONTRADICTED_RATIO, Contradiction, apart, held
+from kvwatch.core.conservation.contradiction import CONTRADICTED_RATIO, RESTORED_RATIO, Contradiction, apart, held
 from kvwatch.core.conservation.sums import Flow, Sums
 
 _GROSSLY_RATIO = 3.0
@@ -33,6 +35,12 @@ _SEEN_INTERVALS = 20
 """Intervals on which it rests [intervals]. Choice: a scrape that is late is a twentieth of them."""
 _SEEN_SECONDS = 60.0
 """Time on which it rests [s]. Choice: a pause of the host that holds up scrapes is short against a minute."""
+_FEW_RATIO = 2.0
+"""Factor on little evidence where counters are compared, which need no sampling [1]. Choice: only which of them is
+wrong rests on the gauge, which is known to a seventh."""
+_PAUSE_DEVIATIONS = 3.0
+"""Standard errors that the time in which requests run may be off, as scrapes show it [1]. Choice: they are taken as
+independent, and are not where requests last longer than the time between two scrapes."""
 _BUSY_REQUESTS = 5.0
 """Requests running in the mean of an interval in which the engine surely steps without a pause [requests]. Choice: of a
 Poisson number of mean 5 less than 1% is 0."""
@@ -49,9 +57,15 @@ _NEEDED = frozenset(
         "inside_seconds",
         "inter_token_seconds_sum",
         "bounded_seconds",
+        "busy_seconds",
+        "step_seconds",
     )
 )
 """What an interval must show."""
+
+_TIME = Contradiction("inter_token_seconds_sum", ("running", "steps"))
+_GAUGE = Contradiction("running", ("inter_token_seconds_sum", "steps"))
+_STEPS = Contradiction("steps", ("running", "inter_token_seconds_sum"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,11 @@ class _Batch:
         inside: Requests that run or wait.
         prefilling: Those whose prompts are computed, as it is counted when they finish; ``None`` where it is not shown.
         stepped: Share of the time that these intervals are [ratio].
+        running: Requests that run, over all the time.
+        starting: Those that have no token yet, from their arrival on; ``None`` where it is not shown.
+        busy: Share of the time in which requests run [ratio].
+        stepping: The same, as steps would fill it that take as long as the time between two tokens.
+        scrapes: Intervals that it rests on.
     """
 
     by_time: float
@@ -75,18 +94,45 @@ class _Batch:
     inside: float
     prefilling: float | None
     stepped: float
+    running: float
+    starting: float | None
+    busy: float
+    stepping: float
+    scrapes: int
+
+    @property
+    def paused_error(self) -> float:
+        """How far :attr:`busy` may be off, as a share of it [ratio]."""
+        seen = self.busy * self.scrapes
+        return _PAUSE_DEVIATIONS * sqrt((1 - self.busy) / seen) if seen else inf
+
+    @property
+    def gauge_factor(self) -> float | None:
+        """How many times as many requests run as have begun and not finished by their latencies [1]."""
+        if self.starting is None or not self.by_time + self.starting:
+            return None
+        return self.running / (self.by_time + self.starting)
+
+    @property
+    def pause_factor(self) -> float | None:
+        """How many times as long requests run, apart from their prompts, as steps take that are counted [1]."""
+        if self.starting is None or not self.stepping:
+            return None
+        return (self.busy * (1 - min(self.paused_error, 1.0)) - self.starting) / self.stepping
 
 
 class WorkAndTime:
     """Sums over the last minute or more, of all intervals and of those that were surely busy."""
 
     def __init__(self) -> None:
-        self._all, self._busy = _Window(_refuted_gauge_or_time), _Window(_refuted_steps)
+        self._all, self._busy = _Window(_refuted_by_all, _GROSSLY_RATIO), _Window(_refuted_by_busy, _FEW_RATIO)
+        self._waiting_for_a_step: Flow = {}
 
     def clear(self) -> None:
         """Forget all."""
         self._all.clear()
         self._busy.clear()
+        self._waiting_for_a_step = {}
 
     @property
     def found(self) -> dict[str, Contradiction]:
@@ -94,20 +140,28 @@ class WorkAndTime:
         return self._all.found | self._busy.found
 
     def update(self, flow: Flow) -> None:
-        """Take an interval; one that does not show all is left out."""
+        """Take an interval; one that does not show all is left out.
+
+        One in which requests run and no step ends is a part of the next: the time of a token is counted when it comes.
+        """
         if not flow.keys() >= _NEEDED:
             return
+        flow = _together(self._waiting_for_a_step, flow)
+        if flow["busy_seconds"] and not flow["steps"]:
+            self._waiting_for_a_step = flow
+            return
+        self._waiting_for_a_step = {}
         self._all.update(flow)
         if flow["running_seconds"] >= _BUSY_REQUESTS * flow["seconds"]:
             self._busy.update(flow)
 
 
 class _Window:
-    """Sums of flows, and what they refute by one law, which takes the batch and a factor."""
+    """Sums of flows, and what they refute by a law, which takes the batch and a factor: another on little evidence."""
 
-    def __init__(self, law: Callable[[_Batch, float], Sequence[Contradiction]]) -> None:
-        self._law = law
-        self._sums = Sums(_NEEDED | {"prefill_seconds_sum"})
+    def __init__(self, law: Callable[[_Batch, float], Sequence[Contradiction]], few_ratio: float) -> None:
+        self._law, self._few_ratio = law, few_ratio
+        self._sums = Sums(_NEEDED | {"prefill_seconds_sum", "first_token_seconds"})
         self._seen = 0.0
         """Requests seen at scrapes."""
         self.found: dict[str, Contradiction] = {}
@@ -131,11 +185,12 @@ class _Window:
                 sums.clear()
                 self._seen = 0.0
         elif self._seen >= _FEW_SEEN and intervals >= _FEW_INTERVALS and seconds >= _FEW_SECONDS:
-            self.found |= {c.field: c for c in self._law(batch, _GROSSLY_RATIO)}
+            self.found |= {c.field: c for c in self._law(batch, self._few_ratio)}
 
     def _batch(self) -> _Batch | None:
         sums = self._sums.known(*_NEEDED)
         prefill, seconds, stepped = self._sums.get("prefill_seconds_sum"), sums["seconds"], sums["stepped_seconds"]
+        starting = self._sums.get("first_token_seconds")
         if not stepped:
             return None
         return _Batch(
@@ -146,27 +201,43 @@ class _Window:
             inside=sums["inside_seconds"] / seconds,
             prefilling=prefill / seconds if prefill is not None else None,
             stepped=stepped / seconds,
+            running=sums["running_seconds"] / seconds,
+            starting=starting / seconds if starting is not None else None,
+            busy=sums["busy_seconds"] / seconds,
+            stepping=sums["step_seconds"] / seconds,
+            scrapes=self._sums.intervals,
         )
 
 
-def _refuted_gauge_or_time(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
-    """Whether the time of the tokens or the gauge contradicts the two others."""
-    time = Contradiction("inter_token_seconds_sum", ("running", "steps"))
+def _refuted_by_all(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
+    """Whether the time of the tokens, the gauge or the steps contradicts the two others, pauses included."""
     if batch.bounded >= ratio * batch.inside and batch.bounded > 0:
         if batch.bounded >= ratio * batch.by_steps:
-            return [time]
+            return [_TIME]
         same = not apart(batch.bounded, batch.by_steps, CONTRADICTED_RATIO)
-        return [Contradiction("running", ("inter_token_seconds_sum", "steps"))] if same else []
+        return [_GAUGE] if same else []
+    many, slow = batch.gauge_factor, batch.pause_factor
+    if many is not None and slow is not None and max(many, slow) >= ratio:
+        if many < ratio:
+            return [_STEPS]
+        return [_TIME] if slow >= ratio else [_GAUGE]
     ratio = max(ratio, _GROSSLY_RATIO)
     decoding = batch.by_steps >= _LEAST_DECODING * batch.by_gauge and batch.by_steps >= ratio * batch.by_time
     stepping = batch.by_gauge * batch.stepped
     if decoding and batch.prefilling is not None and stepping >= ratio * (batch.by_time + batch.prefilling):
-        return [time]
+        return [_TIME]
     return []
 
 
-def _refuted_steps(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
-    """Whether more tokens were made in a step than requests run, while the time of the tokens agrees with the gauge."""
-    if batch.by_steps >= ratio * max(batch.by_time, batch.by_gauge):
-        return [Contradiction("steps", ("running", "inter_token_seconds_sum"))]
-    return []
+def _refuted_by_busy(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
+    """Whether more tokens were made in a step than requests run; which of them is wrong says the time of the tokens."""
+    if batch.by_steps < ratio * batch.by_gauge:
+        return []
+    if batch.by_steps >= ratio * batch.by_time:
+        return [_STEPS]
+    return [] if apart(batch.by_steps, batch.by_time, RESTORED_RATIO) else [_GAUGE]
+
+
+def _together(one: Flow, other: Flow) -> Flow:
+    """Two intervals as one."""
+    return {name: one.get(name, 0.0) + value for name, value in other.items() if not one or name in one}
