@@ -88,9 +88,8 @@ class Absence:
         found = self.reason(verdict, SERVICE)
         if found is Reason.CAPACITY_UNKNOWN and self.belief.refuted:
             return Reason.CAPACITY_REFUTED
-        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN):
-            if self.usage_out_of_range:
-                return Reason.KV_USAGE_OUT_OF_RANGE
+        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN) and self.usage_out_of_range:
+            return Reason.KV_USAGE_OUT_OF_RANGE
         return self.reason(found, USAGE + LATENCY) if found is Reason.LAW_UNKNOWN else found
 
 
