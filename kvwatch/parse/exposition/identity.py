@@ -31,6 +31,11 @@ _NAMES = (
 )
 """Labels whose value is a name by itself, those that people know best first. Others are spelled with their value."""
 
+_REPLICAS = frozenset({"prometheus_replica", "receive_replica", "__replica__"})
+"""Labels of who has watched. Two of them have watched the same engine."""
+_JOBS = frozenset({"prometheus", "job", "exported_job", "endpoint", "service", "container", "scrape_job", "monitor"})
+"""Labels of how an engine came to be watched. Where a name of it is the same besides, it is the same engine."""
+
 Identity = tuple[str, tuple[str, ...]]
 """An engine of one model: its number, and its values of the labels that tell engines apart."""
 
@@ -93,11 +98,37 @@ def tell_apart(members: Sequence[Member], table: Table, before: Iterable[str] = 
             telling.append(label)
         elif varying.get(label, set()) & table.gauges:
             return Engines((), {}, label, without)
+    kept, members = _once(members, telling, table)
+    telling = [label for label in telling if label in kept]
     engines: dict[Identity, list[Member]] = defaultdict(list)
     for member in members:
         values = tuple(member.labels.get(label, "") for label in telling)
         engines[engine_number(member.labels, table), values].append(member)
     return Engines(tuple(telling), engines)
+
+
+def _once(members: Sequence[Member], telling: Sequence[str], table: Table) -> tuple[set[str], Sequence[Member]]:
+    """The labels that tell engines apart, and the series without those that somebody else shows again.
+
+    Two Prometheis in one federation, or two monitors of one pod, show the same engine: added up it would have twice its
+    load.
+    """
+    watchers = [label for label in telling if label in _REPLICAS]
+    if all(any(member.labels.get(name) for name in _NAMES) for member in members):
+        watchers += [label for label in telling if label in _JOBS]
+    shown: dict[object, set[tuple[str, ...]]] = defaultdict(set)
+    places = []
+    for member in members:
+        rest = tuple(member.labels.get(label, "") for label in telling if label not in watchers)
+        place = (engine_number(member.labels, table), rest, *(member.labels.get(name, "") for name in _NAMES))
+        by = tuple(member.labels.get(label, "") for label in watchers)
+        shown[place].add(by)
+        places.append((place, by))
+    if max(map(len, shown.values()), default=0) <= 1:
+        return set(telling), members
+    first = {place: min(found) for place, found in shown.items()}
+    alone = [m for m, (place, by) in zip(members, places, strict=True) if by == first[place]]
+    return set(telling) - set(watchers), alone
 
 
 def _varying(members: Sequence[Member], table: Table) -> dict[str, set[str]]:

@@ -25,6 +25,8 @@ MENTION = re.compile(
     re.MULTILINE,
 )
 """A line whose name a table may have."""
+_ADDED = re.compile(r"(_total|_perc|_sum|_count|_bucket)(?:_total|_ratio)$|_seconds(?=_seconds_)")
+"""What a collector appends for a counter, a unit or a ratio although the name has it already."""
 _REMEMBERED = 8192
 """Names whose owner is remembered [names]. Choice: memory; a server of today has 250, and all of its kind the same."""
 
@@ -51,7 +53,8 @@ def owned(name: str) -> Name | None:
             at = name.rfind(stem)
             if at >= 0:
                 end = at + len(stem)
-                return Name(table, name[:end], name[end:])
+                bare = name[end:]
+                return Name(table, name[:end], bare if bare in table.names else _ADDED.sub(r"\1", bare))
     return None
 
 

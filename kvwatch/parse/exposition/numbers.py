@@ -35,6 +35,8 @@ class Number:
         lowest = LOWEST if self.row.may_be_negative else 0.0
         for slots in self.names:
             found = [values[slot] for slot in slots if lowest <= values[slot] <= HIGHEST]
+            if len(slots) > 1 and self.row.kind == "counter" and any(math.isnan(values[slot]) for slot in slots):
+                return None  # a part of the sum is not known
             if len(found) == 1:
                 return found[0]
             if found:

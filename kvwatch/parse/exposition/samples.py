@@ -30,6 +30,8 @@ MAX_KEY_BYTES = 8 << 20
 """Bytes of series keys held for one target; parsed labels take a few times as much."""
 MAX_BODY_BYTES = 64 << 20
 
+SHOWN_BEFORE = -math.inf
+"""In the place of a value that another series has already."""
 _MAX_NAMES = 4_096
 _MAX_NAME_BYTES = 256
 _USUAL_VALUE_BYTES = 32
@@ -47,8 +49,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What one exposition holds. ``values[i]`` belongs to ``series[i]``; NaN where none can be counted.
+    """What one exposition holds.
 
+    ``values[i]`` belongs to ``series[i]``; NaN where none can be counted, and :data:`SHOWN_BEFORE` where it is another
+    spelling of a series that has its value.
     ``series`` is the same tuple from scrape to scrape while the server shows the same series, so work that
     depends on it alone can be kept. ``dropped_series`` counts the lines refused because a limit was reached.
     """
@@ -301,7 +305,7 @@ class SampleReader:
                 self._contradicted.update(equal)
                 self._bad_lines += len(equal) - 1
             for slot in equal[1:]:
-                values[slot] = math.nan
+                values[slot] = SHOWN_BEFORE
         for slot in self._contradicted:
             values[slot] = math.nan
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,51 @@ def test_parallel_engines_of_several_pods_are_apart() -> None:
 def test_labels_that_are_the_same_everywhere_tell_nothing_apart() -> None:
     """A worker's labels on each series of a single engine leave its name alone."""
     assert _alone(CALM, labels={"dynamo_component": "backend", "worker_id": "7587888"}).key.engine == "0"
+
+
+POD = {"instance": "10.0.0.1:8000", "pod": "llm-1"}
+
+
+@pytest.mark.parametrize(
+    "twins",
+    [
+        ({"prometheus_replica": "a"}, {"prometheus_replica": "b"}),
+        (POD | {"prometheus_replica": "a"}, POD | {"prometheus_replica": "b"}),
+        (POD | {"job": "service-monitor"}, POD | {"job": "pod-monitor"}),
+        ({"instance": "h:8000", "job": "a", "endpoint": "http"}, {"instance": "h:8000", "job": "b", "endpoint": "web"}),
+    ],
+    ids=["replicas", "replicas of a pod", "monitors of a pod", "monitors of an address"],
+)
+def test_an_engine_that_two_have_watched_is_one(twins: tuple[Mapping[str, str], Mapping[str, str]]) -> None:
+    """Two Prometheis of a pair, two monitors that find one pod: added up it would have twice its load."""
+    page = "".join(passed_on(CALM, labels=own) for own in twins)
+    (engine,) = _read(page).engines
+    assert _numbers(engine) == _numbers(_alone(CALM))
+    other = passed_on(BUSY, labels={"instance": "10.0.0.2:8000", "pod": "llm-2", **dict.fromkeys(twins[0], "x")})
+    if "instance" in twins[0]:
+        assert len(_read(page + other).engines) == 2
+
+
+def test_jobs_without_a_name_of_what_they_watch_are_engines_of_their_own() -> None:
+    """Nothing says that they are the same one."""
+    assert len(_read(_pods({"job": "a"}, {"job": "b"})).engines) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        (r"^(vllm:\w+_total)(\{)", r"\1_total\2"),
+        (r"^(vllm:\w+_seconds)_(bucket|sum|count)", r"\1_seconds_\2"),
+        (r"^(vllm:kv_cache_usage_perc)\{", r"\1_ratio{"),
+        (r"^(vllm:\w+_(?:sum|count))\{", r"\1_total{"),
+    ],
+    ids=["total", "unit", "ratio", "sums as counters"],
+)
+def test_what_a_collector_appends_to_a_name_changes_nothing(pattern: str, instead: str) -> None:
+    """OpenTelemetry's exporter appends units and the kind of a metric, though the name may have them already."""
+    changed = re.sub(pattern, instead, CALM, flags=re.MULTILINE)
+    assert changed != CALM
+    assert _alone(changed) == _alone(CALM)
 
 
 def test_an_engine_that_is_left_alone_keeps_its_name() -> None:

@@ -225,6 +225,18 @@ def test_counters_split_by_an_unknown_label_add_up() -> None:
     assert (engine.running, engine.prompt_tokens) == (2.0, 20.0)
 
 
+def test_a_sum_of_which_a_part_is_not_known_is_unknown() -> None:
+    """The requests that finished for another reason are not all that finished."""
+    text = b'vllm:num_requests_running{model_name="m",engine="0"} 1\n' + b"".join(
+        b'vllm:request_success_total{model_name="m",engine="0",finished_reason="%s"} %s\n' % (reason, value)
+        for reason, value in ((b"stop", b"7"), (b"length", b"NaN"))
+    )
+    (engine,) = ExpositionReader().read(text, at=0.0).engines
+    assert engine.finished is None
+    (engine,) = ExpositionReader().read(text.replace(b"NaN", b"2"), at=0.0).engines
+    assert engine.finished == 9.0
+
+
 def test_the_old_name_counts_where_the_new_one_has_no_number() -> None:
     """A newer name that is NaN does not hide the older one."""
     body = b'vllm:kv_cache_usage_perc{model_name="m"} NaN\nvllm:gpu_cache_usage_perc{model_name="m"} 0.5\n'
