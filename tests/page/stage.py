@@ -29,6 +29,8 @@ END = 1_750_003_600.0
 """When all scenes are looked at [unix s]."""
 SPAN_SECONDS = 3600.0
 MU = 17.5
+AHEAD_SECONDS = 780.0
+"""From the middle of the window of a mean to when a replica that is asked for now serves, as the core counts."""
 ADVICE = (
     "0.31 evictions for each finished request cost about 9% of the throughput.",
     "Set --max-num-seqs 37 (now 256): about +19% throughput at full load, at least +12% at 90% confidence.",
@@ -71,7 +73,7 @@ class Course:
         growth = MU * (rho - 1.0) if waiting else 0.0
         running = 256 * min(rho, 1.0) ** 1.2 if not waiting else 256.0
         seconds = 0.05 + 0.03 * min(rho, 1.2)
-        to_limit = (0.95 - rho) * MU / self.slope if self.slope > 0 else None
+        to_limit = (1.0 - rho) * MU / self.slope if self.slope > 0 else None
         return EngineView(
             self.target,
             self.model_name,
@@ -171,8 +173,12 @@ def _model(name: str, engines: list[EngineView]) -> ModelView:
     if None in loads:
         return ModelView(name)
     load = sum(load or 0.0 for load in loads)
+    rises = sum(engine.arrival_rate_slope.value or 0.0 for engine in engines) / MU
+    needed = float(math.ceil(load / 0.8))
+    required = float(math.ceil((load + rises * AHEAD_SECONDS) / 0.8))
+    added = {"trend": required - needed} if required > needed else {}
     replicas = float(len(engines))
-    return ModelView(name, "", float(math.ceil(load / 0.8)), replicas, model_utilization=load / replicas)
+    return ModelView(name, "", required, replicas, added, model_utilization=load / replicas)
 
 
 OTHERS = (
@@ -249,14 +255,14 @@ def _crowd() -> tuple[Course, ...]:
         if number == 57:
             load = flooded
         elif number % 40 == 3:
-            load, slope = rising, 0.006
+            load, slope = rising, 0.008
         found.append(Course(load, f"model-{number % 8}", f"10.0.{number // 50}.{number % 50}:8000", slope, seed=number))
     return tuple(found)
 
 
 SCENES: dict[str, tuple[tuple[Course, ...], tuple[TargetView, ...]]] = {
     "quiet": ((Course(quiet), *OTHERS), ()),
-    "approaching": ((Course(rising, slope=0.0060), *OTHERS), ()),
+    "approaching": ((Course(rising, slope=0.008), *OTHERS), ()),
     "overloaded": ((Course(flooded, advised=True), *OTHERS), ()),
     "draining": ((Course(over), *OTHERS), ()),
     "saturated": ((Course(full), *OTHERS), ()),

@@ -119,7 +119,7 @@ async def test_every_state_fits_a_phone_and_says_what_each_number_is(opened: Ope
         names = await page.eval_on_selector_all(
             "#engines td:is(.room, .queue)", "nodes => nodes.map(n => getComputedStyle(n, '::before').content)"
         )
-        assert set(names) <= {"attr(data-title)", '"Room"', '"Queue"'}
+        assert set(names) <= {"attr(data-title)", '"Room, req/s"', '"Queue"'}
 
 
 async def test_what_a_hung_engine_did_before_stays_in_sight_and_nothing_is_called_not_known_yet(opened: Open) -> None:

@@ -176,11 +176,12 @@ function* strip(data, states, x, from, step) {
   }
 }
 
-// Names at the right end, pushed apart where lines end close together.
+// Names at the right end, pushed apart where lines end close together. A line that ended earlier keeps its own.
 function labels(series, x, y, left, inner) {
+  const last = (one) => one.data.findLast(([, value]) => value !== null)[1];
   const placed = series
-    .filter((one) => one.label && one.data.at(-1)[1] !== null)
-    .map((one) => ({ one, y: y(one.data.at(-1)[1]) + 4 }))
+    .filter((one) => one.label)
+    .map((one) => ({ one, y: y(last(one)) + 4 }))
     .sort((a, b) => a.y - b.y);
   placed.forEach((label, index) => {
     if (index) label.y = Math.max(label.y, placed[index - 1].y + LABEL_GAP);

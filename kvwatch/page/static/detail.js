@@ -27,7 +27,7 @@ const CHARTS = [
       { column: "service_rate_seqs", label: "seats", kind: "faint", tint: "seqs", silent: true },
       { column: "service_rate_tokens", label: "token budget", kind: "faint", tint: "tokens", silent: true },
       { column: "service_rate", label: "can serve μ", kind: "limit", tint: "limit", band: ["service_rate_lower", "service_rate_upper"] },
-      { column: "observed_service_rate", label: "served, full", kind: "dots", tint: "observed" },
+      { column: "observed_service_rate", label: "served", kind: "dots", tint: "observed" },
       { column: "arrival_rate", label: "arrives λ", kind: "line", tint: "demand" },
     ],
   },
@@ -235,7 +235,7 @@ function advice() {
 function doubts() {
   const found = looked.summary.doubts ?? [];
   if (looked.document.service_rate === undefined && !found.length) return [];
-  if (!found.length) return [h("h3", {}, "Can it be believed?"), h("p", { class: "muted" }, "Every number here stands.")];
+  if (!found.length) return [h("h3", {}, "Can it be believed?"), h("p", { class: "muted" }, "Yes: nothing speaks against these numbers.")];
   return [h("h3", {}, "Can it be believed?"), h("ul", {}, ...found.map((words) => h("li", {}, words[0].toUpperCase() + words.slice(1) + ".")))];
 }
 

@@ -11,7 +11,7 @@ const COLUMNS = [
   ["State", "state", stateCell],
   ["Engine", "name", nameCell],
   ["Load", "load", loadCell],
-  ["Room", "room", roomCell],
+  ["Room, req/s", "room", roomCell],
   ["Limit", "limit", (engine) => [engine.binds ?? DASH]],
   ["Queue", "queue", queueCell],
   ["Outlook", "outlook", outlookCell],
@@ -137,8 +137,8 @@ function loadBar(engine) {
 }
 
 function roomCell(engine) {
-  if (engine.room === undefined) return [engine.arrival_rate === undefined ? DASH : `${rate(engine.arrival_rate)} /s arrive`];
-  const words = engine.room > 0 ? [h("b", {}, rate(engine.room)), " /s left"] : [h("b", {}, "none")];
+  if (engine.room === undefined) return [engine.arrival_rate === undefined ? DASH : `${rate(engine.arrival_rate)} arrive`];
+  const words = engine.room > 0 ? [h("b", {}, rate(engine.room)), " left"] : [h("b", {}, "none")];
   return [...words, h("small", {}, `${rate(engine.arrival_rate)} of ${rate(engine.limit * engine.service_rate)}`)];
 }
 

@@ -76,7 +76,7 @@ export function showVerdict(engines, silent, noted) {
   if (worst === undefined) {
     node.dataset.state = troubled ? "hung" : "warming_up";
     node.replaceChildren(
-      h("h1", {}, troubled ? "No engine can be seen" : "No engine has been read yet"),
+      h("h1", {}, stateIcon(troubled ? "silent" : "warming_up"), troubled ? "No engine can be seen" : "No engine has been read yet"),
       h("p", { class: "why" }, troubled ? "None of the servers below answers as an engine does." : "kvwatch reads /metrics of each target once a second; an engine shows as soon as one answers."),
       ...(troubled ? [toDo(LOOK)] : []),
     );
