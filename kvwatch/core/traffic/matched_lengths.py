@@ -8,6 +8,7 @@ right: how the histograms' buckets fill, and how much memory the requests hold.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import copysign, inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,10 @@ BUCKETS_COARSE = 1.25
 of 2.5, so evenly filled ones may have a fifth less variance than the lengths."""
 _MOST_CORRELATED = 0.9
 """Largest correlation of prompts and outputs that the memory held may ask for [1]. Choice: beyond it outputs would be a
-function of prompts, which no traffic has; the outputs' variance takes the rest."""
+function of prompts, which no traffic has; the outputs' deviation takes the rest."""
 _LEAST_VARIANCE_RATIO = 0.1
-"""Part of the outputs' variance that is left whatever the memory held asks for [1]. Choice: lengths of one and the same
-value would make waves that the traffic has not."""
+"""Part of the outputs' variance, as the metrics show it, that is left whatever the memory held asks for [1]. Choice:
+lengths of one and the same value would make waves that the traffic has not."""
 
 
 def matched_lengths(
@@ -46,15 +47,23 @@ def matched_lengths(
     """
     moments, laws = unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens)
     s, o = synthesize(moments, laws)
-    g = block_demand(s, o, *sizes)
+    found = s, o, block_demand(s, o, *sizes)
+    if held is None or moments.var_o <= 0:
+        return found
+    spread = bucket_variance(buckets[1], max_tokens)
+    possible = _LEAST_VARIANCE_RATIO * moments.var_o, inf if spread is None else BUCKETS_COARSE * spread
     for _ in range(_MATCHING_ROUNDS):
-        missing = 0.0 if held is None else held - float(g.mean())
-        if moments.var_o <= 0 or abs(missing) < _CLOSE_RATIO * float(g.mean()):
+        missing = held - float(found[2].mean())
+        if abs(missing) < _CLOSE_RATIO * float(found[2].mean()):
             break
-        moments = _moved(moments, missing)
+        moments = _moved(moments, missing, possible)
         s, o = synthesize(moments, laws)
         g = block_demand(s, o, *sizes)
-    return s, o, g
+        # lengths in these buckets may not be as correlated as asked for
+        if abs(held - float(g.mean())) >= abs(missing):
+            break
+        found = s, o, g
+    return found
 
 
 def plausible_lengths(moments: PairMoments, buckets: Buckets, max_tokens: float) -> tuple[Array, Array]:
@@ -77,12 +86,22 @@ def unclustered(moments: PairMoments, buckets: Buckets, max_tokens: float) -> Pa
     )
 
 
-def _moved(moments: PairMoments, missing: float) -> PairMoments:
+def _moved(moments: PairMoments, missing: float, possible: tuple[float, float]) -> PairMoments:
     """Second moments with which E[g], that holds Cov(s, o) once and Var(o) half, changes by ``missing``.
 
-    The covariance is the least sure and takes what it can; the variance of the outputs takes the rest.
+    The covariance is the least sure and takes what it can. At its largest correlation it grows with the deviations
+    themselves, so the outputs' deviation d that takes the rest solves d²/2 + r·sd(s)·d = what E[g] has to hold of both,
+    with that correlation r. Where less is asked for than any d makes, it is the d that makes least.
+
+    ``possible`` are the least and the largest variance of the outputs.
     """
-    most = _MOST_CORRELATED * (moments.var_s * moments.var_o) ** 0.5
-    cov = min(max(moments.cov + missing, -most), most)
-    rest = missing - (cov - moments.cov)
-    return replace(moments, cov=cov, var_o=max(moments.var_o + 2 * rest, _LEAST_VARIANCE_RATIO * moments.var_o))
+    spread_s, spread_o = sqrt(moments.var_s), sqrt(moments.var_o)
+    cov = moments.cov + missing
+    if abs(cov) <= _MOST_CORRELATED * spread_s * spread_o:
+        return replace(moments, cov=cov)
+    slope = copysign(_MOST_CORRELATED, cov) * spread_s
+    root = sqrt(max(slope * slope + 2 * cov + moments.var_o, 0.0))
+    # of two deviations that do it the one on the side of today's
+    spread_o = -slope + (root if spread_o >= -slope else -root)
+    spread_o = min(max(spread_o, sqrt(possible[0])), sqrt(possible[1]))
+    return replace(moments, cov=slope * spread_o, var_o=spread_o * spread_o)
