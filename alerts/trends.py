@@ -15,18 +15,32 @@ from alerts.rule import Recording
 
 STAYS = 0.95
 """Share of a model's engines that must have been there throughout a trend [1]. Choice: one of twenty may restart."""
-SURGE_DEVIATIONS = 5.0
+SURGE_DEVIATIONS = 4.75
 """Standard errors above 0 from which a surge is one [sd]. Choice: asked for every 15 s, chance has many tries."""
 SURE_DEVIATIONS = 4.0
 """The same of a regression, whose tries overlap more [sd]. Choice: false pages, bench/lead_time."""
 NEWEST_SHARE = 0.3
 """Share of its slope that the newest part of a trend must have [1]. Choice: a step that is over has none of it."""
-SURGE_SECONDS = 390
-"""From the middle of 5 to 10 minutes ago to that of the last 2 minutes [s]. Definition."""
+NEWEST_WEIGHTS = (3, 2, 1)
+"""Weights of the last minute, the one before it and the one before that in what arrives now [1]. Choice: a ramp shows
+most in its newest part, and three minutes hold enough arrivals."""
+NEWEST_SECONDS = round(60 * sum(NEWEST_WEIGHTS) ** 2 / sum(weight * weight for weight in NEWEST_WEIGHTS))
+"""How long a window without weights would be as noisy [s]. Definition."""
+NEWEST_AGE_SECONDS = round(
+    sum(weight * (30 + 60 * back) for back, weight in enumerate(NEWEST_WEIGHTS)) / sum(NEWEST_WEIGHTS)
+)
+"""How old they are in the mean [s]. Definition."""
+BEFORE_SECONDS = 900
+"""The quarter of an hour before the last five minutes [s]. Definition."""
+SURGE_SECONDS = 450 - NEWEST_AGE_SECONDS
+"""From the middle of 5 to 10 minutes ago to the mean age of what arrives now [s]. Definition."""
 
 RATE = "model:kvwatch_arrival_rate:sum1m"
 RATE_5M = "model:kvwatch_arrival_rate:sum5m"
 DISPERSION = "model:kvwatch_arrival_rate:dispersion1h"
+VARIANCE = "model:kvwatch_arrival_rate:variance1m"
+NEWEST = "model:kvwatch_arrival_rate:newest3m"
+BEFORE = "model:kvwatch_arrival_rate:before15m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +52,9 @@ class Step:
     deviations: float
 
 
-STEPS = (Step("90s", 90, 4.2), Step("2m", 120, 4.5))
-"""Where ten minutes are not known yet. Choice: the shorter is the earlier, and counts at a high ρ only."""
+STEPS = (Step("90s", 90, 5.2), Step("2m", 120, 5.5))
+"""Where ten minutes are not known yet. Choice: the shorter is the earlier, and counts at a high ρ only. As many standard
+errors as arrivals half as bursty again as Poisson need for what 4.2 and 4.5 are to those: a minute does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,20 @@ def _stays(count: str, window: str) -> str:
 
 def _step(step: Step) -> str:
     then = f"{RATE} offset {step.back}"
-    return f"({RATE} - {then} > {step.deviations} * sqrt(({RATE} + {then}) / 60)) / {step.seconds}"
+    noise = f"sqrt({VARIANCE} + {VARIANCE} offset {step.back})"
+    return f"({RATE} - {then} > {step.deviations} * {noise}) / {step.seconds}"
+
+
+def _weighted_minutes() -> str:
+    """The sum of the newest minutes, each with its weight."""
+    minutes = (f"{RATE} offset {back}m" if back else RATE for back in range(len(NEWEST_WEIGHTS)))
+    return " + ".join(f"{weight} * {minute}" for weight, minute in zip(NEWEST_WEIGHTS, minutes, strict=True))
+
+
+def _surpasses(before: str, seconds: int) -> str:
+    """What arrives now is more than before, a mean over so many seconds, beyond chance."""
+    noise = f"sqrt({DISPERSION} * {before} * (1 / {NEWEST_SECONDS} + 1 / {seconds}))"
+    return f"{NEWEST} - {before} > {SURGE_DEVIATIONS:g} * {noise}"
 
 
 def _regression(trend: Regression) -> Recording:
@@ -123,17 +151,37 @@ COUNTS = (
 )
 SURGES = (
     Recording(
+        NEWEST,
+        f"({_weighted_minutes()}) / {sum(NEWEST_WEIGHTS)}",
+        "λ of the last three minutes, in which the newest counts most: a surge shows there first.",
+    ),
+    Recording(
+        BEFORE,
+        f"""
+        avg_over_time({RATE}[14m55s] offset 5m)
+        and {RATE} offset 19m
+        and {_stays("count1m", "20m")}
+        """,
+        "λ of the quarter of an hour before the last five minutes, where it is known all along.",
+    ),
+    Recording(
         SLOPES["10m"],
         f"""
         (
-          ({RATE} + {RATE} offset 1m) / 2 - {RATE_5M} offset 5m
-            > {SURGE_DEVIATIONS:g} * sqrt({DISPERSION} * {RATE_5M} offset 5m * (1 / 120 + 1 / 300))
+          {NEWEST} - {RATE_5M} offset 5m > 0
+          and (
+            ({_surpasses(BEFORE, BEFORE_SECONDS)}
+              and {NEWEST} - {RATE_5M} offset 5m > {NEWEST_SHARE} * ({NEWEST} - {BEFORE}))
+            or ({_surpasses(f"{RATE_5M} offset 5m", LONG_WINDOW_SECONDS)}
+              unless {BEFORE})
+          )
           and {_stays("count1m", "10m")}
         ) / {SURGE_SECONDS}
         """,
         "Trends of λ in requests/s², each there only where it is beyond what chance does to steady traffic, and only "
-        "while engines neither come nor go. A surge: the last 2 minutes against 5 to 10 minutes ago, whose middles are "
-        f"{SURGE_SECONDS} s apart.",
+        "while engines neither come nor go. A surge: the last three minutes against the quarter of an hour before, or "
+        "against 5 to 10 minutes ago where no more is known; a step that is over is none. Its slope is that since 5 to "
+        f"10 minutes ago, whose middle is {SURGE_SECONDS} s back.",
     ),
     Recording(
         SLOPES["3m"],
@@ -146,7 +194,7 @@ SURGES = (
         unless {RATE_5M} offset 5m
         """,
         "The same where ten minutes are not known yet: the last minute against the one that ended 90 s before it, or 2 "
-        "minutes. How bursty arrivals are is not known then either, so it counts only at a high ρ.",
+        "minutes. How bursty arrivals are is only roughly known then, so it counts only at a high ρ.",
     ),
 )
 STEEPEST = Recording("model:kvwatch_arrival_rate:deriv", by_model("max", first_of(SLOPES, "trend")), "The steepest.")
