@@ -53,8 +53,8 @@ class Step:
 
 
 STEPS = (Step("90s", 90, 5.2), Step("2m", 120, 5.5))
-"""Where ten minutes are not known yet. Choice: the shorter is the earlier, and counts at a high ρ only. As many standard
-errors as arrivals half as bursty again as Poisson need for what 4.2 and 4.5 are to those: a minute does not show it."""
+"""Where ten minutes are not known yet. Choice: the shorter is the earlier, and counts at a high ρ only. These are 4.2
+and 4.5 standard errors of arrivals half as bursty again as Poisson ones: a minute does not show that they are."""
 
 
 @dataclass(frozen=True, slots=True)
