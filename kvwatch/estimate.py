@@ -118,7 +118,8 @@ class Reason(StrEnum):
         "capacity_from_usage",
         Weight.DOUBTED,
         "the size of the KV cache is not shown, or what runs in it refutes what is shown: it is worked out from "
-        "the lengths of the requests and the share of memory that they use",
+        "the lengths of the requests and the share of memory that they use; where that share may be wrong instead, the "
+        "interval of μ spans both",
     )
     KV_USAGE_OUT_OF_RANGE = (
         "kv_usage_out_of_range",

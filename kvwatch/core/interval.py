@@ -48,13 +48,15 @@ class Cause(StrEnum):
 class KvCapacity:
     """M in tokens with the block size behind it.
 
-    ``exact`` is false where layers differ in what they hold; ``from_usage`` says that it was worked out from what runs.
+    ``exact`` is false where layers differ in what they hold; ``from_usage`` says that it was worked out from what runs,
+    and ``shown_tokens`` is then the M that the server shows, where either of them may be wrong.
     """
 
     tokens: float
     block_tokens: int
     exact: bool
     from_usage: bool = False
+    shown_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,11 @@ class Interval:
     def goes_on(self) -> bool:
         """Whether its differences are about the same requests as those before."""
         return self.cause is None or not self.cause.changes_requests
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether something that it shows is no share or is contradicted, so that M is not to be worked out from it."""
+        return self.usage_out_of_range or bool(self.contradicted)
 
     @property
     def waits_for_capacity(self) -> bool:

@@ -160,8 +160,7 @@ class SampleReader:
             assumptions=self.assumptions,
             kv_capacity=self._kv_capacity,
             kv_capacity_shown=self._shown,
-            # what M was worked out from is as little to be believed where a metric is contradicted
-            usage_out_of_range=self._usage.out_of_range(end) or bool(self._refuted.found),
+            usage_out_of_range=self._usage.out_of_range(end),
             contradicted=tuple(self._refuted.found.values()),
             counters_fall=self._resets.counters_fall,
             unit_tokens=self.units.unit_tokens,

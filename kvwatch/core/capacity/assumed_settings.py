@@ -39,8 +39,17 @@ def spread(full: FullEngineInputs, assumptions: Assumptions, unit_tokens: float 
         (assumptions.budget, partial(_with_budget, full, unit_tokens), Reason.BUDGET_UNKNOWN),
     ):
         if assumed is not None:
-            found = _wider(found, _spread_of(assumed, change, given, reason))
+            found = wider(found, _spread_of(assumed, change, given, reason))
     return found
+
+
+def capacity_spread(full: FullEngineInputs, shown_tokens: float | None) -> Spread:
+    """What follows if the server shows M right and the share of it that is in use wrong; M in the units of lengths."""
+    given = _rate(full)
+    other = _rate(replace(full, kv_tokens=shown_tokens)) if shown_tokens is not None else None
+    if given is None or other is None:
+        return Spread()
+    return Spread(min(other / given, 1.0), max(other / given, 1.0))
 
 
 def _spread_of(assumed: Assumed, change: Callable[[int], FullEngineInputs], given: float, reason: Reason) -> Spread:
@@ -50,7 +59,8 @@ def _spread_of(assumed: Assumed, change: Callable[[int], FullEngineInputs], give
     return Spread(min(lower, upper, 1.0), max(lower, upper, 1.0), reason if matters else None)
 
 
-def _wider(a: Spread, b: Spread) -> Spread:
+def wider(a: Spread, b: Spread) -> Spread:
+    """What follows from both."""
     return Spread(a.lower * b.lower, a.upper * b.upper, a.reason or b.reason)
 
 

@@ -34,7 +34,8 @@ def believed(shown: KvCapacity | None, belief: Belief) -> KvCapacity | None:
     if belief.tokens is None:
         return None
     # with a size that cannot be, its block size is as little to be believed
-    return KvCapacity(belief.tokens, DEFAULT_BLOCK_TOKENS, exact=False, from_usage=True)
+    either = shown.tokens if shown is not None and not belief.impossible else None
+    return KvCapacity(belief.tokens, DEFAULT_BLOCK_TOKENS, exact=False, from_usage=True, shown_tokens=either)
 
 
 def kv_capacity_tokens(capacity: KvCapacity | None, *, refuted: bool = False) -> Estimate:

@@ -54,12 +54,14 @@ class Belief:
     Attributes:
         shown: The M that the server shows and this is about [tokens]; ``None`` where it shows none.
         tokens: The M to be used in its place; ``None`` where it is not known.
-        refuted: Whether the shown one cannot be.
+        refuted: Whether what runs does not fit the shown one.
+        impossible: Whether it is so small that the share in use need not be asked: more has been in it.
     """
 
     shown: float | None = None
     tokens: float | None = None
     refuted: bool = False
+    impossible: bool = False
 
 
 class _Use(NamedTuple):
@@ -90,7 +92,7 @@ class KvCapacityCheck:
 
     def _begin(self) -> None:
         self._doubts = self._confirms = 0
-        self._confirmed = False
+        self._confirmed = self._too_small = False
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended: one that completed here was in memory whole."""
@@ -104,8 +106,8 @@ class KvCapacityCheck:
         if (shown.tokens if shown is not None else None) != self._belief.shown:
             self._belief = Belief(shown.tokens if shown is not None else None)
             self._begin()
-        if interval.usage_out_of_range and (self._uses or self._belief.tokens):
-            # what was worked out from a gauge that is no share is as little to be believed
+        if interval.is_refuted and (self._uses or self._belief.tokens):
+            # what was worked out from numbers that are refuted is as little to be believed
             self._uses.clear()
             self._belief = Belief(self._belief.shown)
             self._begin()
@@ -163,6 +165,7 @@ class KvCapacityCheck:
             if bounds is not None and demand.requests >= _UNSHOWN_REQUESTS:
                 self._believe(bounds, refuted=False)
             return
+        self._too_small = self._too_small or too_long or self._holds_more(shown, interval, demand)
         factor = _factor(shown, bounds) if bounds is not None else 1.0
         if factor < 1 and self._is_held_otherwise(demand, interval.unit_tokens):
             factor = 1.0
@@ -178,6 +181,16 @@ class KvCapacityCheck:
             self._confirmed = False
         elif self._belief.refuted:
             self._belief = Belief(shown)
+
+    def _holds_more(self, shown: float, interval: Interval, demand: DemandEstimates) -> bool:
+        """Whether those that run hold more than this M by their lengths alone, shared prefixes left out."""
+        moments, steps, running = demand.moments, demand.steps, interval.sample.running
+        lengths = demand.by_method.get("joint", demand.by_method.get("moments"))
+        if moments is None or not steps or not lengths or not running or demand.requests < MIN_REQUESTS:
+            return False
+        cached = demand.cached_ratio if demand.cached_ratio is not None else _cached_ratio(self._uses)
+        held = lengths / steps - cached * moments.mean_s * interval.unit_tokens
+        return running * held > REFUTED_RATIO * shown
 
     def _is_held_otherwise(self, demand: DemandEstimates, unit_tokens: float) -> bool:
         """Whether memory may be in use by others than those that run, so that M looks smaller than it is.
@@ -212,11 +225,12 @@ class KvCapacityCheck:
             found = sqrt(bounds[0] * bounds[1])
             new = tokens is None or not 1 / REFUTED_RATIO < found / tokens < REFUTED_RATIO
             tokens = found if new or tokens is None else exp((1 - _NEWS) * log(tokens) + _NEWS * log(found))
-        self._belief = Belief(self._belief.shown, tokens, refuted)
+        self._belief = Belief(self._belief.shown, tokens, refuted, refuted and self._too_small)
 
     def dump(self) -> dict[str, object]:
         """What was found, as plain numbers."""
-        return {"shown": self._belief.shown, "tokens": self._belief.tokens, "refuted": self._belief.refuted}
+        b = self._belief
+        return {"shown": b.shown, "tokens": b.tokens, "refuted": b.refuted, "impossible": b.impossible}
 
     def restore(self, state: dict[str, object]) -> None:
         """Take up a dumped state. Raises ValueError, KeyError or TypeError for one that cannot be."""
@@ -226,9 +240,11 @@ class KvCapacityCheck:
                 continue
             if isinstance(number, bool) or not isinstance(number, int | float) or not 1 <= number <= MOST_TOKENS:
                 raise ValueError(f"{number!r} is no size of a KV cache")
-        if not isinstance(refuted, bool):
-            raise TypeError("refuted must be true or false")
-        self._belief = Belief(shown, tokens, refuted)  # type: ignore[arg-type]
+        impossible = state.get("impossible", False)  # older states do not have it
+        if not isinstance(refuted, bool) or not isinstance(impossible, bool):
+            raise TypeError("refuted and impossible must be true or false")
+        self._too_small = impossible
+        self._belief = Belief(shown, tokens, refuted, impossible)  # type: ignore[arg-type]
 
 
 def _cached_ratio(uses: Sequence[_Use]) -> float:

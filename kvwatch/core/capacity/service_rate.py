@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, hypot, log
 
-from kvwatch.core.capacity.assumed_settings import Spread, spread
+from kvwatch.core.capacity.assumed_settings import Spread, capacity_spread, spread, wider
 from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO
 from kvwatch.core.capacity.model_deviation import model_deviation
@@ -93,6 +93,8 @@ def service_rate(e: Evidence) -> ServiceRate:
     if e.hits_fall is not None:
         deviation = hypot(deviation, e.hits_fall.deviation)
     assumed = spread(e.full, e.assumptions, e.unit_tokens)
+    shown = e.kv_capacity.shown_tokens if e.kv_capacity is not None else None
+    assumed = wider(assumed, capacity_spread(e.full, shown / e.unit_tokens if shown is not None else None))
     weight = _observed_weight(e, assumed)
     rate, deviation = _blend(e, model_rate, deviation, weight)
     rates = {name: max(load.rate, rate) for name, load in loads.items()} | {limit: rate}

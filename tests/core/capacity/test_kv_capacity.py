@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from kvwatch.core.capacity.kv_capacity import believed, kv_capacity, kv_capacity_tokens
@@ -46,7 +48,9 @@ def test_what_was_found_of_a_size_counts_for_that_size_only() -> None:
     shown = KvCapacity(1000.0, 128, exact=True)
     by_use = KvCapacity(4000.0, 16, exact=False, from_usage=True)
     assert believed(shown, Belief(1000.0)) == shown
-    assert believed(shown, Belief(1000.0, 4000.0, refuted=True)) == by_use
+    either = replace(by_use, shown_tokens=1000.0)
+    assert believed(shown, Belief(1000.0, 4000.0, refuted=True)) == either
+    assert believed(shown, Belief(1000.0, 4000.0, refuted=True, impossible=True)) == by_use
     assert believed(shown, Belief(1000.0, None, refuted=True)) is None
     assert believed(shown, Belief(900.0, 4000.0, refuted=True)) == shown
     assert believed(None, Belief(None, 4000.0)) == by_use

@@ -70,6 +70,22 @@ def test_no_number_that_rests_on_such_a_size_is_ever_valid(cache: CacheConfig) -
             assert 0.5 * truth < mu.value < 1.5 * truth
 
 
+@pytest.mark.parametrize("factor", [1 / 4, 1 / 2, 2.0, 3.0])
+def test_where_the_share_in_use_may_be_wrong_instead_the_interval_spans_both(factor: float) -> None:
+    """A scaled share looks like a wrong size: what is shown of M and what follows from its use are both possible."""
+    truth = after(240, lambda sample: sample)
+    view = after(240, lambda s: replace(s, kv_usage_ratio=min(factor * (s.kv_usage_ratio or 0.0), 1.0)))
+    assert view.service_rate.verdict is Reason.CAPACITY_FROM_USAGE
+    assert view.service_rate.lower < truth.service_rate.value < view.service_rate.upper
+
+
+def test_a_size_that_less_than_runs_would_fill_is_not_possible() -> None:
+    """Whatever is shown of its use: the interval is then that of the size that was worked out."""
+    stale = after(240, shown_as(CacheConfig(block_size_tokens=16, num_gpu_blocks=62)))
+    unknown = after(240, shown_as(CacheConfig()))
+    assert stale.service_rate.lower == pytest.approx(unknown.service_rate.lower, rel=0.1)
+
+
 def test_a_size_that_is_not_shown_is_worked_out_too() -> None:
     """The server of vLLM's Rust frontend shows no cache config."""
     view = after(240, shown_as(CacheConfig()))
