@@ -57,12 +57,6 @@ class Absence:
             return Reason.METRIC_CONTRADICTED
         return Reason.METRIC_MISSING if is_gone(self.ages_seconds, needed, longest_seconds) else None
 
-    def rate_gone(self, longest_seconds: float) -> Reason | None:
-        """Why μ is not to be worked out. Latencies and memory in use may pause, but not be contradicted."""
-        if not self.contradicted.isdisjoint(USAGE + LATENCY):
-            return Reason.METRIC_CONTRADICTED
-        return self.gone(SERVICE, longest_seconds)
-
     def arrivals(self, rate: ArrivalRate) -> ArrivalRate:
         """λ, with the reason behind that of one without a number."""
         if self.counters_fall and rate.estimate.verdict in (Reason.RESTART, Reason.WARMING_UP):
@@ -88,8 +82,11 @@ class Absence:
         found = self.reason(verdict, SERVICE)
         if found is Reason.CAPACITY_UNKNOWN and self.belief.refuted:
             return Reason.CAPACITY_REFUTED
-        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN) and self.usage_out_of_range:
-            return Reason.KV_USAGE_OUT_OF_RANGE
+        if found in (Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN):
+            if not self.contradicted.isdisjoint(USAGE + LATENCY):
+                return Reason.METRIC_CONTRADICTED
+            if self.usage_out_of_range:
+                return Reason.KV_USAGE_OUT_OF_RANGE
         return self.reason(found, USAGE + LATENCY) if found is Reason.LAW_UNKNOWN else found
 
 

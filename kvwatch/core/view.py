@@ -17,7 +17,7 @@ from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.wave import congestion, growth_ratio
-from kvwatch.core.inputs import ARRIVALS, QUEUE, STEPS
+from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS
 from kvwatch.core.latency.latency_seconds import latency_residual_ratio, latency_seconds
 from kvwatch.core.latency.queue_bound import queue_advice, queue_bound
 from kvwatch.core.latency.slo import sized_utilization, slo_service_rate, slo_utilization
@@ -52,7 +52,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         rates = {w: rate if rate.source == "start_log" else missing for w, rate in rates.items()}
         trend = None
     window = reference_window(rates)
-    why = absence.rate_gone(options.stale_after_seconds)
+    why = gone(SERVICE)
     mu = service_rate(evidence) if why is None else ServiceRate(Estimate(verdict=why))
     if mu.estimate.value is None and mu.estimate.verdict is not None:
         mu = ServiceRate(Estimate(verdict=absence.service_rate(mu.estimate.verdict)))
