@@ -25,6 +25,9 @@ Choice: between the 1 of one server and the 2 of two."""
 _ONCE = 1.25
 """The same up to which each is counted once again [1]. Choice: clearly below the other, so that noise changes
 nothing."""
+_MOST_RATIO = 4.0
+"""Time of the tokens in an interval over what those that run can have taken, up to which it counts [1]. Choice: a
+request that ends within an interval is seen at neither end of it."""
 _DEVIATIONS = 3.0
 """Standard errors that the time in which requests run may be off, as scrapes show it [1]. Choice: they are taken as
 independent, and are not where requests last longer than the time between two scrapes."""
@@ -44,6 +47,8 @@ class StepCounts:
         if before is None or after is None or not interval.goes_on or interval.preemptions:
             return False
         steps, tokens, time = interval.steps, interval.inter_tokens, interval.inter_token_seconds
+        if time is not None and time > _MOST_RATIO * max(before, after, 1.0) * interval.seconds:
+            return False  # requests that are aborted inside an engine add times as long as the host's uptime
         took = steps * time / tokens if steps and tokens and time else 0.0
         share = ((before > 0) + (after > 0)) / 2
         for name, value in (
