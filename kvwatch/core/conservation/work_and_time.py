@@ -62,6 +62,8 @@ _NEEDED = frozenset(
     )
 )
 """What an interval must show."""
+_SEEN = "seen"
+"""Requests seen at scrapes [requests]. Definition."""
 
 _TIME = Contradiction("inter_token_seconds_sum", ("running", "steps"))
 _GAUGE = Contradiction("running", ("inter_token_seconds_sum", "steps"))
@@ -161,34 +163,29 @@ class _Window:
 
     def __init__(self, law: Callable[[_Batch, float], Sequence[Contradiction]], few_ratio: float) -> None:
         self._law, self._few_ratio = law, few_ratio
-        self._sums = Sums(_NEEDED | {"prefill_seconds_sum", "first_token_seconds"})
-        self._seen = 0.0
-        """Requests seen at scrapes."""
+        self._sums = Sums(_NEEDED | {_SEEN, "prefill_seconds_sum", "first_token_seconds"})
         self.found: dict[str, Contradiction] = {}
 
     def clear(self) -> None:
         """Forget all."""
         self._sums.clear()
-        self._seen, self.found = 0.0, {}
+        self.found = {}
 
     def update(self, flow: Flow) -> None:
         """Take an interval."""
-        sums = self._sums
-        sums.add(flow)
-        self._seen += max(flow["running_seconds"], flow["bounded_seconds"]) / flow["seconds"]
-        batch, intervals, seconds = self._batch(), sums.intervals, sums.get("seconds") or 0.0
+        self._sums.add({**flow, _SEEN: max(flow["running_seconds"], flow["bounded_seconds"]) / flow["seconds"]})
+        sums, intervals = self._sums.known(*_NEEDED, _SEEN), self._sums.intervals
+        batch, seen, seconds = self._batch(sums), sums[_SEEN], sums["seconds"]
         if batch is None:
             return
-        if self._seen >= _SEEN_REQUESTS and intervals >= _SEEN_INTERVALS and seconds >= _SEEN_SECONDS:
+        if seen >= _SEEN_REQUESTS and intervals >= _SEEN_INTERVALS and seconds >= _SEEN_SECONDS:
             self.found = held(self.found, lambda ratio: self._law(batch, ratio))
-            if self._seen >= 2 * _SEEN_REQUESTS and intervals >= 2 * _SEEN_INTERVALS and seconds >= 2 * _SEEN_SECONDS:
-                sums.clear()
-                self._seen = 0.0
-        elif self._seen >= _FEW_SEEN and intervals >= _FEW_INTERVALS and seconds >= _FEW_SECONDS:
+            if seen >= 2 * _SEEN_REQUESTS and intervals >= 2 * _SEEN_INTERVALS and seconds >= 2 * _SEEN_SECONDS:
+                self._sums.clear()
+        elif seen >= _FEW_SEEN and intervals >= _FEW_INTERVALS and seconds >= _FEW_SECONDS:
             self.found |= {c.field: c for c in self._law(batch, self._few_ratio)}
 
-    def _batch(self) -> _Batch | None:
-        sums = self._sums.known(*_NEEDED)
+    def _batch(self, sums: Flow) -> _Batch | None:
         prefill, seconds, stepped = self._sums.get("prefill_seconds_sum"), sums["seconds"], sums["stepped_seconds"]
         starting = self._sums.get("first_token_seconds")
         if not stepped:
