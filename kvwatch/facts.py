@@ -175,7 +175,7 @@ class Settings:
         world_size: Workers of one engine: tensor times pipeline parallelism.
         version: The server's version, such as "0.32.0".
         own_budget_tokens: The budget that the server chose by itself, from which its other defaults follow.
-        prefill_schedule_interval: A step in so many may hold prefill (vLLM 0.33).
+        prefill_schedule_interval: One step in this many may hold prefill (vLLM 0.33).
         watermark_ratio: Share of the KV cache that an admission leaves free (vLLM 0.26).
         async_scheduling: Whether a step is scheduled while the one before it runs.
         enable_prefix_caching: Whether prompts are looked up in the cache.

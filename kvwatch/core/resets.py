@@ -14,8 +14,8 @@ _MOST_RESETS = 5
 """Scrapes among them that show a reset from which on the counters are no running totals [scrapes]. Choice: a server
 that crashes at its start shows one or two, between scrapes that fail."""
 _MOST_CREATED = 3
-"""Scrapes in a row in which counters were made anew and none of them fell, from which on the time at which they were
-made is not believed [scrapes]. Choice: a process that starts shows less than the one before it, but for rare cases."""
+"""Scrapes in a row in which the counters have a new time of making and none of them fell, from which on that time is
+not believed [scrapes]. Choice: a process that starts shows less than the one before it, but for rare cases."""
 
 
 class Resets:

@@ -93,7 +93,7 @@ class CoarseEngine:
         return np.array(batch.waits)
 
     def again(self, job: _Job, made: float) -> _Job:
-        """What is left of a job that was evicted after it had ``made`` so many tokens."""
+        """What is left of a job that was evicted after it had made ``made`` tokens."""
         known = job.prompt_tokens + made
         steps = known / self._chunk
         return _Job(known, job.output_tokens - made, steps, steps * self._chunk_seconds)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95)
 """Loads λ/μ at which latency is worked out [1]. Choice: closer where it bends."""
 SHARES = (0.5, 0.95, 0.99)
-"""Shares of the requests that a latency is told for [1]. Choice: the median, and those of targets."""
+"""Shares of the requests that a latency is given for [1]. Choice: the median, and those of targets."""
 KINDS = ("wait", "ttft", "itl")
 """In the queue, until the first token, and from one token to the next."""
 TARGET_SHARE = 0.95
@@ -47,7 +47,7 @@ _LEAST_REQUESTS = 100
 _SEED = 20261130
 """Seed of arrivals and order [1]. Choice: any; the same at every load, so that the curve is smooth."""
 _SHORTEST_SECONDS = 1e-4
-"""Latency below which none is told from none [s]. Choice: a step takes longer on any hardware."""
+"""Latency that counts as none [s]. Choice: a step takes longer on any hardware."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kvwatch.planning.engine import PlannedEngine
 
 _LEAST_GAIN_RATIO = 0.02
-"""Gain or loss of μ from which on a change is told [1]. Choice: a saturated run's own noise is half of it."""
+"""Gain or loss of μ from which on a change is shown [1]. Choice: a saturated run's own noise is half of it."""
 _SEED_AGAIN = 20261201
 """Seed of the second run of each [1]. Choice: any other than the first's; a gain must show in both."""
 

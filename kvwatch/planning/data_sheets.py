@@ -112,14 +112,14 @@ class Model:
         return self.always + (self.weights - self.always) * self.used / self.experts
 
     def read(self, tokens: float) -> float:
-        """Weights that a step of so many tokens reads: more experts the more tokens there are."""
+        """Weights that a step of ``tokens`` tokens reads: more experts the more tokens there are."""
         covered = 1 - (1 - self.used / self.experts) ** tokens if self.experts > 1 else 1.0
         return self.always + (self.weights - self.always) * covered
 
 
 @dataclass(frozen=True, slots=True)
 class SheetLaw:
-    """Step time by the data sheets of ``gpus`` GPUs that share each layer, at so many bytes a weight and a KV value."""
+    """Step time by data sheets, of ``gpus`` GPUs that share each layer, and the bytes of a weight and of a KV value."""
 
     model: Model
     gpu: Gpu

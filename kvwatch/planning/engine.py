@@ -100,12 +100,12 @@ class PlannedEngine:
         return replace(self, settings=replace(self.settings, **changes))
 
     def with_lengths(self, prompts: float = 1.0, outputs: float = 1.0) -> PlannedEngine:
-        """The same with prompts and outputs so many times as long; those that then do not fit are cut."""
+        """The same with prompts and outputs this many times as long; those that then do not fit are cut."""
         longest = min(self.settings.max_model_len, self.settings.kv_capacity_tokens)
         return replace(self, pool=tuple(_scaled(self.pool, prompts, outputs, longest)))
 
     def slower(self, ratio: float) -> PlannedEngine:
-        """The same with steps so many times as long."""
+        """The same with steps ``ratio`` times as long."""
         return replace(self, law=_Slower(self.law, ratio))
 
 

@@ -21,7 +21,7 @@ SHAPES: Array = np.array([0.006, 0.012, 0.025, 0.05, 0.1, 0.2])
 
 
 def coverage(tokens: float, shape: float) -> float:
-    """Expected share of the experts' weights that a step of so many tokens reads; 0 for a dense model (x = 0)."""
+    """Expected share of the experts' weights that a step of ``tokens`` tokens reads; 0 for a dense model (x = 0)."""
     uncovered: float = (1.0 - shape) ** tokens
     return 1.0 - uncovered
 

@@ -125,7 +125,7 @@ class LawFit:
         return sqrt(max(within + square - mean * mean, 0.0))
 
     def in_units(self, unit_tokens: float) -> LawFit:
-        """The same law for p and K counted in units of so many tokens."""
+        """The same law for p and K counted in units of ``unit_tokens`` tokens."""
         n, p, k = self.seen
         stretch = np.array([1.0, 1.0, 1.0, unit_tokens, unit_tokens, 1.0])
         parts = (

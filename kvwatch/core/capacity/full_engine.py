@@ -22,7 +22,7 @@ from kvwatch.queueing.full_load import FullLoad, full_loads
 from kvwatch.stats.step_law_fit import LawFit
 
 _OPEN_DEVIATION = 0.1
-"""Relative sd of the full step, from not knowing the model, above which that is told [1]. Choice: with half of it most
+"""Relative sd of the full step, from not knowing the model, above which that is said [1]. Choice: with half of it most
 engines would say so at a quarter of their capacity, with double μ may be a third off unsaid."""
 _UNKNOWN_SEATS = 4096
 """Seats of the embedded engine where max_num_seqs is not known [requests]. Choice: more than memory ever lets run, so
@@ -186,7 +186,7 @@ class FullEngineRun:
         return Experiment(pool, settings, i.full_law, self._steps(loads[limit].running), loads[limit], limit)
 
     def _steps(self, running: float) -> int:
-        """How long a run is that has so many requests at once."""
+        """How long a run is [steps], with ``running`` requests at once."""
         lifetime, outputs = self.inputs.demand.steps or 0.0, self.inputs.mix.output_tokens
         met = float((outputs**2).mean() / outputs.mean())
         enough = max(_WARM_UP_LIFETIMES * lifetime + _FINISHED * lifetime / running, _MET_LIFETIMES * met, _LEAST_STEPS)

@@ -82,7 +82,7 @@ class RequestsAndTokens:
 
 
 class _Window:
-    """Sums that go over at least so many of what some counters count, the largest of them, and the laws about them."""
+    """Sums over at least ``least`` of what the largest of some counters counts, and the laws about them."""
 
     def __init__(
         self, laws: Sequence[Callable[[Sums, float], Sequence[Contradiction]]], counters: Sequence[str], least: float

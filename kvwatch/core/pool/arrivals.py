@@ -43,7 +43,7 @@ class PoolArrivals:
         self._samples: deque[_Sample] = deque()
 
     def update(self, now: float, rate: float, engines: int) -> None:
-        """Take the sum of λ over the last minute [requests/s] of so many ``engines`` at ``now`` [unix s]."""
+        """Take the sum of λ over the last minute [requests/s] of ``engines`` engines at ``now`` [unix s]."""
         self._samples.append(_Sample(now, rate, engines))
         while now - self._samples[0].at > self._times.longest:
             self._samples.popleft()

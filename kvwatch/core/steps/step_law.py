@@ -113,7 +113,7 @@ class StepLawMemory:
     def update(self, interval: Interval, *, watch_only: bool = False) -> None:
         """Take an interval; it may teach nothing.
 
-        With ``watch_only`` it does not, as :meth:`learn` is told of the same steps one by one.
+        With ``watch_only`` it does not, as :meth:`learn` takes the same steps one by one.
         """
         self._fade(interval.end)
         rows = self._intervals.add(interval)
@@ -157,7 +157,7 @@ class StepLawMemory:
         self._rows += 1
 
     def _refit_in_time(self, at: float) -> None:
-        """Fit anew if there are enough new rows, or some and it is time."""
+        """Fit again where there are enough new rows, or some and the last fit is a minute old."""
         if self._since_fit and (self._since_fit >= _NEWS_RATIO * self._rows or at - self._fitted_at >= _FIT_SECONDS):
             self._fitted_at = at
             self.refit()
@@ -260,7 +260,7 @@ class StepLawMemory:
             self.refit()
 
     def refit(self) -> None:
-        """Fit anew."""
+        """Fit to all that is known now."""
         self._fit = self._regression.fit(self._full_load)
         self._since_fit = 0
 
@@ -291,7 +291,7 @@ class StepLawMemory:
 
 
 class _Residuals:
-    """The last residuals, and their usual size, which is looked at anew now and then."""
+    """The last residuals, and their usual size, which is worked out again now and then."""
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=_REMEMBERED_RESIDUALS)

@@ -151,7 +151,7 @@ class _Prompts:
         return prompt / chunks(prompt, self.budget_tokens)
 
     def share(self, prefill_tokens: float) -> float:
-        """φ of steps that compute so many prompt tokens in the mean."""
+        """φ of steps that compute ``prefill_tokens`` prompt tokens in the mean."""
         return prefill_share(prefill_tokens, self.chunk_tokens, self.budget_tokens)
 
 

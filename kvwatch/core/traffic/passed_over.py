@@ -65,7 +65,7 @@ class PassedOver:
         return min(number, waiting) if stands and self._has_room(interval, number) else 0.0
 
     def _has_room(self, interval: Interval, number: float) -> bool:
-        """Whether seats and memory had room all the time, and others were served while so many waited."""
+        """Whether seats and memory had room all the time, and others were served while ``number`` waited."""
         beside = [seen for seen in self._seen if seen.waiting == number]
         running = [seen.running for seen in beside]
         seats = interval.settings.max_num_seqs

@@ -31,7 +31,7 @@ _LASTING_SCRAPES = 4
 """Scrapes in a row that see a queue before it counts [1]. Choice: where lives are shorter than scrapes are apart, one
 that waits for a step is seen twice in a row by chance."""
 _LONGEST_LIVES = 10.0
-"""Mean lives after which what finishes is taken all the same [1]. Choice: over so many the bias is below a tenth, and
+"""Mean lives after which what finishes is taken all the same [1]. Choice: over ten lives the bias is below a tenth, and
 traffic that never settles must be known too."""
 _KNOWN_REQUESTS = 60.0
 """Finished requests, surely representative, below which nothing is passed over [requests]. Choice: as many as the

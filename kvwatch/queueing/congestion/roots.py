@@ -2,8 +2,8 @@
 
 How many roots lie inside a circle is the winding number of f along it (argument principle), which one FFT gives.
 Bisection on the circle's radius therefore finds the modulus without ever forming a companion matrix, and stays accurate
-at thousands of coefficients. Neighbouring coefficients are added up first, as many as the least period allows and at
-least so many that ``_MOST_BINS`` are left. Newton's method on all coefficients then finds the roots themselves.
+at thousands of coefficients. Neighbouring coefficients are added up first, as many as the least period allows, and
+more where more than ``_MOST_BINS`` would be left. Newton's method on all coefficients then finds the roots themselves.
 
 That may miss a root: adding up moves them, and of many that grow alike only some are followed. So the winding number of
 all coefficients around the sector of slow waves, with the roots that are known divided out, has the last word: it is 0
