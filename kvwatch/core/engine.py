@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from kvwatch.constants import CLOCK_SKEW_SECONDS
 from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
+from kvwatch.core.capacity.largest_request import LargestRequest
 from kvwatch.core.capacity.model import CapacityModel
-from kvwatch.core.capacity.stable_limit import LargestRequest
 from kvwatch.core.eviction.preemptions import Preemptions
 from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
 from kvwatch.core.eviction.seat_search import Prescription

@@ -18,14 +18,16 @@ CONCEPTS = {
     "kv_capacity": "capacity",
     "service_rate": "capacity",
     "utilization": "capacity",
+    "largest_request": "capacity",
     "stable_limit": "capacity",
     "queue_slope": "traffic",
     "wave": "eviction",
     "replicas_required": "pool",
 }
-"""λ, b̄, E[g], M, μ, ρ, 1 − δ, the queue's slope, the wave, and the number of replicas: module and package."""
+"""λ, b̄, E[g], M, μ, ρ, δ·M, 1 − δ, the queue's slope, the wave, and the number of replicas: module and package."""
 METRICS = {"request_demand": "request_demand_token_steps", "kv_capacity": "kv_capacity_tokens"}
 """Metrics whose name has their unit as well."""
+WITHOUT_METRIC = ("wave", "largest_request")
 LONGEST_LINES = 200
 
 
@@ -34,17 +36,18 @@ def test_each_concept_is_one_module_of_its_name(concept: str, package: str) -> N
     """Nowhere else in the core is a module of that name, and none of them is longer than a person reads at once."""
     assert list(CORE.rglob(f"{concept}.py")) == [CORE / package / f"{concept}.py"]
     assert len((CORE / package / f"{concept}.py").read_text(encoding="utf-8").splitlines()) < LONGEST_LINES
-    if concept != "wave":
+    if concept not in WITHOUT_METRIC:
         assert f"kvwatch_{METRICS.get(concept, concept)}" in BY_NAME
 
 
+WATCHED = ("largest_request", "queue_slope", "wave", "replicas_required")
 ANSWERS = {"Estimate", "KeyedEstimate", "ServiceRate"}
 """What an answer is: an estimate, or one with what it rests on."""
 
 
-@pytest.mark.parametrize("concept", [c for c in CONCEPTS if c not in ("queue_slope", "wave", "replicas_required")])
+@pytest.mark.parametrize("concept", [c for c in CONCEPTS if c not in WATCHED])
 def test_an_answer_is_an_estimate_that_a_function_of_the_metrics_name_returns(concept: str) -> None:
-    """The queue, the wave and the replicas are answered by watchers, in their modules."""
+    """The largest request, the queue, the wave and the replicas are answered by watchers, in their modules."""
     tree = ast.parse((CORE / CONCEPTS[concept] / f"{concept}.py").read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     returned = functions[next(name for name in (METRICS.get(concept), concept) if name in functions)].returns
