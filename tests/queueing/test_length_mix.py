@@ -128,3 +128,19 @@ def test_the_same_moments_give_the_same_pool() -> None:
     asked = moments((300.0, 120.0), (90.0, 40.0), 0.4)
     for one, other in zip(synthesize(asked, laws), synthesize(asked, laws), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_lengths_that_are_cut_keep_the_variance_that_was_asked_for() -> None:
+    """Of 200 lognormal traffics in a histogram's buckets to a twentieth, in 99 of 100.
+
+    Moving lengths back to 1 and to the longest takes variance from them: one round leaves 17% of it, two leave 10%.
+    """
+    off = []
+    for seed in range(200):
+        source = np.random.default_rng(seed)
+        lengths = np.exp(source.uniform(3, 7) + source.uniform(0.3, 1.4) * source.normal(size=2000))
+        lengths = np.clip(np.rint(lengths), 1, 8191)
+        asked = moments((300.0, float(lengths.mean())), (90.0, float(lengths.std())))
+        _, made = synthesize(asked, LengthLaws.of(None, histogram(lengths), 8192.0))
+        off.append(abs(made.var() / lengths.var() - 1))
+    assert float(np.quantile(off, 0.99)) < 0.05

@@ -153,6 +153,11 @@ SLOW, PLAIN = (1.0, 0.5, 40.0, 300.0, 20.0, 1e5, 0.05), (1.0, 0.0, 40.0, 0.0, 0.
             (0.004, 0.03, 1e-4, 2e-5, 3e-8, 0.02),
             0.004 + 0.004 + 0.003 + 0.02 * coverage(40.0, float(SHAPES[2])),
         ),
+        (
+            Hypothesis(1.0, PromptBase.VISIBLE, float(SHAPES[0])),
+            (0.004, 0.03, 1e-4, 2e-5, 3e-8, 0.02),
+            0.004 + 0.004 + 0.003 + 0.02 * coverage(40.0, float(SHAPES[0])),
+        ),
         # reading hides the arithmetic of 40 tokens where it lasts as long as that of 60
         (
             Hypothesis(1.0, PromptBase.ROOFLINE, balance=60.0),
@@ -173,7 +178,7 @@ def test_prompts_take_what_a_step_of_the_same_sequences_would_be_shorter(
     """Of 50 ms; steps without prompts take no time for any, and no share is below 0."""
     means = np.array([SLOW, PLAIN])
     cells = Cells(means[:, :, None] * means[:, None, :], np.ones(2), means, coverage_tangents(means[:, :-1], SHAPES))
-    place = 2 if form.shape else -1
+    place = SHAPES.tolist().index(form.shape) if form.shape else -1
     found = _prompt_share(cells, form, np.array(theta), transform(form), place, means[:, -1])
     assert found == pytest.approx([1 - without / 0.05, max(1 - without / 0.02, 0.0)])
 

@@ -97,3 +97,31 @@ def test_where_exchanges_do_not_end_the_sure_way_is_taken(monkeypatch: pytest.Mo
 def test_nothing_is_left_where_all_pull_below_zero() -> None:
     """A target on the other side of all columns: zeros."""
     assert solved(np.eye(6), -np.ones(6), (DENSE, MIXTURE)).tolist() == [[0.0] * 6] * 2
+
+
+def test_experts_that_are_too_few_are_raised_though_nothing_is_negative() -> None:
+    """Data of W at a tenth of b0, all coefficients positive: W is then 0.3 of b0, and the others make up for it."""
+    columns = np.random.default_rng(3).uniform(0.5, 1.5, size=(20, 6))
+    target = columns @ np.array([2.0, 1.0, 0.5, 0.5, 0.5, 0.2])
+    (theta,) = solved(columns, target, (MIXTURE,))
+    assert theta[5] == pytest.approx(0.3 * theta[0])
+    assert theta == pytest.approx(expected(MIXTURE, columns, target), rel=1e-6)
+
+
+@pytest.mark.parametrize("form", [DENSE, ROOFLINE])
+def test_what_a_form_does_not_have_is_0_where_another_coefficient_is_held_there(form: Hypothesis) -> None:
+    """Also where its prior does not keep it near 0, and the data ask for it: one of the others is negative in them."""
+    columns = np.random.default_rng(4).uniform(0.5, 1.5, size=(20, 6))
+    target = columns @ np.array([2.0, 1.0, 0.5, 0.5, -0.5, 1.5])
+    rows = np.zeros((1, 6, 6))
+    gram, moment = (columns.T @ columns)[None], (columns.T @ target)[None]
+    (theta,) = law_solution.solve(gram, moment, rows, np.zeros((1, 6)), (form,))[0]
+    assert theta[[5] if form is DENSE else [1, 3]].tolist() == [0.0] * (1 if form is DENSE else 2)
+    assert theta == pytest.approx(expected(form, columns, target), rel=1e-6, abs=1e-9)
+
+
+def test_a_dense_law_has_no_experts_at_all() -> None:
+    """Exactly none, whatever its prior leaves of them."""
+    columns = np.random.default_rng(5).uniform(0.5, 1.5, size=(20, 6))
+    (theta,) = solved(columns, columns @ np.array([2.0, 2.0, 0.5, 0.5, 0.5, 0.0]), (DENSE,))
+    assert theta[5] == 0.0
