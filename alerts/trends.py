@@ -41,6 +41,7 @@ DISPERSION = "model:kvwatch_arrival_rate:dispersion1h"
 VARIANCE = "model:kvwatch_arrival_rate:variance1m"
 NEWEST = "model:kvwatch_arrival_rate:newest3m"
 BEFORE = "model:kvwatch_arrival_rate:before15m"
+RISE = "model:kvwatch_arrival_rate:rise10m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,9 @@ def _weighted_minutes() -> str:
     return " + ".join(f"{weight} * {minute}" for weight, minute in zip(NEWEST_WEIGHTS, minutes, strict=True))
 
 
-def _surpasses(before: str, seconds: int) -> str:
-    """What arrives now is more than before, a mean over so many seconds, beyond chance."""
-    noise = f"sqrt({DISPERSION} * {before} * (1 / {NEWEST_SECONDS} + 1 / {seconds}))"
-    return f"{NEWEST} - {before} > {SURGE_DEVIATIONS:g} * {noise}"
+def _chance(before: str, seconds: int) -> str:
+    """What the newest minutes are more than ``before``, a mean over so many seconds, by chance at most."""
+    return f"{SURGE_DEVIATIONS:g} * sqrt({DISPERSION} * {before} * (1 / {NEWEST_SECONDS} + 1 / {seconds}))"
 
 
 def _regression(trend: Regression) -> Recording:
@@ -165,14 +165,19 @@ SURGES = (
         "λ of the quarter of an hour before the last five minutes, where it is known all along.",
     ),
     Recording(
+        RISE,
+        f"{NEWEST} - {RATE_5M} offset 5m > 0",
+        "By how much that is more than 5 to 10 minutes ago, where it is.",
+    ),
+    Recording(
         SLOPES["10m"],
         f"""
         (
-          {NEWEST} - {RATE_5M} offset 5m > 0
+          {RISE}
           and (
-            ({_surpasses(BEFORE, BEFORE_SECONDS)}
-              and {NEWEST} - {RATE_5M} offset 5m > {NEWEST_SHARE} * ({NEWEST} - {BEFORE}))
-            or ({_surpasses(f"{RATE_5M} offset 5m", LONG_WINDOW_SECONDS)}
+            ({NEWEST} - {BEFORE} > {_chance(BEFORE, BEFORE_SECONDS)}
+              and {RISE} > {NEWEST_SHARE} * ({NEWEST} - {BEFORE}))
+            or ({RISE} > {_chance(f"{RATE_5M} offset 5m", LONG_WINDOW_SECONDS)}
               unless {BEFORE})
           )
           and {_stays("count1m", "10m")}
