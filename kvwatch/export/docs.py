@@ -33,8 +33,9 @@ One series for each engine of each target. Engines of targets that have a role, 
 _DOES = {True: "yes", False: "no"}
 _HELD = """\
 A doubt that pages either widens the interval, or lets the number err to the late side. Where a reason does not size,
-there is no number: `kvwatch_replicas_required` keeps its last valid value for `estimates.scale_up` and then goes; the
-alert `KvwatchEstimateInvalid` says so."""
+there is no number: `kvwatch_replicas_required` keeps its last valid value for ten minutes and then goes. The alert
+`KvwatchReplicasUnknown` says so ten minutes later, with the value; `KvwatchEstimateInvalid` names engine and reason.
+How each number comes to be doubted is in [estimates.md](estimates.md#validity)."""
 
 
 def metrics_page() -> str:
