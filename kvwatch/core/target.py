@@ -16,6 +16,7 @@ from kvwatch.core.target_health import hung_engines, problem_of
 from kvwatch.core.view import engine_view
 from kvwatch.facts import (
     EngineKey,
+    EngineSample,
     Fact,
     Iteration,
     RequestAborted,
@@ -40,6 +41,8 @@ _MAX_ENGINES = 256
 known."""
 _MOST_NAME_CHARACTERS = 16_384
 """Longest name of a model or an engine in a state [characters]. Definition: that of a line of an exposition."""
+Newcomers = dict[EngineKey, tuple[float, EngineSample, int]]
+"""Engines that a server has shown once: when [unix s], how, and beside how many of its model's in all."""
 _CONFIGURED = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN)
 """Sources of the settings that a target is added with."""
 
@@ -53,6 +56,7 @@ class Target:
         self._options = options
         self._reports = {configured.source: configured}
         self._engines: dict[EngineKey, EngineEstimator] = {}
+        self._newcomers: Newcomers = {}
         self._last_good: Scrape | None = None
         self._failure: ScrapeFailed | None = None
         self._now = float("-inf")
@@ -96,22 +100,41 @@ class Target:
     def _scraped(self, scrape: Scrape) -> None:
         if self._last_good is not None and scrape.at <= self._last_good.at:
             return
+        is_first = self._last_good is None
         self._last_good, self._failure = scrape, None
         self._now = max(self._now, scrape.at)
         per_model = Counter(s.key.model_name for s in scrape.engines)
+        newcomers: Newcomers = {}
         for sample in scrape.engines:
+            now = scrape.at, sample, per_model[sample.key.model_name]
             engine = self._engines.get(sample.key)
-            if engine is None:
-                if len(self._engines) >= _MAX_ENGINES:
-                    continue
-                engine = self._engines[sample.key] = EngineEstimator(self._options)
-                engine.report(self._reports)
-            engine.observe(scrape.at, sample, per_model[sample.key.model_name])
+            if engine is not None:
+                engine.observe(*now)
+            elif sample.key in self._newcomers:
+                self._begin(sample.key, self._newcomers[sample.key], now)
+            elif is_first:
+                self._begin(sample.key, now)
+            else:
+                newcomers[sample.key] = now
+        self._newcomers = newcomers
         shown = {sample.key for sample in scrape.engines}
         renamed = {EngineKey(key.model_name, key.engine.partition("@")[0]) for key in shown} - shown
         for key in [k for k, e in self._engines.items() if k in renamed or self._is_forgotten(e, scrape.at)]:
             del self._engines[key]  # one that is renamed, for there are several of its number now, is not missing
         self._logs.take_early(self._engines, self._shown, self._now)
+
+    def _begin(self, key: EngineKey, *samples: tuple[float, EngineSample, int]) -> None:
+        """Watch an engine from its first samples on, if there is a place.
+
+        Those of the target's first scrape begin at once, others when they are shown again: where a label is another one
+        at each scrape, estimators that live for seconds would leave the process twice as large as it need be.
+        """
+        if len(self._engines) >= _MAX_ENGINES:
+            return
+        engine = self._engines[key] = EngineEstimator(self._options)
+        engine.report(self._reports)
+        for sample in samples:
+            engine.observe(*sample)
 
     @property
     def _shown(self) -> Collection[EngineKey]:

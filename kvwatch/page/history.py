@@ -99,6 +99,9 @@ class History:
     def __init__(self, most_rows: int = MOST_ROWS) -> None:
         self._most_rows = most_rows
         self._rings: dict[str, _Ring] = {}
+        self._newcomers: dict[str, list[float]] = {}
+        """The row of each engine that was first seen at the last look, and that look's time."""
+        self._newcomers_at = -math.inf
         self.step_seconds = STEPS_SECONDS[0]
 
     def __len__(self) -> int:
@@ -117,6 +120,8 @@ class History:
         for key, row in rows.items():
             if key in self._rings:
                 self._rings[key].put(slot, row)
+        self._newcomers = {key: row for key, row in rows.items() if key not in self._rings}
+        self._newcomers_at = at
 
     def since(self, key: str, after: float = -math.inf) -> tuple[list[float], Rows]:
         """Times [unix s] and rows of an engine later than ``after``, the oldest first; empty where it is unknown."""
@@ -128,11 +133,15 @@ class History:
         return [float(slot) * self.step_seconds for slot in slots], rows
 
     def _follow(self, at: float, rows: Mapping[str, object]) -> None:
-        """Begin rings for engines that are new, end those whose last row is out of sight, and keep within memory."""
+        """Begin rings for engines that are seen again, end those whose last row is out of sight, keep within memory.
+
+        One that is seen for the first time waits for the next look, which then has both rows: a server that makes up
+        names would take the memory of an hour for each, and thin the rows of the real ones.
+        """
         oldest = self._slot(at - SPAN_SECONDS)
         for key in [k for k, ring in self._rings.items() if k not in rows and int(ring.slots.max()) < oldest]:
             del self._rings[key]
-        new = [key for key in rows if key not in self._rings]
+        new = [key for key in rows if key in self._newcomers]
         engines = len(self._rings) + len(new)
         fitting = (step for step in STEPS_SECONDS if engines * self._size(step) <= self._most_rows)
         step = next(fitting, STEPS_SECONDS[-1])
@@ -140,7 +149,8 @@ class History:
             self._thin(step)
         room = self._most_rows // self._size(self.step_seconds) - len(self._rings)
         for key in new[: max(room, 0)]:
-            self._rings[key] = _Ring(self._size(self.step_seconds))
+            ring = self._rings[key] = _Ring(self._size(self.step_seconds))
+            ring.put(self._slot(self._newcomers_at), self._newcomers[key])
 
     def _thin(self, step: float) -> None:
         """Go over to a longer step; of the rows that fall together the last stays."""

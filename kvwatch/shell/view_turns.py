@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from kvwatch.core.fleet import MANY_TARGETS
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.tasks import sleep
 
 IDLE_SECONDS = 0.25
-"""Pause where there are few targets, or none has been scraped since its view was made."""
+"""Pause where none of many targets has been scraped since its view was made."""
+FEW_SECONDS = 1.0
+"""Pause where targets are so few that views are made when they are asked for: there is nothing to do but to look if
+there are more now, and each look wakes the process."""
 _REST_RATIO = 5.0
 """Pause after a view, in times of what it took."""
 
@@ -24,4 +28,5 @@ async def keep_viewing(intake: Intake, clock: Callable[[], float]) -> None:
     while True:
         began = loop.time()
         made = intake.keep_views(clock())
-        await sleep(_REST_RATIO * (loop.time() - began) if made else IDLE_SECONDS)
+        idle = IDLE_SECONDS if len(intake) > MANY_TARGETS else FEW_SECONDS
+        await sleep(_REST_RATIO * (loop.time() - began) if made else idle)

@@ -102,9 +102,12 @@ def test_an_engine_that_a_server_stops_exporting_is_withheld_and_then_forgotten(
     assert rates(START + 150)["1"]["1m"] > 0
     for second in range(155, 790, 5):
         scrape(START + second, both=False)
-    # back after ten minutes: another engine for all we know
+    # back after ten minutes: another engine for all we know, which is watched once it has been shown again
     scrape(START + 790, both=True)
-    assert rates(START + 790)["1"] == {}
+    assert "1" not in rates(START + 790)
+    for second in range(791, 793):
+        scrape(START + second, both=True)
+    assert rates(START + 792)["1"] == {}
 
 
 def test_an_engine_that_is_named_more_closely_is_not_missed() -> None:
@@ -178,9 +181,9 @@ def test_no_more_engines_are_kept_than_a_server_can_have() -> None:
     """Labels that make up ever new engines cannot fill the memory."""
     fleet = Fleet(CoreOptions())
     fleet.add(TARGET)
-    for scrape in range(4):
-        samples = tuple(EngineSample(EngineKey("m", str(scrape * 100 + i)), running=0.0) for i in range(100))
-        fleet.observe(TARGET, Scrape(at=START + scrape * 0.5, engines=samples))
+    for scrape in range(8):
+        samples = tuple(EngineSample(EngineKey("m", str(scrape // 2 * 100 + i)), running=0.0) for i in range(100))
+        fleet.observe(TARGET, Scrape(at=START + scrape * 0.25, engines=samples))
     assert len(fleet.view(START + 2).targets[0].engines) == 256
 
 
@@ -281,7 +284,8 @@ def test_facts_before_the_first_scrape_wait_for_it_in_bounded_number() -> None:
     assert len(fleet._targets[TARGET]._logs._early) == 4096
 
 
-def test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_counts_as_a_fleet() -> None:
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_counts_as_a_fleet(every: int) -> None:
     """A hundred new names a scrape, under the model's own name, for a minute: gone with the three intervals.
 
     The places for engines would be taken after three scrapes, and the model would have 256 stale engines.
@@ -291,9 +295,11 @@ def test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_count
     for _ in range(60):
         watch.at += 1
         watch.engine.advance(watch.at)
-        made_up = [replace(watch.engine.sample(), key=EngineKey(KEY.model_name, f"{watch.at}-{n}")) for n in range(100)]
+        name = watch.at // every
+        made_up = [replace(watch.engine.sample(), key=EngineKey(KEY.model_name, f"{name}-{n}")) for n in range(100)]
         watch.fleet.observe(TARGET, Scrape(at=watch.at, engines=(watch.engine.sample(), *made_up)))
         assert watch.fleet.view(watch.at).models[0].model_engines["stale"] == 0
+        assert every > 1 or len(target_of(watch, watch.at).engines) == 1
     late = EngineKey(KEY.model_name, "1")
     for _ in range(5):
         watch.at += 1

@@ -95,10 +95,21 @@ def test_memory_is_bounded_whatever_the_fleet(engines: int) -> None:
 def test_engines_beyond_all_memory_have_no_history_and_do_no_harm() -> None:
     """Ten thousand engines: those that came first keep theirs."""
     history = History(most_rows=24)
-    history.record(START, [document(number) for number in range(5)])
+    for look in range(2):
+        history.record(START + 300 * look, [document(number) for number in range(5)])
     assert len(history) == 2
-    assert loads(history, engine_key(document(0))) == [0.5]
+    assert loads(history, engine_key(document(0))) == [0.5, 0.5]
     assert loads(history, engine_key(document(4))) == []
+
+
+def test_engines_that_are_seen_once_take_no_room() -> None:
+    """A label that is another one at each look: the real engine beside it keeps all its rows, at its step."""
+    history = History()
+    for look in range(100):
+        made_up = [document(1000 * look + number) for number in range(1, 251)]
+        history.record(START + 5 * look, [document(0, load=look), *made_up])
+    assert len(history) == 1
+    assert loads(history, engine_key(document(0))) == [float(look) for look in range(100)]
 
 
 def test_a_fleet_that_grows_keeps_its_past_thinned() -> None:
@@ -106,7 +117,8 @@ def test_a_fleet_that_grows_keeps_its_past_thinned() -> None:
     history = History(most_rows=1000)
     for index in range(12):
         history.record(START + 5 * index, [document(load=index)])
-    history.record(START + 60, [document(number) for number in range(3)])
+    for look in (60, 65):
+        history.record(START + look, [document(number) for number in range(3)])
     assert history.step_seconds == 15
     times, _ = history.since(engine_key(document()))
     assert np.diff(times).tolist() == [15.0] * 4
@@ -116,7 +128,8 @@ def test_a_fleet_that_grows_keeps_its_past_thinned() -> None:
 def test_an_engine_that_is_gone_is_forgotten_after_the_hour_and_not_before() -> None:
     """Its last hour is there to be looked at, as after a crash."""
     history = History()
-    history.record(START, [document(0), document(1)])
+    for look in (START - 5, START):
+        history.record(look, [document(0), document(1)])
     history.record(START + SPAN_SECONDS - 10, [document(1)])
     assert len(history) == 2
     history.record(START + SPAN_SECONDS + 10, [document(1)])
