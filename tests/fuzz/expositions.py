@@ -96,7 +96,7 @@ class Target:
         self._fleet = Fleet(CoreOptions())
         self._intake = Intake(self._fleet, self._metrics)
         self._intake.add("vllm", Settings(max_num_seqs=8, max_num_batched_tokens=2048))
-        self._reader = ExpositionReader()
+        self._reader, self._whole = ExpositionReader(), ExpositionReader()
         self._now = NOW
         self._scrapes = 0
 
@@ -110,8 +110,8 @@ class Target:
         for start, stop in pairwise(cuts):
             self._reader.feed(body[start:stop])
         scrape = self._reader.finish(self._now)
-        alone = ExpositionReader().read(body, self._now)
-        assert repr(scrape) == repr(alone), "what the reader has seen before changes what it reads"  # NaN is no NaN
+        whole = self._whole.read(body, self._now)
+        assert repr(scrape) == repr(whole), "where the pieces end changes what is read"  # NaN is no NaN
         self._intake.observe("vllm", scrape)
         faults = [labels for labels, value in self._metrics.samples()["kvwatch_internal_errors_total"] if value]
         assert not faults, f"a fault of {faults} was caught"

@@ -193,9 +193,11 @@ class FullEngineRun:
         return int(min(enough, _MAX_STEPS))
 
 
-def stability_of(mix: Mix) -> Stability:
-    """Whether a mix makes waves grow."""
+def stability_of(mix: Mix) -> Stability | None:
+    """Whether a mix makes waves grow; ``None`` where its longest output is beyond :data:`LONGEST_WAVE_TOKENS`."""
     s, o = mix.grown_lengths()
+    if o.max() > LONGEST_WAVE_TOKENS:
+        return None
     least_period = LEAST_PERIOD_LIFETIMES * float(o.mean())
     return stability(s, o, requests=mix.demand.requests, least_period_steps=least_period)
 

@@ -185,5 +185,14 @@ def _settings(found: object) -> Settings | None:
         settings = msgspec.convert(found, Settings)
     except msgspec.ValidationError:
         return None
-    sizes = (settings.max_num_seqs, settings.max_num_batched_tokens, settings.max_model_len)
-    return settings if all(size is None or size > 0 for size in sizes) else None
+    sizes = (
+        settings.max_num_seqs,
+        settings.max_num_batched_tokens,
+        settings.max_model_len,
+        settings.world_size,
+        settings.own_budget_tokens,
+        settings.prefill_schedule_interval,
+    )
+    share = settings.watermark_ratio
+    can_be = all(size is None or size > 0 for size in sizes) and (share is None or 0 <= share < 1)
+    return settings if can_be else None

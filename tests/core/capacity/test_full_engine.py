@@ -7,7 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun, FullLaw
+from kvwatch.core.capacity.full_engine import (
+    LONGEST_WAVE_TOKENS,
+    FullEngineInputs,
+    FullEngineRun,
+    FullLaw,
+    stability_of,
+)
 from tests.core.capacity.evidence import inputs
 
 
@@ -26,6 +32,13 @@ def test_a_run_lasts_four_lives_of_the_request_that_one_meets() -> None:
     # E[T²]/E[T] by hand: (9·50² + 2000²)/(9·50 + 2000) = 1,642 steps
     assert wide.steps == pytest.approx(4 * 1642, rel=0.01)
     assert alike.steps == 1500
+
+
+def test_no_waves_are_looked_for_in_outputs_that_no_server_makes() -> None:
+    """Seventeen million tokens, as a damaged histogram has shown, took minutes and gigabytes; a usual mix is judged."""
+    assert stability_of(_of_lengths(*[50.0] * 9, 17_305_793.0).mix) is None
+    assert stability_of(_of_lengths(*[50.0] * 9, LONGEST_WAVE_TOKENS + 1.0).mix) is None
+    assert stability_of(_of_lengths(*[50.0] * 9, 2000.0).mix) is not None
 
 
 def test_the_watermark_that_the_server_has_is_the_embedded_engines() -> None:

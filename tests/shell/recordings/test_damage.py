@@ -28,3 +28,13 @@ def test_a_time_that_no_calendar_has_is_skipped(tmp_path: Path, at: float, capsy
     (tmp_path / "scrapes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert main(["replay", str(tmp_path), "--every", "0s"]) == 0
     assert "scrapes.jsonl:2: bad_time; skipped" in capsys.readouterr().err
+
+
+def test_a_gap_of_decades_between_two_scrapes_costs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the counters rose by in 55 years is no traffic of one request."""
+    lines = [dict(line) for line in recorded()["scrapes.jsonl"]]
+    lines[0]["t"] = 3.0
+    (tmp_path / "scrapes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "settings.json").write_text(json.dumps(recorded()["settings.json"][0]))
+    assert main(["replay", str(tmp_path), "--every", "0s"]) == 0
+    assert capsys.readouterr().out.count("\n") >= len(lines)

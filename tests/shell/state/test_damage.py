@@ -75,6 +75,15 @@ def test_the_refusal_names_the_place(path: list[Any], value: Any, why: str) -> N
     assert str(caught.value).startswith(why)
 
 
+@pytest.mark.parametrize("share", [-2.0, -(2.0**63), 1.0, 7.0])
+@pytest.mark.parametrize("name", ["watermark_ratio", "world_size", "own_budget_tokens", "prefill_schedule_interval"])
+def test_settings_that_no_server_has_are_not_taken_up(name: str, share: float, tmp_path: Path) -> None:
+    """No share of the memory is negative or all of it, and nothing that is counted is below 1."""
+    state = json.loads(learnt())
+    state["settings"][NAME][name] = share if name == "watermark_ratio" else -abs(int(share))
+    start(sealed(json.dumps(state).encode()), tmp_path)
+
+
 def test_of_two_engines_neither_is_taken_up_where_one_cannot_be() -> None:
     """No half of a state is believed."""
     (good,) = engines()
