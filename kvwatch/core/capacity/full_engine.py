@@ -36,6 +36,9 @@ below the embedded engine's own error; double costs double the CPU."""
 _MAX_STEPS = 30_000
 """Longest run of the embedded engine [steps]. Choice: half a second of CPU; outputs of thousands of tokens reach it,
 and are then measured over fewer lifetimes."""
+LONGEST_WAVE_TOKENS = 1 << 18
+"""Longest output up to which it is worked out whether the mix makes waves [tokens]. Choice: twice the context of most
+models; 1.6 s of CPU, and time and memory go with the length, which a damaged histogram may make any."""
 LEAST_PERIOD_LIFETIMES = 0.5
 """Shortest period of a wave that matters, over the mean output [1]. Choice: a request outlives a faster ripple twice
 and more, runs through crests and troughs alike, and so the batch that it is part of hardly swings."""

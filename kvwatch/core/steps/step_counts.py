@@ -13,7 +13,7 @@ from math import sqrt
 
 from kvwatch.core.interval import Interval
 
-_MEMORY_RATIO = 0.98
+_SUMS_KEPT_RATIO = 0.98
 """Share of the sums that is kept at each interval [1]. Choice: the last fifty count; how an engine counts never
 changes."""
 _LEAST_SCRAPES = 10.0
@@ -25,10 +25,10 @@ Choice: between the 1 of one server and the 2 of two."""
 _ONCE = 1.25
 """The same up to which each is counted once again [1]. Choice: clearly below the other, so that noise changes
 nothing."""
-_MOST_RATIO = 4.0
+_MOST_TIMES_RUNNING = 4.0
 """Time of the tokens in an interval over what those that run can have taken, up to which it counts [1]. Choice: a
 request that ends within an interval is seen at neither end of it."""
-_DEVIATIONS = 3.0
+_TIME_DEVIATIONS = 3.0
 """Standard errors that the time in which requests run may be off, as scrapes show it [1]. Choice: they are taken as
 independent, and are not where requests last longer than the time between two scrapes."""
 
@@ -47,7 +47,7 @@ class StepCounts:
         if before is None or after is None or not interval.goes_on or interval.preemptions:
             return False
         steps, tokens, time = interval.steps, interval.inter_tokens, interval.inter_token_seconds
-        if time is not None and time > _MOST_RATIO * max(before, after, 1.0) * interval.seconds:
+        if time is not None and time > _MOST_TIMES_RUNNING * max(before, after, 1.0) * interval.seconds:
             return False  # requests that are aborted inside an engine add times as long as the host's uptime
         took = steps * time / tokens if steps and tokens and time else 0.0
         share = ((before > 0) + (after > 0)) / 2
@@ -57,7 +57,7 @@ class StepCounts:
             ("_seconds", interval.seconds),
             ("_scrapes", 1.0),
         ):
-            setattr(self, name, _MEMORY_RATIO * getattr(self, name) + value)
+            setattr(self, name, _SUMS_KEPT_RATIO * getattr(self, name) + value)
         were_several = self.times > 1
         self.times = self._found(_ONCE if were_several else _SEVERAL)
         return (self.times > 1) != were_several
@@ -67,7 +67,7 @@ class StepCounts:
         seen = share * self._scrapes
         if seen < _LEAST_SCRAPES:
             return self.times
-        error = _DEVIATIONS * sqrt((1 - share) / seen)
+        error = _TIME_DEVIATIONS * sqrt((1 - share) / seen)
         several = self._stepping >= least * self._busy * (1 + error)
         return self._stepping / self._busy if several else 1.0
 
