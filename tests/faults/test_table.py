@@ -45,9 +45,14 @@ TESTS = {
     ),
     "a target shows other engines at each scrape": (
         "core/test_target.py::test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_counts_as_a_fleet",
+        "page/test_history.py::test_engines_that_are_seen_once_take_no_room",
     ),
     "a series is shown twice": ("faults/test_scrapes.py::test_a_contradicting_series_does_not_move_what_is_shown",),
     "numbers of 10³⁰⁸": ("parse/exposition/test_reader.py::test_numbers_that_no_server_can_have_are_unknown",),
+    "a histogram shows outputs of more than": (
+        "core/capacity/test_full_engine.py::test_no_waves_are_looked_for_in_outputs_that_no_server_makes",
+        "shell/recordings/test_damage.py::test_a_gap_of_decades_between_two_scrapes_costs_nothing",
+    ),
     "kvwatch itself fails": (
         "shell/scrape/test_garbage_server.py::test_a_bug_in_the_reader_costs_one_scrape",
         "shell/test_intake.py::test_a_fault_is_logged_once_with_its_traceback",
