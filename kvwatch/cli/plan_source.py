@@ -26,7 +26,7 @@ from kvwatch.planning.data_sheets import GPUS, Model, ModelError, sheet_engine
 from kvwatch.planning.engine import Basis, Known, PlannedEngine
 from kvwatch.planning.measured import measured_engine
 from kvwatch.shell.logging import setup
-from kvwatch.shell.recordings.replay import Recording, RecordingError, replay
+from kvwatch.shell.recordings.replay import RecordingError, one_recording, replay
 from kvwatch.shell.state.file import StateFile
 from kvwatch.views import FleetView
 
@@ -57,7 +57,7 @@ def engine_of(args: argparse.Namespace, traced: list[TracedRequest]) -> Found:
         return _measured(args, traced, args.url.base_url, *_live(args, args.url))
     if args.state is not None:
         return _measured(args, traced, str(args.state), *_kept(args, args.state))
-    return _measured(args, traced, str(args.recording), *_replayed(args.recording))
+    return _measured(args, traced, str(args.recording), *_replayed(args.recording, args.target))
 
 
 def trace_of(args: argparse.Namespace) -> list[TracedRequest]:
@@ -92,16 +92,18 @@ def _given(args: argparse.Namespace, traced: list[TracedRequest]) -> tuple[tuple
     return tuple(islice(lengths.shapes(source), _DRAWN)), Basis("traffic", words, Known.GIVEN)
 
 
-def _replayed(folder: Path) -> tuple[Fleet, FleetView | None]:
+def _replayed(folder: Path, server: str | None) -> tuple[Fleet, FleetView | None]:
     """What is known at the end of a recording."""
-    recording = Recording(folder, lambda words: print(f"{folder}: {words}", file=sys.stderr))
     fleets: list[Fleet] = []
     last: FleetView | None = None
     try:
+        recording = one_recording(folder, lambda words: print(f"{folder}: {words}", file=sys.stderr), server)
         for last in replay(recording, made=fleets.append):  # noqa: B007 (the last one counts)
             pass
     except RecordingError as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"cannot read {folder}: {error.strerror}") from None
     return (fleets[0] if fleets else Fleet(CoreOptions())), last
 
 

@@ -12,7 +12,7 @@ from kvwatch.cli.common import CommandError
 from kvwatch.cli.table import print_table
 from kvwatch.export.json_api import fleet_json
 from kvwatch.parse.logs import FieldMap, LogFormat, spelled
-from kvwatch.shell.recordings.replay import RecordedLog, Recording, RecordingError, replay
+from kvwatch.shell.recordings.replay import RecordedLog, Recording, RecordingError, one_recording, replay
 from kvwatch.shell.tail import utc_offset
 from kvwatch.views import FleetView
 
@@ -22,11 +22,15 @@ _TABLE_EVERY_SECONDS = 10.0
 
 def execute(args: argparse.Namespace) -> None:
     """Print one view after another."""
-    recording = Recording(args.folder, lambda words: print(f"{args.folder}: {words}", file=sys.stderr))
     try:
+        recording = one_recording(
+            args.folder, lambda words: print(f"{args.folder}: {words}", file=sys.stderr), args.server
+        )
         logs = _logs(args, recording)
     except RecordingError as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"cannot read {args.folder}: {error.strerror}") from None
     every = args.every if args.every is not None else _TABLE_EVERY_SECONDS if args.format == "table" else 0.0
     count = 0
 

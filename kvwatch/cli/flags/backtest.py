@@ -45,8 +45,10 @@ def add(commands: SubParsers) -> None:
         "--recording",
         type=Path,
         action="append",
-        metavar="DIR",
-        help="a folder that kvwatch record has written, in place of a Prometheus; may be given several times",
+        metavar="PATH",
+        help="in place of a Prometheus a folder that kvwatch record has written, or a file of another tool: AIPerf's "
+        "server_metrics_export.jsonl or .parquet, OpenMetrics with a time for each sample, or what promtool tsdb dump "
+        "prints; may be given several times",
     )
     parser.add_argument(
         "--start",

@@ -26,7 +26,7 @@ def add(commands: SubParsers) -> None:
         allow_abbrev=False,
     )
     engine = parser.add_argument_group("the engine, one of the four")
-    engine.add_argument("--recording", type=Path, metavar="DIR", help="a recording of a server under its usual load")
+    engine.add_argument("--recording", type=Path, metavar="PATH", help="a recording of a server under its usual load")
     engine.add_argument("--url", type=target_url, metavar="URL", help="a server that runs now, under its load")
     engine.add_argument("--state", type=Path, metavar="FILE", help="what a kvwatch has kept: its estimates.state_file")
     engine.add_argument("--model", type=Path, metavar="FILE", help="the model's config.json, with --gpu")
@@ -45,7 +45,7 @@ def add(commands: SubParsers) -> None:
     )
     engine.add_argument("--max-model-len", type=flag(integer(1, 100_000_000)), help="with --state and --url")
     engine.add_argument("--watch", type=flag(duration(10.0, 3600.0)), default=120.0, help="a --url (default 2m)")
-    engine.add_argument("--target", metavar="NAME", help="which target of --state, where it holds several")
+    engine.add_argument("--target", metavar="NAME", help="which one of --state, or of a file with several servers")
     engine.add_argument("--bearer-token-file", type=Path, metavar="FILE", help="for --url")
     engine.add_argument(
         "--disaggregated", action="store_true", help="prefill and decode on servers of their own, sized apart"

@@ -24,9 +24,11 @@ def add(commands: SubParsers) -> None:
     parser.add_argument(
         "folder",
         type=Path,
-        metavar="DIR",
-        help="folder with scrapes.jsonl.gz or scrapes.jsonl, and settings.json where there is one",
+        metavar="PATH",
+        help="a folder of kvwatch record; or a file of another tool: AIPerf's server_metrics_export.jsonl or .parquet, "
+        "OpenMetrics with a time for each sample, or what promtool tsdb dump prints",
     )
+    parser.add_argument("--server", metavar="NAME", help="which server of a file that has several")
     parser.add_argument(
         "--requests", action="store_true", help="also read requests.jsonl: the exact lengths of each request"
     )

@@ -26,7 +26,7 @@ from kvwatch.shell.backtest.sources import FromPrometheus, FromRecording, Source
 from kvwatch.shell.backtest.user_rules import UserRules, ask_prometheus, ask_recordings
 from kvwatch.shell.prometheus.api import Api, Server
 from kvwatch.shell.prometheus.history import Found, find_targets, scrape_interval
-from kvwatch.shell.recordings.replay import Recording, RecordingError, interval_seconds
+from kvwatch.shell.recordings.replay import Recording, RecordingError, interval_seconds, recordings_of
 
 LONGEST_INTERVAL_SECONDS = 120.0
 """Longest scrape interval that is worth a look [s]. Choice: λ of a minute has no second sample then, and a
@@ -77,11 +77,14 @@ Told = Callable[[str, float], object]
 
 def span_of_recordings(folders: Sequence[Path]) -> Spell:
     """The time that recordings are of. Raises RecordingError where there is none in one of them."""
-    spans = [[scrape.at for scrape in Recording(folder, lambda _: None).scrapes()] for folder in folders]
-    for folder, times in zip(folders, spans, strict=True):
+    starts, ends = [], []
+    for recording in (one for folder in folders for one in recordings_of(folder, lambda _: None)):
+        times = [scrape.at for scrape in recording.scrapes()]
         if not times:
-            raise RecordingError(f"{folder} holds no scrape that can be read")
-    return Spell(min(times[0] for times in spans), max(times[-1] for times in spans))
+            raise RecordingError(f"{recording.folder} holds no scrape that can be read")
+        starts.append(times[0])
+        ends.append(times[-1])
+    return Spell(min(starts), max(ends))
 
 
 def backtest(question: Question, checkpoint: Checkpoint, told: Told) -> Report:
@@ -136,10 +139,11 @@ def _sources(question: Question, checkpoint: Checkpoint, told: Told) -> dict[str
     """Where each server's scrapes come from, by its name; written down, so that a run that goes on asks the same."""
     if question.server is None:
         found: dict[str, Source] = {}
-        for folder in question.recordings:
-            recording = Recording(folder, lambda _: None)
+        for recording in _recordings(question):
             first = [s for s, _ in zip(recording.scrapes(), range(_SCRAPES_TO_TELL_INTERVAL), strict=False)]
-            found[folder.resolve().name] = FromRecording(folder, interval_seconds(first))
+            taken = recording.name in found
+            name = f"{recording.name} ({recording.folder.resolve().name})" if taken else recording.name
+            found[name] = FromRecording(recording.folder, interval_seconds(first), recording.server)
         return found
     noted = checkpoint.found.get(SERVERS)
     if noted is None:
@@ -154,6 +158,10 @@ def _sources(question: Question, checkpoint: Checkpoint, told: Told) -> dict[str
             server, target, question.span.start, question.span.end, one["interval_seconds"]
         )
     return sources
+
+
+def _recordings(question: Question) -> list[Recording]:
+    return [one for folder in question.recordings for one in recordings_of(folder, lambda _: None)]
 
 
 async def _look(server: Server, question: Question, told: Told) -> list[dict[str, Any]]:
@@ -262,7 +270,7 @@ def _yours(
     name, rules = question.rules
     known: Collection[Model] = evaluated.timelines
     if question.server is None:
-        did = ask_recordings(question.recordings, rules, question.span, known)
+        did = ask_recordings(_recordings(question), rules, question.span, known)
     else:
         did = asyncio.run(_ask(question.server, rules, question.span, known, checkpoint.folder / "rules"))
     told("evaluating your rules", 1.0)

@@ -72,20 +72,21 @@ async def _next(
 
 @dataclass(frozen=True, slots=True)
 class FromRecording:
-    """A recording's folder; ``interval_seconds`` is that of its scrapes."""
+    """A recording's folder; ``interval_seconds`` is that of its scrapes, ``server`` one of another tool's file."""
 
     folder: Path
     interval_seconds: float
+    server: str = ""
 
     @property
     def settings(self) -> Settings:
         """Those recorded beside the scrapes."""
-        return Recording(self.folder, lambda _: None).settings()
+        return Recording(self.folder, lambda _: None, self.server).settings()
 
     def scrapes(self, cache: Path) -> Iterator[Past]:
         """Its scrapes; what is damaged is left out."""
         del cache  # it is on disk already
-        yield from Recording(self.folder, lambda _: None).scrapes()
+        yield from Recording(self.folder, lambda _: None, self.server).scrapes()
 
 
 Source = FromPrometheus | FromRecording

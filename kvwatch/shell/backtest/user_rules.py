@@ -14,7 +14,6 @@ from kvwatch.backtest.judge import Alerting
 from kvwatch.backtest.spells import Spell, spells
 from kvwatch.backtest.timeline import Model
 from kvwatch.parse.exposition.samples import SampleReader
-from kvwatch.parse.recording import recorded_text
 from kvwatch.promql.firing import Run, State, alert_state
 from kvwatch.promql.labels import NAME, Array, Labels, Mask, labels_of, without
 from kvwatch.promql.rules import Rule, RuleFile
@@ -23,8 +22,7 @@ from kvwatch.promql.series import Database, Stored
 from kvwatch.shell.backtest.evaluate import FiringSpells
 from kvwatch.shell.backtest.parts import write_json
 from kvwatch.shell.prometheus.api import Api, PrometheusError, TooMuchError
-from kvwatch.shell.recordings.lines import read_lines
-from kvwatch.shell.recordings.replay import scrapes_path
+from kvwatch.shell.recordings.replay import Recording
 
 MOST_POINTS = 10_000
 """Evaluations that one range query asks for [1]. Data sheet: Prometheus refuses more than 11,000."""
@@ -117,14 +115,16 @@ async def _answers(api: Api, rule: Rule, span: Spell, cache: Path) -> AsyncItera
         yield times, active
 
 
-def ask_recordings(folders: Sequence[Path], rules: RuleFile, span: Spell, known: Collection[Model]) -> UserRules:
+def ask_recordings(
+    recordings: Sequence[Recording], rules: RuleFile, span: Spell, known: Collection[Model]
+) -> UserRules:
     """Evaluate a file over recordings, as a Prometheus that had scraped their servers would have."""
     usable: list[Rule] = []
     failed = []
     wanted = frozenset().union(*(names_in(rule.expression) for rule in rules.rules))
     database = Database({})
-    for folder in folders:
-        database.append(_recorded(folder, wanted))
+    for recording in recordings:
+        database.append(_recorded(recording, wanted))
     step = rules.interval
     times = np.arange(math.ceil(span.start / step) * step, span.end + step, step)
     for rule in rules.rules:
@@ -140,17 +140,16 @@ def ask_recordings(folders: Sequence[Path], rules: RuleFile, span: Spell, known:
     return UserRules(tuple(fired.alerting(known)), tuple(failed))
 
 
-def _recorded(folder: Path, wanted: frozenset[str]) -> dict[Labels, Stored]:
+def _recorded(recording: Recording, wanted: frozenset[str]) -> dict[Labels, Stored]:
     """The series of a recording with these names, with the labels that a Prometheus adds."""
     reader = SampleReader(frozenset(name.encode() for name in wanted).__contains__)
-    given = {"job": "vllm", "instance": folder.resolve().name}
+    given = {"job": "vllm", "instance": recording.name}
     at: list[float] = []
     rows: list[dict[Labels, float]] = []
-    for _, line in read_lines(scrapes_path(folder), lambda _: None):
-        found = recorded_text(line)
-        if found is None or (at and found[0] - at[-1] < _SCRAPE_SECONDS):
+    for when, text in recording.texts(wanted.__contains__):
+        if at and when - at[-1] < _SCRAPE_SECONDS:
             continue
-        reader.feed(found[1])
+        reader.feed(text)
         samples = reader.finish()
         rows.append(
             {
@@ -158,7 +157,7 @@ def _recorded(folder: Path, wanted: frozenset[str]) -> dict[Labels, Stored]:
                 for one, value in zip(samples.series, samples.values, strict=True)
             }
         )
-        at.append(found[0])
+        at.append(when)
     times = np.array(at)
     names = dict.fromkeys(labels for row in rows for labels in row)
     return {labels: Stored(times, np.array([row.get(labels, np.nan) for row in rows])) for labels in names}

@@ -18,11 +18,13 @@ from pathlib import Path
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Rejected, RequestRecord, Scrape, ScrapeFailed, Settings
+from kvwatch.parse.exports import Keep
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.logs import LocalTime, LogFact, LogFormat, LogReader
-from kvwatch.parse.recording import recorded_scrape
+from kvwatch.parse.recording import recorded_scrape, recorded_text
 from kvwatch.parse.requestlog import request_record
 from kvwatch.parse.settings import settings_from_recording
+from kvwatch.shell.recordings.exports import ExportError, Page, pages, read_name, servers
 from kvwatch.shell.recordings.lines import Report, read_lines
 from kvwatch.shell.recordings.recorder import SETTINGS_NAME
 from kvwatch.views import FleetView
@@ -52,10 +54,45 @@ class RecordingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A folder that holds a recording; ``report`` is told in words about everything that is skipped."""
+    """A folder that holds a recording; ``report`` is told in words about everything that is skipped.
+
+    ``folder`` may be a file that another tool has written, of which ``server`` then names one server.
+    """
 
     folder: Path
     report: Report
+    server: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the server is called."""
+        return self.server or self.folder.resolve().name
+
+    def texts(self, keep: Keep = read_name) -> Iterator[tuple[float, bytes]]:
+        """Times and pages of the scrapes that were answered; of another tool's file the samples that are wanted.
+
+        Raises:
+            RecordingError: there is no file of scrapes.
+        """
+        if self.server:
+            yield from ((page.at, page.body) for page in self._pages(keep) if page.body is not None)
+            return
+        found = (recorded_text(line) for _, line in read_lines(scrapes_path(self.folder), self.report))
+        yield from (one for one in found if one is not None)
+
+    def _pages(self, keep: Keep = read_name) -> Iterator[Page]:
+        try:
+            yield from (page for page in pages(self.folder, self.report, keep) if page.server == self.server)
+        except ExportError as error:
+            raise RecordingError(str(error)) from None
+
+    def _exported(self) -> Iterator[Recorded]:
+        reader = ExpositionReader()
+        for page in self._pages():
+            if page.body is None:
+                yield ScrapeFailed(page.at, "down", "up was 0: the server did not answer Prometheus")
+            else:
+                yield reader.read(page.body, page.at)
 
     def scrapes(self) -> Iterator[Recorded]:
         """Scrapes, good and failed, in the order of the file; those that go back in time are skipped.
@@ -63,6 +100,9 @@ class Recording:
         Raises:
             RecordingError: there is no file of scrapes.
         """
+        if self.server:
+            yield from self._exported()
+            return
         path = scrapes_path(self.folder)
         last = float("-inf")
         reader = ExpositionReader()
@@ -178,7 +218,7 @@ def replay(
         )
     fleet = Fleet(options)
     made(fleet)
-    target = recording.folder.resolve().name
+    target = recording.name
     fleet.add(target, recording.settings())
     ended = recording.requests() if requests else []
     # a request that ends in the instant of a scrape is in that scrape, so it comes before it
@@ -201,6 +241,37 @@ def interval_seconds(scrapes: Sequence[Recorded]) -> float:
     """The usual time between two scrapes; one second where there are too few to tell."""
     gaps = [after.at - before.at for before, after in itertools.pairwise(scrapes)]
     return statistics.median(gaps) if gaps else CoreOptions().scrape_interval_seconds
+
+
+def recordings_of(path: Path, report: Report) -> list[Recording]:
+    """The recording of a folder, or one for each server of a file that another tool has written.
+
+    Raises:
+        RecordingError: it is neither.
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        return [Recording(path, report)]
+    try:
+        found = servers(path, report)
+    except ExportError as error:
+        raise RecordingError(str(error)) from None
+    if not found:
+        raise RecordingError(f"{path} holds no metric of a vLLM")
+    return [Recording(path, report, server) for server in found]
+
+
+def one_recording(path: Path, report: Report, server: str | None) -> Recording:
+    """The recording of a folder, or that of one server of a file.
+
+    Raises as :func:`recordings_of`, and where the server is not there or has to be named.
+    """
+    found = recordings_of(path, report)
+    named = [recording for recording in found if server is None or recording.name == server]
+    if len(named) != 1:
+        names = ", ".join(recording.name for recording in found)
+        raise RecordingError(f"{path} holds {names}: name one of them" + (f"; {server} is not there" if server else ""))
+    return named[0]
 
 
 def scrapes_path(folder: Path) -> Path:
