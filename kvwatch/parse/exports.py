@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -91,10 +90,8 @@ def family_samples(  # noqa: PLR0913, PLR0917 (what a sample of a family may hav
 
 def server_of(endpoint_url: str) -> str:
     """Host and port of an endpoint, by which a server is called."""
-    try:
-        return urlsplit(endpoint_url).netloc or endpoint_url
-    except ValueError:
-        return endpoint_url
+    _, _, rest = endpoint_url.rpartition("://")
+    return rest.partition("/")[0] or endpoint_url
 
 
 def stored_sample(line: str) -> tuple[dict[str, str], float, float] | None:
