@@ -19,11 +19,17 @@ _GROWTH = 1.0
 reading a full KV cache takes as long as reading the weights where the two are of a size."""
 _GROWTH_SPREAD = 3.0
 """Its sd over its mean [1]. Choice: wide enough for a CPU and an H200."""
+_EXPERTS_SEQUENCE_RATIO = 0.003
+"""Time of one decoding sequence over reading all of a mixture [1]. Measured: twelve published systems have 0.0005 to
+0.009, median 0.0023, mean 0.0034; between the two. It is of a sequence, so it does not depend on how many fit in."""
+_EXPERTS_SEQUENCE_SPREAD = 1.1
+"""Its sd over its mean [1]. Measured: 0.8 over those twelve; more, since they are few, and all of them on
+GPUs."""
 _EXPERTS_GROWTH = 0.5
-"""The same growth over reading all of a mixture, which is more [1]. Measured: eight published systems have 0 to 1.8 by
-256 sequences, half of them below 0.7, and 0.2 to 0.8 by resident tokens; between the two middles."""
+"""Growth of a mixture's step from empty to full by resident tokens over reading all of it, which is more [1]. Measured:
+0.2 to 0.8 over eight of those systems; the middle."""
 _EXPERTS_GROWTH_SPREAD = 0.8
-"""Its sd over its mean [1]. Choice: covers those eight; at 1.2 a real mixture on a CPU is 4% worse at light load."""
+"""Its sd over its mean [1]. Choice: covers those eight."""
 _PREFILL_RATIO = 0.007
 """Time of one prompt token over reading a dense model's weights [1]. Data sheet: the balance of arithmetic and
 bandwidth is 60 to 300 tokens on anything that vLLM runs on; 1/140."""
@@ -70,16 +76,12 @@ def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full
             _roofline_prior(row, target, float(theta[0] + theta[LINEAR]), shortest, (n, k))
             continue
         reading = base + float(theta[LINEAR])
-        (growth, growth_spread), prefill = (
-            ((_EXPERTS_GROWTH, _EXPERTS_GROWTH_SPREAD), (_EXPERTS_PREFILL_RATIO, _EXPERTS_PREFILL_SPREAD))
-            if form.shape
-            else ((_GROWTH, _GROWTH_SPREAD), (_PREFILL_RATIO, _PREFILL_SPREAD))
-        )
+        costs = _experts_costs(k) if form.shape else _dense_costs(n, k)
         row[0, 0], target[0] = 1 / (_EMPTY_SPREAD * shortest), _EMPTY_RATIO / _EMPTY_SPREAD
         ratio, spread = _BASE_RATIO[form.base], _BASE_SPREAD[form.base]
         row[1, 1] = 1 / (spread * reading)
         row[1, 0] = -ratio * row[1, 1]
-        for place, (mean, sd) in enumerate(((growth / n, growth_spread), prefill, (growth / k, growth_spread)), 2):
+        for place, (mean, sd) in enumerate(costs, 2):
             row[place, place], target[place] = 1 / (sd * (reading * mean)), 1 / sd
         if form.shape:
             row[1, LINEAR] = row[1, 0]
@@ -88,6 +90,24 @@ def prior_rows(forms: Sequence[Hypothesis], thetas: Array, shortest: float, full
         else:
             row[LINEAR, LINEAR] = 1 / (_UNUSED * base)
     return rows, targets
+
+
+Cost = tuple[float, float]
+"""What one of something takes over reading all weights, and the sd of that over it."""
+
+
+def _dense_costs(n: float, k: float) -> tuple[Cost, Cost, Cost]:
+    """Those of a sequence, a prompt token and a resident token of a dense model that holds n and K when full."""
+    return (_GROWTH / n, _GROWTH_SPREAD), (_PREFILL_RATIO, _PREFILL_SPREAD), (_GROWTH / k, _GROWTH_SPREAD)
+
+
+def _experts_costs(k: float) -> tuple[Cost, Cost, Cost]:
+    """The same of a mixture of experts that holds K when full."""
+    return (
+        (_EXPERTS_SEQUENCE_RATIO, _EXPERTS_SEQUENCE_SPREAD),
+        (_EXPERTS_PREFILL_RATIO, _EXPERTS_PREFILL_SPREAD),
+        (_EXPERTS_GROWTH / k, _EXPERTS_GROWTH_SPREAD),
+    )
 
 
 def _roofline_prior(row: Array, target: Array, empty: float, shortest: float, full: tuple[float, float]) -> None:

@@ -67,7 +67,7 @@ def test_a_mixture_is_measured_by_reading_all_of_it(base: PromptBase, ratio: flo
         (b0, 0.02, 1e-4, 2e-5, 1e-8, w),
         ({B0: 1}, 0.7 * SHORTEST, 0.5 * SHORTEST),
         ({BP: 1, B0: -ratio, LAST: -ratio}, 0.0, spread * whole),
-        ({B1: 100}, 0.5 * whole, 0.8 * 0.5 * whole),
+        ({B1: 1}, 0.003 * whole, 1.1 * 0.003 * whole),
         ({B2: 1}, 0.002 * whole, 1.2 * 0.002 * whole),
         ({B3: 1e5}, 0.5 * whole, 0.8 * 0.5 * whole),
         # W − 0.65·(b0 + W)
@@ -117,3 +117,10 @@ def test_each_form_has_its_own_rows() -> None:
         alone = prior(form, theta.tolist())
         assert np.array_equal(row, alone[0])
         assert np.array_equal(target, alone[1])
+
+
+def test_what_a_sequence_of_a_mixture_costs_does_not_depend_on_the_seats() -> None:
+    """A prior that shares one growth among all seats would have 512 of them nearly free, and μ at light load twice."""
+    form, theta = Hypothesis(1.0, PromptBase.VISIBLE, shape=0.05), np.array([(0.008, 0.02, 1e-4, 2e-5, 1e-8, 0.012)])
+    few, many = (prior_rows([form], theta, SHORTEST, np.array([n, 300.0, 1e5]))[0][0] for n in (128.0, 512.0))
+    assert few[B1] == pytest.approx(many[B1])
