@@ -40,7 +40,7 @@ class Hypothesis:
     balance: float = 0.0
 
 
-UNKNOWN_EXPERTS_PROBABILITY = 0.2
+UNKNOWN_EXPERTS_PROBABILITY = 0.15
 """Prior probability of a mixture of experts where the model's name tells nothing [1]. Choice: with half of it mixtures
 under an alias are 15% worse at light load, with double a dense model on a CPU, whose curve is slightly concave, 5%."""
 _KNOWN_EXPERTS_PROBABILITY = 0.98
