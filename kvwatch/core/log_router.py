@@ -57,13 +57,10 @@ class LogRouter:
 
 
 def _served_by(fact: Logged, engines: Engines, shown: Collection[EngineKey]) -> list[EngineEstimator]:
-    """Engines that a fact may be about, of one model; none where it may be several models'."""
-    if len(engines) == 1 and fact.engine is None and getattr(fact, "model_name", None) is None:
+    """Engines that a fact may be about, of one model; none where it may be several models' or one not watched yet."""
+    if fact.engine is None and getattr(fact, "model_name", None) is None and len(engines) == 1 >= len(shown):
         return list(engines.values())
     model_name = fact.model_name if isinstance(fact, RequestRecord) else None
-    found = [
-        key
-        for key in engines
-        if key in shown and fact.engine in (None, key.engine) and model_name in (None, key.model_name)
-    ]
-    return [engines[key] for key in found] if len({key.model_name for key in found}) == 1 else []
+    found = [key for key in shown if fact.engine in (None, key.engine) and model_name in (None, key.model_name)]
+    is_known = len({key.model_name for key in found}) == 1 and all(key in engines for key in found)
+    return [engines[key] for key in found] if is_known else []

@@ -128,8 +128,11 @@ def test_a_step_of_one_of_several_engines_is_not_guessed() -> None:
     watch.fleet.observe(TARGET, Scrape(watch.at + 1, (sample, other)))
     watch.fleet.observe(TARGET, steps(1)[0])
     assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
+    watch.fleet.observe(TARGET, Scrape(watch.at + 2, (sample, other)))
+    watch.fleet.observe(TARGET, steps(1)[0])
+    assert watch.fleet.view(watch.at + 2).targets[0].log_lines_unattributed == 2
     watch.fleet.observe(TARGET, replace(steps(1)[0], engine="1"))
-    assert watch.fleet.view(watch.at + 1).targets[0].log_lines_unattributed == 1
+    assert watch.fleet.view(watch.at + 2).targets[0].log_lines_unattributed == 2
 
 
 def test_one_request_that_decodes_alone_keeps_the_engine_busy() -> None:
