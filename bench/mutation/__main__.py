@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--draw", type=int, default=sample.SAMPLE, help="faults to draw; 0 for all there are")
     parser.add_argument("--only", default="", help="faults only whose name has this text in it; writes nothing")
     parser.add_argument("--tests", default="", help="test files only whose path begins with this; writes nothing")
+    parser.add_argument("--most-seconds", type=float, default=inf, help="CPU for a fault; beyond it no test is begun")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     arguments = parser.parse_args()
     if arguments.page:
@@ -53,18 +55,19 @@ def main() -> int:
     chosen = sample.drawn(known, arguments.draw or len(known))
     titled = [*([] if arguments.only else sample.always()), *(("", m) for m in chosen)]
     if arguments.again:
-        rows = again(titled, arguments.jobs)
+        rows = again(titled, arguments.jobs, arguments.most_seconds)
     else:
-        tried = try_all([m for _, m in titled], reaches(arguments.jobs, arguments.tests), arguments.jobs)
+        reached = reaches(arguments.jobs, arguments.tests)
+        tried = try_all([m for _, m in titled], reached, arguments.jobs, arguments.most_seconds)
         rows = report.as_rows(titled, {verdict.mutant: verdict for verdict in tried}, stamp()["commit"])
         if not arguments.only and not arguments.tests:
-            write(rows)
+            write(rows, arguments.most_seconds)
     ratio = report.dead_ratio([row for row in rows if not row["always"]])
     print(f"{ratio:.1%} of {len(chosen)} drawn faults are found")
     return 0 if ratio >= report.LEAST_DEAD_RATIO else 1
 
 
-def again(titled: Sequence[tuple[str, Mutant]], processes: int) -> list[dict[str, Any]]:
+def again(titled: Sequence[tuple[str, Mutant]], processes: int, most_seconds: float = inf) -> list[dict[str, Any]]:
     """Try what survived, what is new, and what was found by a test that is gone; the rows of all that are drawn.
 
     What was found stays found: its row says at which commit. The results are written after each fault, so that ending
@@ -72,26 +75,29 @@ def again(titled: Sequence[tuple[str, Mutant]], processes: int) -> list[dict[str
     """
     kept = {row["mutant"]: row for row in results_of()["faults"] if report.still_stands(row, ROOT)}
     open_ = [(title, m) for title, m in titled if m.name not in kept]
-    jobs = [Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, None)), _CHECK_SECONDS) for _, m in open_]
+    limit = min(_CHECK_SECONDS, most_seconds + trial.LONGEST_TEST_SECONDS)
+    jobs = [Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, None), most_seconds), limit) for _, m in open_]
     commit, verdicts = stamp()["commit"], {}
     for verdict in _verdicts(jobs, processes):
         verdicts[verdict.mutant] = verdict
         fresh = report.as_rows([(title, m) for title, m in open_ if m.name in verdicts], verdicts, commit)
         known = kept | {row["mutant"]: row for row in fresh}
-        write([known[m.name] for _, m in titled if m.name in known])
+        write([known[m.name] for _, m in titled if m.name in known], most_seconds)
     return [row for row in results_of()["faults"] if row["mutant"] in {m.name for _, m in titled}]
 
 
-def write(rows: Sequence[dict[str, Any]]) -> None:
+def write(rows: Sequence[dict[str, Any]], most_seconds: float = inf) -> None:
     """The results and their page."""
-    DATA.write_text(json.dumps({"made": stamp(), "faults": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    bound = most_seconds if isfinite(most_seconds) else None
+    results = {"made": stamp(), "most_seconds": bound, "faults": rows}
+    DATA.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 
 def page() -> str:
     """The page of the results that are there."""
     results = results_of()
-    return report.page(results["made"], results["faults"], accepted())
+    return report.page(results["made"], results["faults"], accepted(), results.get("most_seconds"))
 
 
 def results_of() -> dict[str, Any]:
@@ -122,15 +128,16 @@ def reaches(processes: int, beginning: str = "") -> list[reach.Reach]:
     return [reach.load(reach.cached(f)) for f in files]
 
 
-def try_all(mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int) -> Iterator[Verdict]:
+def try_all(
+    mutants: Sequence[Mutant], known: Sequence[reach.Reach], processes: int, most_seconds: float = inf
+) -> Iterator[Verdict]:
     """A verdict on each fault, as they come."""
     selection = reach.Selection(known)
     jobs = []
     for mutant in mutants:
         files = selection.files(mutant)
-        jobs.append(
-            Job(mutant.name, partial(trial.try_mutant, mutant, [r.file for r in files]), trial.cpu_limit(files))
-        )
+        call = partial(trial.try_mutant, mutant, [r.file for r in files], most_seconds)
+        jobs.append(Job(mutant.name, call, trial.cpu_limit(files, most_seconds)))
     return _verdicts(jobs, processes)
 
 
@@ -164,7 +171,7 @@ def _verdicts(jobs: Sequence[Job], processes: int) -> Iterator[Verdict]:
     for number, (job, answer, cpu) in enumerate(trial.run_all(jobs, processes), 1):
         said = f"{number}/{len(jobs)} {cpu:5.1f} s {answer['outcome']}: {job.name} by {answer['by']}"
         print(said, file=sys.stderr, flush=True)
-        yield Verdict(job.name, answer["outcome"], answer["by"], answer["files"], cpu)
+        yield Verdict(job.name, answer["outcome"], answer["by"], answer["cut"], cpu)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def as_rows(titled: Iterable[tuple[str, Mutant]], verdicts: Mapping[str, Verdict
             "kind": m.kind,
             "outcome": verdicts[m.name].outcome,
             "by": verdicts[m.name].by,
+            "cut": verdicts[m.name].cut,
             "commit": commit,
         }
         for title, m in titled
@@ -51,14 +52,17 @@ def dead_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
     return sum(row["outcome"] != SURVIVED for row in rows) / len(rows)
 
 
-def page(made: Mapping[str, str], rows: Sequence[Mapping[str, Any]], accepted: Mapping[str, str]) -> str:
-    """The whole page, from the rows that are in the JSON."""
+def page(
+    made: Mapping[str, str], rows: Sequence[Mapping[str, Any]], accepted: Mapping[str, str], most_seconds: float | None
+) -> str:
+    """The whole page, from the rows that are in the JSON; ``most_seconds`` is the CPU that each was given."""
     drawn, named = [r for r in rows if not r["always"]], [r for r in rows if r["always"]]
     parts = [
         _INTRO,
         f"Made on {made['date']} at commit {made['commit']}. What was found at an earlier commit was not tried again: "
         f"`mutation.json` has the commit of each ({len({r['commit'] for r in rows})} of them).\n",
         f"**{dead_ratio(drawn):.0%} of {len(drawn)} drawn faults are found** ({LEAST_DEAD_RATIO:.0%} are asked for).\n",
+        *_bound(rows, most_seconds),
         _table("package", {p: [r for r in drawn if r["package"] == p] for p in PACKAGES}),
         _table("kind", {k: [r for r in drawn if r["kind"] == k] for k in SHARES}),
         "## Faults that are always tried\n",
@@ -67,6 +71,16 @@ def page(made: Mapping[str, str], rows: Sequence[Mapping[str, Any]], accepted: M
         "\n".join(_survivor(r, accepted) for r in rows if r["outcome"] == SURVIVED) + "\n",
     ]
     return "\n".join(parts)
+
+
+def _bound(rows: Sequence[Mapping[str, Any]], most_seconds: float | None) -> list[str]:
+    if most_seconds is None:
+        return []
+    cut = sum(bool(r.get("cut")) for r in rows)
+    return [
+        f"Each was given {most_seconds:g} s of CPU, those tests first that are nearest to it. {cut} were not found "
+        "within it and count as survivors, although a later test may find them.\n"
+    ]
 
 
 def _found_by(row: Mapping[str, Any]) -> str:

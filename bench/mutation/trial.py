@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.abc
 import importlib.util
 import json
+import math
 import os
 import resource
 import select
@@ -35,6 +36,8 @@ _OPTIONS = (
 """Stop at the first failure, leave nothing behind, draw the same examples each time; plugins are imported already."""
 _CPU_RATIO, _LEAST_CPU_SECONDS = 3.0, 20.0
 """A fault may slow the tests down by so much before it counts as hung; of CPU, since the machine may be busy."""
+LONGEST_TEST_SECONDS = 120.0
+"""CPU that one test may take beyond the bound of its fault before it counts as hung: four times the longest."""
 _WALL_RATIO = 20.0
 """What waits without using CPU is ended after so many times the CPU limit."""
 _MEMORY_BYTES = 6 << 30
@@ -46,12 +49,12 @@ KILLED, HUNG, BROKEN, SURVIVED = "killed", "hung", "broken", "survived"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a fault: ``by`` is the test that failed, ``files`` how many test files ran."""
+    """What became of a fault: ``by`` is the test that failed, ``cut`` whether tests were left for want of time."""
 
     mutant: str
     outcome: str
     by: str | None
-    files: int
+    cut: bool
     cpu_seconds: float
 
     @property
@@ -64,11 +67,16 @@ def warm_up() -> None:
     """Import what all tests need. Raises RuntimeError if kvwatch came with it: then no fault would be seen."""
     for name in WARM:
         importlib.import_module(name)
+    same_examples()
+    if any(name.split(".")[0] == "kvwatch" for name in sys.modules):
+        raise RuntimeError("kvwatch is imported already")
+
+
+def same_examples() -> None:
+    """Let hypothesis draw the same examples for each fault."""
     from hypothesis import settings  # noqa: PLC0415
 
     settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
-    if any(name.split(".")[0] == "kvwatch" for name in sys.modules):
-        raise RuntimeError("kvwatch is imported already")
 
 
 class _Faulty(SourceFileLoader):
@@ -101,10 +109,18 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Watcher:
-    """A pytest plugin that notes the first test that fails."""
+    """A pytest plugin that notes the first test that fails, and skips those that begin beyond a bound of CPU [s]."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_seconds: float) -> None:
         self.failed: str | None = None
+        self.cut = False
+        self._most_seconds = most_seconds
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if time.process_time() > self._most_seconds:
+            self.cut = True
+            pytest.skip("no time is left for this fault")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
@@ -115,20 +131,25 @@ class _Watcher:
             self.failed = report.nodeid
 
 
-def _run_tests(file: str) -> tuple[int, str | None]:
-    watcher = _Watcher()
-    return int(pytest.main([*_OPTIONS, file], plugins=[watcher])), watcher.failed
+def _run_tests(file: str, most_seconds: float = math.inf) -> tuple[int, _Watcher]:
+    watcher = _Watcher(most_seconds)
+    return int(pytest.main([*_OPTIONS, file], plugins=[watcher])), watcher
 
 
-def try_mutant(mutant: Mutant | None, files: Sequence[str]) -> dict[str, Any]:
-    """Run files one after another until one fails; to be called in a process of its own. ``None`` is no fault."""
+def try_mutant(mutant: Mutant | None, files: Sequence[str], most_seconds: float = math.inf) -> dict[str, Any]:
+    """Run files one after another until one fails; to be called in a process of its own. ``None`` is no fault.
+
+    Tests that would begin when ``most_seconds`` of CPU are gone are left out: then the fault is cut, and survives.
+    """
     if mutant is not None:
         sys.meta_path.insert(0, _Finder(mutant))
-    for number, file in enumerate(files, 1):
-        code, failed = _run_tests(file)
+    for file in files:
+        code, watcher = _run_tests(file, most_seconds)
         if code not in _HARMLESS:
-            return {"outcome": KILLED if code == 1 else BROKEN, "by": failed, "files": number}
-    return {"outcome": SURVIVED, "by": None, "files": len(files)}
+            return {"outcome": KILLED if code == 1 else BROKEN, "by": watcher.failed, "cut": False}
+        if watcher.cut or time.process_time() > most_seconds:
+            return {"outcome": SURVIVED, "by": None, "cut": True}
+    return {"outcome": SURVIVED, "by": None, "cut": False}
 
 
 def measure(file: str) -> dict[str, Any]:
@@ -137,10 +158,10 @@ def measure(file: str) -> dict[str, Any]:
 
     watch = coverage.Coverage(data_file=None, include=INCLUDED, config_file=False)
     watch.start()
-    code, failed = _run_tests(file)
+    code, watcher = _run_tests(file)
     watch.stop()
     if code not in _HARMLESS:
-        return {"failed": failed or f"pytest ended with {code}"}
+        return {"failed": watcher.failed or f"pytest ended with {code}"}
     return {"lines": {path: sorted(lines) for path, lines in measured_lines(watch.get_data()).items()}}
 
 
@@ -153,9 +174,10 @@ class Job:
     cpu_seconds: float
 
 
-def cpu_limit(reaches: Iterable[Reach]) -> float:
-    """CPU time after which a fault counts as hung, from what its tests take without one [s]."""
-    return max(_CPU_RATIO * sum(r.cpu_seconds for r in reaches), _LEAST_CPU_SECONDS)
+def cpu_limit(reaches: Iterable[Reach], most_seconds: float = math.inf) -> float:
+    """CPU time after which a fault counts as hung, from what its tests take without one, and its bound [s]."""
+    usual = max(_CPU_RATIO * sum(r.cpu_seconds for r in reaches), _LEAST_CPU_SECONDS)
+    return min(usual, most_seconds + LONGEST_TEST_SECONDS)
 
 
 def run_all(jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, dict[str, Any], float]]:
@@ -212,5 +234,5 @@ def _answer(reader: int, pid: int) -> tuple[dict[str, Any], float]:
     os.close(reader)
     _, _, usage = os.wait4(pid, 0)
     text = b"".join(parts)
-    answer: dict[str, Any] = json.loads(text) if text else {"outcome": HUNG, "by": None, "files": 0}
+    answer: dict[str, Any] = json.loads(text) if text else {"outcome": HUNG, "by": None, "cut": False}
     return answer, usage.ru_utime + usage.ru_stime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def test_results_are_brought_up_to_date_fault_by_fault(monkeypatch: pytest.Monke
     def answers(jobs: list[Job], _processes: int) -> Iterator[tuple[Job, dict[str, object], float]]:
         for job in jobs:
             asked.append(job.name)
-            yield job, {"outcome": "killed", "by": by, "files": 1}, 1.0
+            yield job, {"outcome": "killed", "by": by, "cut": False}, 1.0
 
     monkeypatch.setattr(trial, "run_all", answers)
     result = command.again([("", m) for m in (found, survivor, new)], 1)
@@ -154,3 +155,39 @@ def test_results_are_brought_up_to_date_fault_by_fault(monkeypatch: pytest.Monke
     assert [row["mutant"] for row in result] == [found.name, survivor.name, new.name]
     assert result[0]["commit"] == "old"
     assert {row["outcome"] for row in json.loads(command.DATA.read_text(encoding="utf-8"))["faults"]} == {"killed"}
+
+
+def _tests(folder: Path, *bodies: str) -> list[str]:
+    """A test file of each body, below a folder."""
+    paths = [folder / f"test_{number}.py" for number in range(len(bodies))]
+    for path, body in zip(paths, bodies, strict=True):
+        path.write_text(body, encoding="utf-8")
+    return [str(path) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("most_seconds", "expected"),
+    [
+        (math.inf, {"outcome": "killed", "by": "second", "cut": False}),
+        (0.0, {"outcome": "survived", "by": None, "cut": True}),
+    ],
+)
+def test_no_test_begins_when_the_time_of_a_fault_is_over(
+    most_seconds: float, expected: dict[str, object], tmp_path: Path
+) -> None:
+    """What it had no time for is not found: the fault is cut and survives, which understates what the tests find."""
+    files = _tests(tmp_path, "def test_a():\n    pass\n", "def test_b():\n    raise AssertionError\n")
+    trial.same_examples()
+    job = Job("a fault", lambda: trial.try_mutant(None, files, most_seconds), 60.0)
+    ((_, answer, _),) = trial.run_all([job], 1)
+    assert answer | {"by": answer["by"] and "second"} == expected
+
+
+def test_the_page_says_what_each_fault_was_given() -> None:
+    """A bound of CPU belongs to the number that it made."""
+    row = {"mutant": "m", "always": "", "package": "kvwatch/core", "kind": "term", "by": None, "commit": "c"}
+    rows = [row | {"outcome": "survived", "cut": True}, row | {"outcome": "killed", "cut": False}]
+    made = {"date": "2026-01-01", "commit": "c"}
+    assert "given 45 s of CPU" in report.page(made, rows, {}, 45.0)
+    assert "1 were not found within it" in report.page(made, rows, {}, 45.0)
+    assert "of CPU" not in report.page(made, rows, {}, None)
