@@ -48,8 +48,8 @@ def still_stands(row: Mapping[str, Any], root: Path) -> bool:
 
 
 def dead_ratio(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Share of the faults that were found."""
-    return sum(row["outcome"] != SURVIVED for row in rows) / len(rows)
+    """Share of the faults that were found; 0 of none."""
+    return sum(row["outcome"] != SURVIVED for row in rows) / max(len(rows), 1)
 
 
 def page(
