@@ -47,3 +47,33 @@ def test_lengths_are_counted_where_both_histograms_agree_and_over_both_intervals
         assert interval is not None
         found.append((interval.lengths_count, interval.lengths_prompt_tokens, interval.lengths_output_tokens))
     assert found == [(0, 0, 0), (0, 0, 0), (3, 400, 100), (0, 0, 0), (1, 50, 30)]
+
+
+def test_what_was_learnt_with_a_metric_that_is_refuted_now_is_learnt_again() -> None:
+    """The chain ends where the contradiction is found, once, and where it is over; the unit of lengths is 1 there.
+
+    Three tokens an output until the server counts each finished request twice.
+    """
+    engine, reader = SyntheticEngine(poisson(10, 400)), SampleReader()
+    causes, units = {}, {}
+    for second in range(1, 400):
+        engine.advance(START + second)
+        sample = engine.sample()
+        tokens = 3 * (sample.generation_tokens or 0.0)
+        sample = replace(
+            sample, generation_tokens=tokens, spec_decode_drafts=sample.steps, request_generation_tokens=None
+        )
+        if 100 <= second < 200:
+            sample = replace(sample, finished=2 * (sample.finished or 0.0))
+        interval = reader.read(START + second, sample)
+        assert interval is not None
+        causes[second], units[second] = interval.cause, interval.unit_tokens
+    refuted = [second for second, cause in causes.items() if cause is Cause.REFUTED]
+    assert len(refuted) == 2
+    found, over = refuted
+    assert 100 < found < 120
+    assert 200 < over < 240
+    for second in refuted:
+        assert units[second - 1] > 2.5
+        assert units[second] == 1.0
+        assert units[second + 60] > 2.5

@@ -109,20 +109,21 @@ def estimate(
         cached_ratio=work.cached_ratio,
         decoding=work.decoding,
         since=spans[0].end,
-        chance_ratio=_chance_ratio(spans, summed, moments) if bounds is not None else 1.0,
+        chance_ratio=_chance_ratio(spans, summed, moments, (block_tokens, chunk_tokens)) if bounds is not None else 1.0,
     )
 
 
-def _chance_ratio(spans: Sequence[Span], summed: PairMoments, moments: PairMoments) -> float:
+def _chance_ratio(spans: Sequence[Span], summed: PairMoments, moments: PairMoments, sizes: tuple[int, int]) -> float:
     """Factor by which E[g] by these moments and by occupancy may differ with nothing wrong [1].
 
     By chance; and where those that finish together are alike, only the histograms' buckets tell the variances.
+    ``sizes`` are those of blocks and prompt chunks [tokens].
     """
     factor = exp(_CHANCE_DEVIATIONS * (residual_deviation(spans, summed, moments) or 0.0))
     if moments == summed:
         return factor
     least = replace(moments, var_s=moments.var_s / BUCKETS_COARSE**2, var_o=moments.var_o / BUCKETS_COARSE**2)
-    return factor * mean_demand(moments, 1, 1) / mean_demand(least, 1, 1)
+    return factor * mean_demand(moments, *sizes) / mean_demand(least, *sizes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kvwatch.core.conservation.requests_and_tokens import RequestsAndTokens
 from kvwatch.core.conservation.work_and_time import WorkAndTime
 
@@ -99,3 +101,19 @@ def test_a_mended_gauge_is_believed_once_the_sums_have_begun_again() -> None:
         assert set(laws.found) == {"running"}
     laws.update(working(1.0, 1.0))
     assert not laws.found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gauge", "tokens", "intervals"), [(1.0, 1.0, 3.0, 17), (1.0, 4.0, 12.0, 15), (10.0, 4.0, 12.0, 8)]
+)
+def test_a_third_of_those_that_run_is_refuted_by_fifty_seen_in_eight_intervals_and_fifteen_seconds(
+    seconds: float, gauge: float, tokens: float, intervals: int
+) -> None:
+    """Three are seen each second, or twelve: what comes last decides."""
+    laws = WorkAndTime()
+    interval = {name: value * seconds if name != "steps" else value for name, value in working(gauge, tokens).items()}
+    for _ in range(intervals - 1):
+        laws.update(interval)
+        assert not laws.found
+    laws.update(interval)
+    assert set(laws.found) == {"running"}

@@ -13,6 +13,7 @@ from kvwatch.core.traffic.request_demand import DemandEstimates, LengthBounds, e
 from kvwatch.core.traffic.residual_deviation import residual_deviation
 from kvwatch.estimate import Reason
 from kvwatch.facts import EngineSample
+from kvwatch.queueing.length_mix import BucketCounts
 from kvwatch.stats.group_moments import pair_moments
 from tests.core.synthetic import Ask, SyntheticEngine, Watch, poisson
 
@@ -144,3 +145,32 @@ def _with_outputs_doubled(sample: EngineSample) -> EngineSample:
     assert lengths is not None
     edges = tuple(2 * edge for edge in lengths.edges)
     return replace(sample, request_generation_tokens=replace(lengths, edges=edges, total=2 * (lengths.total or 0)))
+
+
+def test_where_buckets_bound_the_variances_the_lengths_may_all_be_at_their_edges() -> None:
+    """Outputs in buckets of 40 to 60 tokens have a variance of 20²/12 if even; so a fifth less is no fault either.
+
+    By hand for blocks of a token and one chunk a prompt: E[g] is E[s·o] + E[o·(o − 1)]/2.
+    """
+    spans = [
+        replace(span, count=10.0, prompt_tokens=1000.0, output_tokens=500.0 + 200.0 * (-1) ** i, held_token_steps=6e4)
+        for i, span in enumerate(spans_of(SyntheticEngine(poisson(5, 60, seed=1), step_seconds=SECONDS_A_STEP), 40))
+    ]
+    counts = BucketCounts((40.0, 60.0, float("inf")), (0.0, 400.0, 0.0))
+    bounded = estimate(spans, 1, 1 << 20, None, LengthBounds((None, counts)))
+    assert bounded.moments is not None
+    assert bounded.moments.var_o == pytest.approx(1.25 * 20**2 / 12)
+    summed = pair_moments([s.count for s in spans], [s.prompt_tokens for s in spans], [s.output_tokens for s in spans])
+    assert summed is not None
+    by_chance = residual_deviation(spans, summed, bounded.moments)
+    assert by_chance is not None
+
+    def demand(var_o: float) -> float:
+        return 100 * 50 + (50**2 + var_o - 50) / 2
+
+    even = 20**2 / 12
+    expected = SIGMAS * by_chance + log(demand(1.25 * even) / demand(even / 1.25))
+    assert log(bounded.chance_ratio) == pytest.approx(expected, rel=1e-6)
+    assert log(found(spans).chance_ratio) == pytest.approx(
+        SIGMAS * (residual_deviation(spans, summed, summed) or 0.0), rel=1e-9
+    )
