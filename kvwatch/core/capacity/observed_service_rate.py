@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvwatch.core.interval import FULL_RATIO, MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.traffic.passed_over import STANDING_SCRAPES, STANDING_SECONDS
 from kvwatch.facts import Settings
 from kvwatch.stats.adjusted_range import mean_deviation
 
@@ -18,6 +19,10 @@ _LEAST_SECONDS = 15.0
 _LEAST_REQUESTS = 20.0
 """Requests that must have finished in it [requests]. Choice: a rate of 20 is known to a fifth, about as well as the
 model alone knows it; half would have μ follow single bursts."""
+_FULL_SHARE = 0.75
+"""Share of a backlog's time in which seats or memory are all but taken, of an engine that is full [1]. Choice: a queue
+that is served keeps them taken but for what a wave of evictions sets free; an engine at seven tenths of its seats, to
+which a gauge adds requests that are not there, has them taken a fifth of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ class _Served(NamedTuple):
     requests: float
     """That finished, and have the traffic's lengths."""
     output_tokens: float
+    running: float
+    """At its end."""
+    kv_usage_ratio: float
 
 
 class Backlog:
@@ -60,15 +68,15 @@ class Backlog:
         self._min_seconds = min_seconds
         self._min_requests = min_requests
         self._since: float | None = None
+        self._scrapes, self._seconds = 0, 0.0
+        """Intervals and length [s] of the spell."""
         self._served: deque[_Served] = deque(maxlen=MOST_KEPT_INTERVALS)
-        self._running = self._kv_usage_ratio = 0.0
         self._told = False
         """Whether the server counts those that wait for capacity apart from the others."""
 
     def update(self, interval: Interval) -> None:
         """Take an interval; one at whose ends nothing waits ends the spell."""
         sample = interval.sample
-        self._running, self._kv_usage_ratio = sample.running or 0.0, sample.kv_usage_ratio or 0.0
         self._told = sample.waiting_capacity is not None
         if not interval.goes_on:
             return
@@ -77,7 +85,9 @@ class Backlog:
             self._end()
             return
         if self._since is None:
-            self._since = interval.start
+            self._since, self._scrapes = interval.start, 0
+        self._scrapes += 1
+        self._seconds = interval.end - self._since
         self._served.append(
             _Served(
                 interval.start,
@@ -87,6 +97,8 @@ class Backlog:
                 interval.generation_tokens,
                 interval.lengths_count if interval.representative else 0.0,
                 interval.lengths_output_tokens if interval.representative else 0.0,
+                sample.running or 0.0,
+                sample.kv_usage_ratio or 0.0,
             )
         )
         while self._served[0].end <= interval.end - self._window:
@@ -107,16 +119,22 @@ class Backlog:
         return self._since is not None
 
     def is_full(self, settings: Settings, budget_tokens: int) -> bool:
-        """Whether one of the limits is all but used up: memory, seats, or the tokens of a step in the spell so far.
+        """Whether one of the limits is all but used up in the spell so far: memory, seats, or the tokens of its steps.
 
         What waits beside an engine with room for it waits for something else: a LoRA slot, a grammar, a KV transfer.
+        One scrape says nothing: the number that runs swings, and touches the seats long before they are short.
         """
         seats = settings.max_num_seqs
-        seated = seats is not None and self._running >= FULL_RATIO * seats
+        full = sum(
+            s.end - s.start
+            for s in self._served
+            if s.kv_usage_ratio >= FULL_RATIO or (seats is not None and s.running >= FULL_RATIO * seats)
+        )
+        seconds = sum(s.end - s.start for s in self._served)
         steps = sum(s.steps for s in self._served)
         tokens = sum(s.computed_tokens + s.generated_tokens for s in self._served)
         loaded = bool(steps) and tokens >= FULL_RATIO * budget_tokens * steps
-        return seated or loaded or self._kv_usage_ratio >= FULL_RATIO
+        return loaded or (bool(seconds) and full >= _FULL_SHARE * seconds)
 
     def rate(
         self, life_seconds: float, mean_output_tokens: float, settings: Settings, budget_tokens: int
@@ -126,11 +144,13 @@ class Backlog:
         ``mean_output_tokens`` is that of the traffic as it was known before.
 
         The batch of a short backlog is not yet that of a full engine, unless a limit shows that it is. Without the
-        server's word for it, beside room in all limits, requests wait for something else than capacity.
+        server's word for it, beside room in all limits, requests wait for something else than capacity; and with it,
+        until it would have shown that they are passed over.
         """
         if self.is_full(settings, budget_tokens):
             return self._rate(life_seconds, mean_output_tokens)
-        believed = self._told or settings.max_num_seqs is None
+        long = self._scrapes > STANDING_SCRAPES and self._seconds > STANDING_SECONDS
+        believed = long and (self._told or settings.max_num_seqs is None)
         return self._rate(_LONG_BACKLOG_LIFETIMES * life_seconds, mean_output_tokens) if believed else None
 
     def _rate(self, settle_seconds: float, mean_output_tokens: float) -> ObservedRate | None:

@@ -15,10 +15,10 @@ from kvwatch.core.interval import FULL_RATIO, Interval
 
 _MOST_SCRAPES = 120
 """Scrapes that are kept [scrapes]. Choice: a minute, with one each half a second."""
-_STANDING_SCRAPES = 10
+STANDING_SCRAPES = 10
 """Scrapes that show it [scrapes]. Choice: a queue that is served changes with each request that comes or is admitted;
 that it is the same number ten times by chance is one in thousands."""
-_STANDING_SECONDS = 20.0
+STANDING_SECONDS = 20.0
 """Time over which they show it [s]. Choice: the longest steps take some seconds."""
 _STANDING_RATIO = 0.7
 """Share of them with that very number [1]. Choice: a request that comes in front of the step that admits it is seen
@@ -31,45 +31,54 @@ that runs stands at them."""
 
 
 class _Seen(NamedTuple):
-    """A scrape: its time [unix s], those that wait and run, the share of memory in use, and who finished before it."""
+    """A scrape: its time [unix s], those that wait and run, and who finished before it."""
 
     at: float
     waiting: float
     running: float
-    usage: float
     finished: float
 
 
 class PassedOver:
-    """Follows the queue beside the room that there is. Bounded: a minute of scrapes, at most 120."""
+    """Follows the queue at scrapes beside which there was room. Bounded: a minute of scrapes, at most 120."""
 
     def __init__(self) -> None:
-        self._seen: deque[_Seen] = deque(maxlen=_MOST_SCRAPES)
+        self._with_room: deque[_Seen] = deque(maxlen=_MOST_SCRAPES)
+        self._number = 0.0
 
     def begin_anew(self) -> None:
         """Others are inside."""
-        self._seen.clear()
+        self._with_room.clear()
+        self._number = 0.0
 
     def update(self, interval: Interval) -> float:
-        """Take an interval; how many of those that wait are passed over [requests]."""
+        """Take an interval; how many of those that wait are passed over [requests].
+
+        While seats or memory are taken nothing shows: the number is as it was before.
+        """
         waiting, running, usage = interval.waiting[1], interval.running[1], interval.kv_usage_ratio[1]
         if waiting is None or running is None or usage is None:
             return 0.0
-        self._seen.append(_Seen(interval.end, waiting, running, usage, interval.finished or 0.0))
-        while self._seen[0].at < interval.end - MINUTE_SECONDS and len(self._seen) > _STANDING_SCRAPES:
-            self._seen.popleft()
-        if not waiting or len(self._seen) < _STANDING_SCRAPES or interval.end - self._seen[0].at < _STANDING_SECONDS:
-            return 0.0
-        number, times = Counter(seen.waiting for seen in self._seen).most_common(1)[0]
-        stands = number > 0 and times >= _STANDING_RATIO * len(self._seen)
-        return min(number, waiting) if stands and self._has_room(interval, number) else 0.0
+        seats, seen = interval.settings.max_num_seqs, self._with_room
+        if usage < FULL_RATIO and (seats is None or running < FULL_RATIO * seats):
+            seen.append(_Seen(interval.end, waiting, running, interval.finished or 0.0))
+        while len(seen) > STANDING_SCRAPES and seen[0].at < interval.end - MINUTE_SECONDS:
+            seen.popleft()
+        if len(seen) >= STANDING_SCRAPES and seen[-1].at - seen[0].at >= STANDING_SECONDS:
+            self._number = self._standing()
+        return min(self._number, waiting)
 
-    def _has_room(self, interval: Interval, number: float) -> bool:
-        """Whether seats and memory had room all the time, and others were served while ``number`` waited."""
-        beside = [seen for seen in self._seen if seen.waiting == number]
+    def _standing(self) -> float:
+        """The number that waits beside room again and again while others are served [requests]; 0 for none.
+
+        One that has stood does not end because more wait than that.
+        """
+        scrapes = len(self._with_room)
+        number, times = Counter(seen.waiting for seen in self._with_room).most_common(1)[0]
+        if times < _STANDING_RATIO * scrapes:
+            others = sum(seen.waiting >= self._number for seen in self._with_room)
+            return self._number if others >= _STANDING_RATIO * scrapes else 0.0
+        beside = [seen for seen in self._with_room if seen.waiting == number]
         running = [seen.running for seen in beside]
-        seats = interval.settings.max_num_seqs
-        seated = seats is not None and max(running) >= FULL_RATIO * seats
-        full = max(seen.usage for seen in self._seen) >= FULL_RATIO
         serves = sum(seen.finished for seen in beside) >= _SERVED_REQUESTS
-        return serves and not seated and not full and max(running) - min(running) >= _SPREAD_REQUESTS
+        return number if serves and max(running) - min(running) >= _SPREAD_REQUESTS else 0.0

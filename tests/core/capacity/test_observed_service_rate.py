@@ -121,6 +121,29 @@ def test_each_limit_that_is_nine_tenths_used_up_makes_an_engine_full() -> None:
     assert not fed(1).is_full(Settings(None, 2048, 4096, "config"), 2048)
 
 
+def test_one_scrape_at_the_limit_does_not_make_an_engine_full() -> None:
+    """Three quarters of the backlog's time do: less touches the seats by chance."""
+    for taken, full in ((29, False), (30, True)):
+        backlog = Backlog(60.0)
+        for number in range(40):
+            backlog.update(second(number, seated=FULL_SEATS if number >= 40 - taken else 1.0))
+        assert backlog.is_full(SETTINGS, 2048) is full
+
+
+def test_what_waits_beside_room_is_believed_after_it_would_have_been_passed_over() -> None:
+    """More than ten scrapes and twenty seconds, whatever the server says of why they wait."""
+    assert fed(20, seated=1.0, waiting_capacity=5.0).rate(0.0, OUTPUT, SETTINGS, 2048) is None
+    assert fed(21, seated=1.0, waiting_capacity=5.0).rate(0.0, OUTPUT, SETTINGS, 2048) is not None
+    sparse = Backlog(600.0)
+    for number in range(11):
+        assert sparse.rate(0.0, OUTPUT, SETTINGS, 2048) is None
+        seconds = replace(
+            second(number, seated=1.0, waiting_capacity=5.0), start=START + 5 * number, end=START + 5 * number + 5
+        )
+        sparse.update(seconds)
+    assert sparse.rate(0.0, OUTPUT, SETTINGS, 2048) is not None
+
+
 def test_beside_room_in_all_limits_a_backlog_is_believed_late_or_not_at_all() -> None:
     """After four lifetimes where the server says that they wait for capacity, or seats are not known; else never."""
     unseated = Settings(None, 2048, 4096, "config")

@@ -8,7 +8,7 @@ import pytest
 
 from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.passed_over import PassedOver
-from kvwatch.facts import EngineSample
+from kvwatch.facts import EngineSample, Settings
 from tests.core.synthetic import KEY, SEATS_KNOWN, START, SyntheticEngine, Watch, poisson
 
 
@@ -28,6 +28,25 @@ def test_what_is_served_beside_them_is_not_the_service_rate() -> None:
     assert dirty.arrival_rate.value["1m"] == clean.arrival_rate.value["1m"]
     assert dirty.observed_service_rate is None
     assert dirty.queue_length == three_more(watch.engine.sample()).waiting, "what the server shows is shown"
+
+
+SEATS = Settings(max_num_seqs=12, max_num_batched_tokens=2048, max_model_len=4096, source="config")
+SEATED = 12 / (0.02 * 79.5)
+"""What twelve seats serve of requests of 79.5 tokens in steps of 20 ms [requests/s]."""
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
+def test_an_engine_that_touches_its_seats_has_no_queue_of_requests_that_are_not_there(load: float, told: bool) -> None:
+    """At no moment is what arrives taken for what it serves, with or without the reason for which they wait."""
+    show = three_more if told else lambda sample: replace(sample, waiting=(sample.waiting or 0.0) + 3)
+    watch = Watch(SyntheticEngine(poisson(load * SEATED, 240), seats=12), settings=SEATS, show=show)
+    for _ in watch.seconds(240):
+        view = watch.view()
+        valid = view.estimate_valid.get("service_rate")
+        if view.service_rate.value is not None and valid is not None and valid.valid:
+            assert view.service_rate.value == pytest.approx(SEATED, rel=0.2)
+    assert view.service_rate.value is not None
 
 
 def interval(second: int, waiting: float, running: float, usage: float = 0.3, finished: float = 5.0) -> Interval:
@@ -78,4 +97,33 @@ def test_what_was_served_before_the_queue_stood_says_nothing_about_it() -> None:
         crawls = second >= 20
         now = interval(second, 14.0, 1.0, finished=0.0) if crawls else interval(second, 0.0, MOVES[second])
         passed = max(passed, found.update(now))
+    assert passed == 0
+
+
+def test_while_seats_are_taken_the_number_is_as_it_was() -> None:
+    """What waits beside them then is a queue and those that were passed over before."""
+    found = PassedOver()
+    for second, running in enumerate(MOVES):
+        found.update(interval(second, 3.0, running))
+    assert [found.update(interval(60 + n, 9.0, 256.0)) for n in range(90)] == [3.0] * 90
+    assert found.update(interval(150, 1.0, 256.0)) == 1.0
+    found.begin_anew()
+    assert found.update(interval(151, 9.0, 256.0)) == 0.0
+
+
+def test_scrapes_at_which_seats_are_taken_do_not_hide_the_others() -> None:
+    """An engine at nine tenths of its seats: every third scrape has them taken, with one more that waits."""
+    waiting = [4.0 if n % 3 == 0 else 3.0 for n in range(60)]
+    running = [250.0 if n % 3 == 0 else MOVES[n] for n in range(60)]
+    assert after(waiting, running) == 3
+
+
+def test_a_number_that_has_stood_ends_where_fewer_wait_and_not_where_more_do() -> None:
+    """A burst beside room does not make a queue of those that stood before it; their end is seen."""
+    found = PassedOver()
+    for second in range(180):
+        waiting = 3.0 if second < 60 else 3.0 + second % 9 if second < 120 else float(second % 3)
+        passed = found.update(interval(second, waiting, MOVES[second % 60]))
+        if 60 <= second < 120:
+            assert passed == 3
     assert passed == 0
