@@ -72,8 +72,9 @@ HUNG = Alert(
     description=text(
         """
         Users of <engine> get no answer: it shows requests inside and has not moved a counter for 2 minutes.
-        To do: restart it. On vLLM 0.11 and 0.12 send it one request first: it may be idle, and still show requests
-        that were all cancelled at once. The alert ends as soon as a counter moves.
+        To do: send it one request. If no answer comes, take it out of the balancer and restart it. If one does, it
+        was only idle: vLLM 0.11 and 0.12 go on showing requests that were all cancelled at once. The alert ends as
+        soon as a counter moves.
         """
     ),
     dashboard=ENGINE_DASHBOARD,

@@ -37,13 +37,13 @@ _LOOKS = {
     EngineState.FINE: ("Fine: room to spare", CALM),
     EngineState.WARMING_UP: ("Warming up", MUTED),
     EngineState.UNKNOWN: ("Not known", MUTED),
-    EngineState.DRAINING: ("Draining: queue empties", WORRY),
-    EngineState.STANDING: ("Queue stands still", WORRY),
+    EngineState.DRAINING: ("Queue draining: it recovers by itself", WORRY),
+    EngineState.STANDING: ("Queue stuck: it does not empty", WORRY),
     EngineState.APPROACHING: ("Near its limit: act soon", WORRY),
     EngineState.SATURATED: ("At its limit", DANGER),
     EngineState.EVICTING: ("Evicting: work is lost", DANGER),
     EngineState.OVERLOADED: ("Overloaded: queue grows", DANGER),
-    EngineState.HUNG: ("Hung: restart it", DANGER),
+    EngineState.HUNG: ("Hung: users get no answer", DANGER),
 }
 STATES = tuple(State(code, state.value, STATE_NAMES[state], *_LOOKS[state]) for code, state in enumerate(SEVERITY))
 """From what can be left alone to what needs somebody now, as on kvwatch's page."""

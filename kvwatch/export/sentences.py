@@ -31,7 +31,7 @@ def action(summary: Summary) -> str | None:
         return "Look the reason up in the runbook KvwatchEstimateInvalid: until then no page warns of an overload here."
     more = _replicas(summary) if summary.state in FULL_STATES else None
     if summary.seats is not None and summary.gain is not None:
-        flag = f"Set --max-num-seqs {summary.seats:.0f} to serve about {summary.gain:.0%} more."
+        flag = f"Restart it with --max-num-seqs {summary.seats:.0f} to serve about {summary.gain:.0%} more."
         if more is None or _suffices(summary, summary.gain):
             return flag
         return f"{flag} Not enough alone: {more[0].lower()}{more[1:]}"
@@ -99,14 +99,16 @@ def _evicting(summary: Summary) -> str:
 def _draining(summary: Summary) -> str:
     if summary.waiting is None or summary.drain_seconds is None:
         return STATE_WORDS[summary.state]
-    return f"{summary.waiting:,.0f} wait, and less arrives than it serves: empty in {_about(summary.drain_seconds)}."
+    left = _about(summary.drain_seconds)
+    return f"{summary.waiting:,.0f} still wait, but less arrives than it serves: the queue is empty in {left}."
 
 
 def _standing(summary: Summary) -> str:
-    waiting = f"{summary.waiting:,.0f} wait" if summary.waiting is not None else "Requests wait"
+    waiting = f"{summary.waiting:,.0f}" if summary.waiting is not None else "Requests"
     if summary.standing_seconds is not None:
-        return f"{waiting} for {_about(summary.standing_seconds)}, and the engine does not serve them as it should."
-    return f"{waiting}; the queue neither grows nor empties."
+        waited = f"{waiting} have waited for {_about(summary.standing_seconds)}"
+        return f"{waited}, and the engine does not serve them as it should."
+    return f"{waiting} wait; the queue neither grows nor empties."
 
 
 def _unknown(summary: Summary) -> str:
@@ -126,7 +128,7 @@ _SENTENCES = {
 
 
 _SIMPLE_ACTIONS = {
-    EngineState.HUNG: "Restart it. On vLLM 0.11 or 0.12 send it a request first: it may be idle.",
+    EngineState.HUNG: "Send it one request. If no answer comes, restart it; if one does, it was only idle.",
     EngineState.DRAINING: "Nothing: it recovers by itself.",
 }
 """What to do where no number matters."""

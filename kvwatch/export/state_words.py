@@ -16,8 +16,8 @@ STATE_NAMES: Mapping[EngineState, str] = MappingProxyType(
         EngineState.SATURATED: "At its limit",
         EngineState.OVERLOADED: "Overloaded",
         EngineState.EVICTING: "Evicting",
-        EngineState.DRAINING: "Draining",
-        EngineState.STANDING: "Queue stands",
+        EngineState.DRAINING: "Queue draining",
+        EngineState.STANDING: "Queue stuck",
         EngineState.HUNG: "Hung",
         EngineState.UNKNOWN: "Unknown",
     }
@@ -33,10 +33,10 @@ STATE_WORDS: Mapping[EngineState, str] = MappingProxyType(
         EngineState.SATURATED: "It is at its limit: nothing more fits.",
         EngineState.OVERLOADED: "More arrives than it can serve: the queue grows.",
         EngineState.EVICTING: "Memory runs out: requests are thrown out half done and begin again.",
-        EngineState.DRAINING: "Less arrives than it serves: the queue empties.",
+        EngineState.DRAINING: "Requests still wait, but less arrives than it serves: the queue empties by itself.",
         EngineState.STANDING: "Requests wait, and the queue neither grows nor empties.",
-        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute: it hangs, or vLLM 0.11 or 0.12 "
-        "still shows requests that were cancelled.",
+        EngineState.HUNG: "Requests are inside, and nothing has moved for a minute or more: it hangs, or vLLM 0.11 or "
+        "0.12 still shows requests that were cancelled.",
         EngineState.UNKNOWN: "How much it can serve is not known, and more traffic will not show it.",
     }
 )

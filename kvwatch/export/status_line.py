@@ -16,7 +16,11 @@ _VERBS = {SHORT_LIMIT_WORDS["seqs"]: "bind"}
 def status_line(summary: Summary) -> str:
     """``12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats``: what is known, in that order."""
     now = ", ".join(_now(summary))
-    advice = f"{summary.gain:+.0%} at {summary.seats:.0f} seats" if summary.seats and summary.gain is not None else ""
+    advice = (
+        f"{summary.gain:+.0%} at {summary.seats:.0f} seats (a restart)"
+        if summary.seats and summary.gain is not None
+        else ""
+    )
     parts = (now, advice or _need(summary), _replicas(summary), *summary.corrections)
     return "; ".join(part for part in parts if part)
 
@@ -34,7 +38,7 @@ def _now(summary: Summary) -> Iterator[str]:
         yield f"{summary.waiting:,.0f} wait"
     if summary.state is EngineState.EVICTING and summary.loss:
         yield f"{summary.loss:.0%} lost to evictions"
-    if summary.state is EngineState.DRAINING and summary.drain_seconds is not None:
+    if summary.state is not EngineState.OVERLOADED and summary.drain_seconds is not None:
         yield f"empty in {round_time(summary.drain_seconds)}"
     if summary.state is EngineState.APPROACHING and summary.seconds_to_limit:
         yield f"full in {round_time(summary.seconds_to_limit)}"

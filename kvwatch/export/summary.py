@@ -32,7 +32,7 @@ FULL_STATES = (EngineState.APPROACHING, EngineState.SATURATED, EngineState.OVERL
 _NO_DOUBTS = frozenset({Reason.DEPENDS, Reason.DELTA_IS_BOUND})
 """Reasons that cast no doubt on what a summary says: one follows from others, and a limit that is only a bound is not
 used (:func:`limit_in`)."""
-_COMMAND = re.compile(r"Set (--max-num-seqs \d+)")
+_COMMAND = re.compile(r"(?:Restart it with|Set) (--max-num-seqs \d+)")
 _WINDOW = re.compile(r"arrival_rate_(\d+(?:\.\d+)?)(s|m|h)")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_DOUBTS = 6

@@ -59,6 +59,9 @@ class _Known:
     document: Json
     brief: bytes
     version: int
+    state: str
+    since: float
+    """When it was first seen in its state, with no other between [unix s]."""
 
 
 class Feed:
@@ -76,7 +79,7 @@ class Feed:
         engines: dict[str, _Known] = {}
         for target in view.targets:
             for engine in target.shown:
-                known = self._known(engine, models.get((engine.model_name, target.role), {}))
+                known = self._known(engine, models.get((engine.model_name, target.role), {}), view.at)
                 engines[engine_key(known.document)] = known
         self._engines = engines
         silent = [target_json(target) for target in view.targets if not target.up and not target.shown]
@@ -107,7 +110,7 @@ class Feed:
         known = self._engines.get(key)
         return (known.document, known.brief) if known is not None else None
 
-    def _known(self, engine: EngineView, model: Json) -> _Known:
+    def _known(self, engine: EngineView, model: Json, at: float) -> _Known:
         key = engine_key({"target": engine.target, "model_name": engine.model_name, "engine": engine.engine})
         known = self._engines.get(key)
         shared = tuple(model.get(name) for name in SHARED)
@@ -115,9 +118,12 @@ class Feed:
             return known
         required = model.get("replicas_required")
         document = engine_json(engine, required if isinstance(required, float) else None)
-        brief = orjson.dumps(brief_json(summarize(document, model)))
+        summary = summarize(document, model)
+        state = summary.state.value
+        since = known.since if known is not None and known.state == state else at
+        brief = orjson.dumps(brief_json(summary) | {"since": round(since)})
         version = known.version if known is not None and known.brief == brief else self.version
-        return _Known(engine, shared, document, brief, version)
+        return _Known(engine, shared, document, brief, version, state, since)
 
 
 def brief_json(summary: Summary) -> Json:

@@ -51,7 +51,7 @@ def url(port: int) -> str:
     ("scene", "code", "words"),
     [
         ("quiet", 0, ["Fine", "qwen-3-32b", "of 17.5 req/s"]),
-        ("draining", 0, ["Draining", "empty in"]),
+        ("draining", 0, ["Queue draining", "empty in"]),
         ("approaching", 3, ["Near its limit", "full in"]),
         ("overloaded", 4, ["Overloaded", "KV memory binds", "2,743 wait; +19% at 37 seats"]),
         ("hung", 5, ["Hung", "nothing has moved for a minute"]),
@@ -89,7 +89,7 @@ async def test_several_addresses_are_one_answer(capsys: pytest.CaptureFixture[st
     assert look["exit_code"] == 4
     assert look["engines"][0]["state"] == "overloaded"
     assert len(look["engines"]) == 4
-    assert look["engines"][0]["line"].endswith("+19% at 37 seats; 2 replicas needed, 1 now")
+    assert look["engines"][0]["line"].endswith("+19% at 37 seats (a restart); 2 replicas needed, 1 now")
 
 
 @pytest.mark.parametrize(

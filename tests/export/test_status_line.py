@@ -18,7 +18,7 @@ WRONG = {"value": 256, "source": "config", "words": "kvwatch's configuration say
         (
             "approaching",
             RISING | {"recommended_max_num_seqs": 128.0, "recommended_gain_ratio": 0.09},
-            "12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats",
+            "12.0 of 17.5 req/s (69%), seats bind, full in 14 min; +9% at 128 seats (a restart)",
         ),
         ("fine", {"binding_limit": {"kv": 1.0}}, "12.0 of 17.5 req/s (69%), KV memory binds"),
         ("overloaded", {"queue_length": 1520.0}, "12.0 of 17.5 req/s (69%), seats bind, 1,520 wait"),

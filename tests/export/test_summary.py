@@ -52,7 +52,11 @@ def test_every_state_has_a_sentence_without_any_number_known(state: EngineState)
         ("approaching", RISING | {"arrival_rate_slope_lower": 0.001}, "Near its limit: room for 5.5 more requests/s."),
         ("overloaded", {"service_rate": 9.0, "queue_length": 52.0}, "12.0 requests/s arrive, 3.0 more than it can"),
         ("overloaded", {"queue_length": 52.0}, "The queue grows; 52 wait."),
-        ("draining", {"queue_length": 1234.0, "backlog_drain_seconds": 100.0}, "1,234 wait, and less arrives than"),
+        (
+            "draining",
+            {"queue_length": 1234.0, "backlog_drain_seconds": 100.0},
+            "1,234 still wait, but less arrives than it serves: the queue is empty in about 100 s",
+        ),
         ("evicting", {"congestion_loss_ratio": 0.09}, "9% of the throughput is lost."),
         ("warming_up", {}, "12.0 requests/s arrive."),
     ],
@@ -70,15 +74,15 @@ def test_the_flag_to_set_comes_first_and_replicas_where_it_is_not_enough() -> No
         recommended_max_num_seqs=37.0,
         recommended_gain_ratio=0.19,
         replicas_required=2.0,
-        advice=["It evicts.", "Set --max-num-seqs 37 (now 256): about +19% throughput at full load."],
+        advice=["It evicts.", "Restart it with --max-num-seqs 37 (now 256): about +19% throughput."],
     )
     summary = summarize(advised)
     assert summary.command == "--max-num-seqs 37"
     assert action(summary) == (
-        "Set --max-num-seqs 37 to serve about 19% more. Not enough alone: run 2 replicas instead of 1."
+        "Restart it with --max-num-seqs 37 to serve about 19% more. Not enough alone: run 2 replicas instead of 1."
     )
     enough = summarize(advised | {"recommended_gain_ratio": 0.3})
-    assert action(enough) == "Set --max-num-seqs 37 to serve about 30% more."
+    assert action(enough) == "Restart it with --max-num-seqs 37 to serve about 30% more."
 
 
 def test_an_engine_that_is_full_beside_others_with_room_is_to_be_sent_less() -> None:

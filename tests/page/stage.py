@@ -20,10 +20,11 @@ from kvwatch.core.engine_signs import one_state, state_fields
 from kvwatch.core.engine_state import EngineState
 from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
 from kvwatch.export.exposition import Exposition
+from kvwatch.facts import SettingSource
 from kvwatch.page.live import LivePage
 from kvwatch.shell.web.pages import Pages
 from kvwatch.shell.web.server import HttpServer, Listen
-from kvwatch.views import EngineView, FleetView, ModelView, TargetView
+from kvwatch.views import EngineView, FleetView, ModelView, SettingView, TargetView
 
 END = 1_750_003_600.0
 """When all scenes are looked at [unix s]."""
@@ -31,9 +32,17 @@ SPAN_SECONDS = 3600.0
 MU = 17.5
 AHEAD_SECONDS = 780.0
 """From the middle of the window of a mean to when a replica that is asked for now serves, as the core counts."""
+SEATS = 256
+"""``max_num_seqs`` of each engine: so many that KV memory is full long before them."""
+FITTING = 44.0
+"""Requests that its KV memory holds at once; with more seats than that it evicts."""
+LOSS, EVICTIONS = 0.09, 0.31
+"""Share of the throughput that an engine in need of advice loses, and its evictions for each finished request."""
+FULL_STEP_SECONDS = 0.086
 ADVICE = (
-    "0.31 evictions for each finished request cost about 9% of the throughput.",
-    "Set --max-num-seqs 37 (now 256): about +19% throughput at full load, at least +12% at 90% confidence.",
+    f"{EVICTIONS} evictions for each finished request cost about {LOSS:.0%} of the throughput.",
+    f"Restart it with --max-num-seqs 37 (now {SEATS}): about +19% throughput at full load, at least +12% at 90%"
+    " confidence, for the traffic as it is now.",
 )
 Load = Callable[[float], float]
 
@@ -71,8 +80,8 @@ class Course:
         rho = max(self.load(ago) * noise.gauss(1, 0.03), 0.0)
         waiting, sustained = self.waiting(ago), self.load(ago + 120)
         growth = MU * (rho - 1.0) if waiting else 0.0
-        running = 256 * min(rho, 1.0) ** 1.2 if not waiting else 256.0
-        seconds = 0.05 + 0.03 * min(rho, 1.2)
+        running = FITTING * min(rho, 1.0) ** 1.2 if not waiting else FITTING
+        seconds = min(0.05 + 0.03 * rho, FULL_STEP_SECONDS)
         to_limit = (1.0 - rho) * MU / self.slope if self.slope > 0 else None
         return EngineView(
             self.target,
@@ -81,7 +90,7 @@ class Course:
             arrival_rate=KeyedEstimate({"1m": rho * MU, "5m": sustained * MU}),
             arrival_rate_slope=Estimate(self.slope, 0.7 * self.slope, 1.3 * self.slope) if self.slope else UNKNOWN,
             service_rate=Estimate(MU, MU * 0.95, MU * 1.05, Reason.OK),
-            service_rate_limit={"kv": MU, "seqs": MU * 1.4, "tokens": MU * 2.1},
+            service_rate_limit={"kv": MU, "seqs": MU * 1.7, "tokens": MU * 2.1},
             binding_limit={"kv": 1.0},
             utilization=KeyedEstimate(
                 {"1m": rho, "5m": sustained},
@@ -89,7 +98,7 @@ class Course:
                 {"1m": rho * 1.07, "5m": sustained * 1.05},
             ),
             stable_limit=Estimate(0.9, verdict=Reason.DELTA_IS_BOUND),
-            step_seconds=KeyedEstimate({"trimmed_mean": seconds, "saturated": 0.081}),
+            step_seconds=KeyedEstimate({"trimmed_mean": seconds, "saturated": FULL_STEP_SECONDS}),
             kv_capacity_tokens=Estimate(131_072.0, verdict=Reason.OK),
             kv_usage_ratio=min(0.95 * rho**1.1, 0.99) if not waiting else 0.99,
             running_requests=float(round(running)),
@@ -97,8 +106,9 @@ class Course:
             queue_slope=Estimate(growth, growth - 0.1 * MU, growth + 0.1 * MU),
             time_to_saturation_seconds=to_limit,
             observed_service_rate=MU * noise.gauss(1.0, 0.02) if waiting else None,
-            congestion_loss_ratio=0.0,
-            preemptions_per_request=0.31 if waiting else 0.0,
+            congestion_loss_ratio=LOSS if self.advised and waiting else 0.0,
+            preemptions_per_request=EVICTIONS if self.advised and waiting else 0.0,
+            settings={"max_num_seqs": SettingView(SEATS, SettingSource.PROCESS)},
             recommended_max_num_seqs=Estimate(37.0) if self.advised else UNKNOWN,
             recommended_gain_ratio=Estimate(0.19, 0.12) if self.advised else UNKNOWN,
             observed_latency_seconds={
@@ -285,7 +295,7 @@ async def on_stage(scene: str, port: int = 0, step_seconds: float = 15.0) -> Asy
     """The page of a scene on a real server; its hour is over, and each view is that of the end at a later time."""
     courses, broken = SCENES[scene]
     at = [SPAN_SECONDS]
-    live = LivePage(lambda: fleet_at(courses, at[0], broken), ("KvwatchOverloaded", "KvwatchSaturationApproaching"))
+    live = LivePage(lambda: fleet_at(courses, at[0], broken), ("KvwatchOverloaded", "KvwatchEstimateInvalid"))
     if len(courses) > 50:
         at[0], step_seconds = 1800.0, 45.0
     while at[0] > 0 and courses:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -23,11 +25,11 @@ async def text(page: Page, selector: str) -> str:
         ("quiet", "All 3 engines have room", "requests/s are used"),
         ("approaching", "1 of 3 engines is near its limit", "Full in about"),
         ("overloaded", "1 of 3 engines is overloaded", "more than it can serve"),
-        ("draining", "1 of 3 engines empties its queue", "empty in about"),
-        ("hung", "1 of 3 engines hangs", "nothing has moved for a minute"),
+        ("draining", "1 of 3 engines is catching up", "the queue is empty in about"),
+        ("hung", "1 of 3 engines hangs", "Send it one request. If no answer comes, restart it"),
         ("saturated", "1 of 3 engines is at its limit", "KV cache memory runs out first"),
         ("evicting", "1 of 3 engines evicts requests", "9% of the throughput is lost"),
-        ("standing", "1 of 3 engines has a standing queue", "40 wait for about 4 min"),
+        ("standing", "1 of 3 engines has a queue that does not empty", "40 have waited for about 4 min"),
         ("unknown", "1 of 3 engines cannot be judged", "a metric that the estimate needs is not exported"),
         ("warming_up", "llama-3-70b is warming up", "7 requests run. How many arrive is known in about 40 s."),
         ("idle", "llama-3-70b is idle", "Nothing arrives."),
@@ -54,6 +56,7 @@ async def test_what_to_do_can_be_copied(opened: Open) -> None:
     """The flag that helps, beside the headline, in one click."""
     async with on_stage("overloaded") as server, opened(server) as page:
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        assert (await text(page, ".do")).startswith("DO Restart it with")
         assert "to serve about 19% more" in await text(page, ".do")
         await page.locator(".do .copy").click()
         assert await page.evaluate("navigator.clipboard.readText()") == "--max-num-seqs 37"
@@ -117,9 +120,11 @@ async def test_every_state_fits_a_phone_and_says_what_each_number_is(opened: Ope
         await page.wait_for_selector(".chart :is(p, svg)")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
         names = await page.eval_on_selector_all(
-            "#engines td:is(.room, .queue)", "nodes => nodes.map(n => getComputedStyle(n, '::before').content)"
+            "#engines td.queue", "nodes => nodes.map(n => getComputedStyle(n, '::before').content)"
         )
-        assert set(names) <= {"attr(data-title)", '"Room, req/s"', '"Queue"'}
+        assert set(names) <= {"attr(data-title)", '"Queue"'}
+        rooms = await page.locator("#engines td.room").all_inner_texts()
+        assert all("req/s" in room for room in rooms if any(digit in room for digit in "0123456789"))
 
 
 async def test_what_a_hung_engine_did_before_stays_in_sight_and_nothing_is_called_not_known_yet(opened: Open) -> None:
@@ -132,9 +137,56 @@ async def test_what_a_hung_engine_did_before_stays_in_sight_and_nothing_is_calle
 
 
 async def test_one_that_cannot_be_judged_says_what_to_do(opened: Open) -> None:
-    """It is no calm engine: until its numbers are back, no page warns of its overload."""
+    """It is no calm engine: until its numbers are back, no page warns of its overload. Its runbook is one click off."""
     async with on_stage("unknown") as server, opened(server) as page:
-        assert "KvwatchEstimateInvalid" in await text(page, ".do")
+        link = page.locator(".do a", has_text="KvwatchEstimateInvalid")
+        assert await link.get_attribute("href") == "runbooks/KvwatchEstimateInvalid.md"
+
+
+@pytest.mark.parametrize("scene", ["overloaded", "hung", "draining"])
+async def test_it_says_since_when(opened: Open, scene: str) -> None:
+    """Beside the name of the engine in trouble and in its row, by the clock that the page shows."""
+    began = {"overloaded": 9.5, "hung": 4.0, "draining": 1.5}[scene]
+    async with on_stage(scene) as server, opened(server) as page:
+        time = re.search(r"since (\d\d):(\d\d)", await text(page, "#verdict"))
+        assert time is not None
+        now = re.search(r"(\d\d):(\d\d):(\d\d)", await text(page, "#live"))
+        assert now is not None
+        minutes = 60 * int(now[1]) + int(now[2]) + int(now[3]) / 60 - 60 * int(time[1]) - int(time[2])
+        # the clock without seconds, a look each 15 s, and the noise of a load that passes its limit
+        assert abs(minutes - began) <= 1.25
+        assert time[0] in await text(page, "#engines tbody tr .state")
+        assert "since" not in await text(page, "#engines tbody tr[data-state=fine] .state")
+
+
+async def test_on_a_phone_whoever_needs_somebody_is_named_before_the_first_card(opened: Open) -> None:
+    """And has a card without a touch; calm ones are below."""
+    async with on_stage("many") as server, opened(server, width=390) as page:
+        await page.wait_for_selector("#engines tbody tr")
+        assert "Also near its limit: model-3 on" in await text(page, "#verdict")
+        assert await page.locator("#verdict .others a").count() == 4
+        assert "and 1 more" in await text(page, "#verdict .others")
+        states = await page.eval_on_selector_all("#engines tbody tr", "rows => rows.map(row => row.dataset.state)")
+        assert states == ["overloaded", *["approaching"] * 5]
+        box = await page.locator("#verdict .others").bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 844
+
+
+async def test_the_room_of_an_engine_that_catches_up_is_not_for_now(opened: Open) -> None:
+    """Whoever comes now waits behind those that do."""
+    async with on_stage("draining") as server, opened(server) as page:
+        assert "once its queue is empty" in await text(page, "#engines tbody tr[data-state=draining] .room")
+
+
+async def test_what_the_scenes_show_belongs_together(opened: Open) -> None:
+    """No more run than the memory holds, and what is advised has the reason that its words give."""
+    async with on_stage("overloaded") as server, opened(server) as page:
+        await page.wait_for_selector(".facts dd")
+        facts = await text(page, ".facts")
+        assert "Runs, waits 44, 2,743" in facts
+        assert "256 seats" in facts
+        assert "Evictions 0.31 a request" in facts
 
 
 async def test_a_row_is_opened_by_mouse_and_by_keyboard(opened: Open) -> None:

@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import replace
 
+from kvwatch.core.engine_signs import one_state
+from kvwatch.core.engine_state import EngineState
 from kvwatch.estimate import UNKNOWN, Estimate
 from kvwatch.page.feed import LONGEST_TEXT, MOST_SILENT, Feed
 from kvwatch.views import EngineView, FleetView, ModelView, TargetView
@@ -41,6 +43,23 @@ def test_a_change_that_nobody_sees_is_not_sent() -> None:
     version = feed.version
     feed.update(fleet(replace(engine, service_rate=Estimate(10.0002))))
     assert told(feed, version, seen)["engines"] == []
+
+
+def test_an_engine_has_been_in_its_state_since_it_was_first_seen_in_it() -> None:
+    """Numbers may change meanwhile; another state, and the same again, begin anew."""
+    feed, told_since = Feed(), []
+    for at, state, waiting in (
+        (100.0, EngineState.FINE, 1.0),
+        (105.0, EngineState.OVERLOADED, 2.0),
+        (110.0, EngineState.OVERLOADED, 3.0),
+        (115.0, EngineState.FINE, 0.0),
+        (120.0, EngineState.OVERLOADED, 4.0),
+    ):
+        engine = replace(full_engine(), engine_state=one_state(state), queue_length=waiting)
+        feed.update(FleetView(at, (TargetView("localhost:8000", True, 0.1, 0.1, (engine,)),), ()))
+        (row,) = told(feed, 0, set())["engines"]
+        told_since.append(row["since"])
+    assert told_since == [100, 105, 105, 115, 120]
 
 
 def test_a_change_of_the_model_changes_its_engines() -> None:

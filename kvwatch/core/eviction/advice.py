@@ -39,8 +39,8 @@ def _remedies(c: Congestion, p: Prescription | None, seats: int | None) -> Itera
         )
     if p.max_num_seqs is not None and p.gain_ratio is not None:
         yield (
-            f"Set --max-num-seqs {p.max_num_seqs} (now {seats}): about {p.gain_ratio:+.0%} throughput at full load,"
-            f" at least {p.gain_lower or 0.0:+.0%} at 90% confidence, for the traffic as it is now."
+            f"Restart it with --max-num-seqs {p.max_num_seqs} (now {seats}): about {p.gain_ratio:+.0%} throughput at"
+            f" full load, at least {p.gain_lower or 0.0:+.0%} at 90% confidence, for the traffic as it is now."
         )
     if p.watermark_gain_ratio >= LEAST_GAIN_RATIO:
         let = "Let" if p.max_num_seqs is None else "Or let"

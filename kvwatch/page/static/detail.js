@@ -2,7 +2,7 @@
 
 import { Chart, nearest, spanOf } from "./chart.js";
 import { advised, byId, h, stateIcon } from "./dom.js";
-import { about as soon, clock, count, DASH, duration, durationTick, durationUnit, percent, rate, rateTick } from "./format.js";
+import { about as soon, clock, count, DASH, duration, durationTick, durationUnit, percent, rate, rateTick, since } from "./format.js";
 import { about, fleet, looked, points } from "./stream.js";
 import { nameOf } from "./verdict.js";
 
@@ -87,6 +87,7 @@ export function showDetail() {
   section.dataset.state = summary.state;
   nodes.title.replaceChildren(nameOf(summary), h("small", {}, summary.target));
   nodes.state.replaceChildren(stateIcon(summary.state), about.states[summary.state] ?? summary.state);
+  nodes.since.textContent = since(summary.since, looked.at);
   nodes.sentence.textContent = [summary.sentence, summary.because].filter(Boolean).join(" ");
   nodes.sentence.hidden = fleet.engines.length === 1; // it stands above already
   const text = JSON.stringify([looked.document]);
@@ -104,6 +105,7 @@ function build(section) {
   nodes = {
     title: h("h2", {}),
     state: h("span", { class: "chip" }),
+    since: h("span", { class: "muted" }),
     sentence: h("p", { class: "why" }),
     facts: h("dl", { class: "facts" }),
     advice: h("div", { class: "advice" }),
@@ -122,7 +124,7 @@ function build(section) {
   new ResizeObserver(() => requestAnimationFrame(drawCharts)).observe(grid);
   nodes.table.addEventListener("toggle", showNumbers);
   section.replaceChildren(
-    h("header", { class: "head" }, nodes.title, nodes.state, nodes.sentence),
+    h("header", { class: "head" }, nodes.title, nodes.state, nodes.since, nodes.sentence),
     h("div", { class: "columns" }, h("aside", {}, nodes.advice, nodes.facts, nodes.doubts), h("div", {}, grid, nodes.live, nodes.table)),
   );
 }
@@ -228,7 +230,7 @@ function settings(d) {
 function advice() {
   const { document: d, summary: s } = looked;
   const lines = (d.advice ?? []).map((line) => h("p", {}, line));
-  const first = s.action ? h("p", { class: "first" }, ...advised(s.action, s.command)) : h("p", { class: "muted" }, "Nothing.");
+  const first = s.action ? h("p", { class: "first" }, ...advised(s.action, s.command, about.runbooks)) : h("p", { class: "muted" }, "Nothing.");
   return [h("h3", {}, "What to do"), first, ...lines];
 }
 

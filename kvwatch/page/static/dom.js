@@ -66,8 +66,13 @@ export function command(text) {
   return h("span", { class: "command" }, code, button);
 }
 
-// A sentence in which the flag that it names can be copied.
-export function advised(text, flag) {
+// A sentence in which the flag that it names can be copied, and the runbook read.
+export function advised(text, flag, runbooks = []) {
+  const runbook = runbooks.find((name) => text.includes(name));
+  if (runbook) {
+    const [before, after] = text.split(runbook);
+    return [before, h("a", { href: `runbooks/${runbook}.md` }, runbook), after];
+  }
   if (!flag || !text.includes(flag)) return [text, flag ? command(flag) : null].filter(Boolean);
   const [before, after] = text.split(flag);
   return [before, command(flag), after];

@@ -43,4 +43,11 @@ export function clock(seconds) {
   return new Date(1000 * seconds).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
+// When something began, for one who reads the clock of this page; seconds would only be in the way.
+export function since(seconds, now) {
+  if (!known(seconds)) return "";
+  if (now - seconds >= 72000) return `for ${duration(now - seconds)}`;
+  return `since ${new Date(1000 * seconds).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })}`;
+}
+
 export const plural = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

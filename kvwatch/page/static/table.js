@@ -1,10 +1,13 @@
 // The fleet: one row an engine, the one that needs somebody first on top.
 
 import { byId, command, h, stateIcon, svg } from "./dom.js";
-import { about, count, DASH, duration, percent, plural, rate } from "./format.js";
-import { nameOf } from "./verdict.js";
+import { about, count, DASH, duration, percent, plural, rate, since } from "./format.js";
+import { fleet } from "./stream.js";
+import { isCalm, nameOf } from "./verdict.js";
 
-const FIRST_ROWS = matchMedia("(max-width: 880px)").matches ? 4 : 12; // so many that the engine below is not far
+// So many that the engine below is not far; those that need somebody are shown beyond it, as far as one reads.
+const FIRST_ROWS = matchMedia("(max-width: 880px)").matches ? 4 : 12;
+const MOST_TROUBLED = 12;
 const BAR_END = 1.4; // ρ at the right end of the bar
 
 const COLUMNS = [
@@ -12,10 +15,10 @@ const COLUMNS = [
   ["Engine", "name", nameCell],
   ["Load", "load", loadCell],
   ["Room, req/s", "room", roomCell],
-  ["Limit", "limit", (engine) => [engine.binds ?? DASH]],
+  ["Runs out first", "limit", (engine) => [engine.binds ?? DASH]],
   ["Queue", "queue", queueCell],
   ["Outlook", "outlook", outlookCell],
-  ["Latency p95", "latency", latencyCell],
+  ["First token, p95", "latency", latencyCell],
   ["Replicas", "replicas", replicasCell],
   ["What to set", "set", setCell],
 ];
@@ -37,7 +40,9 @@ export function showTable(engines, selected, redraw) {
   if (filter !== null && !engines.some((engine) => engine.state === filter)) filter = null;
   showStates(engines, redraw);
   const wanted = filter === null ? engines : engines.filter((engine) => engine.state === filter);
-  const shown = all ? wanted : wanted.slice(0, FIRST_ROWS);
+  const troubled = wanted.filter((engine) => !isCalm(engine)).length;
+  const first = Math.max(FIRST_ROWS, Math.min(troubled, MOST_TROUBLED));
+  const shown = all ? wanted : wanted.slice(0, first);
   const body = byId("engines").tBodies[0];
   const kept = new Set(shown.map((engine) => engine.key));
   for (const [key, row] of rows) {
@@ -51,8 +56,8 @@ export function showTable(engines, selected, redraw) {
     if (body.rows[place] !== node) body.insertBefore(node, body.rows[place] ?? null);
   });
   const more = byId("more");
-  more.hidden = wanted.length <= FIRST_ROWS;
-  more.textContent = all ? `Show the first ${FIRST_ROWS}` : `Show all ${plural(wanted.length, "engine")}`;
+  more.hidden = wanted.length <= first;
+  more.textContent = all ? `Show the first ${first}` : `Show all ${plural(wanted.length, "engine")}`;
   more.onclick = () => {
     all = !all;
     redraw();
@@ -79,6 +84,7 @@ function rowOf(engine, selected) {
     const node = row.node.cells[place];
     // the link keeps the focus of whoever has come to it by keyboard
     if (kind === "name" && node.firstChild) return;
+    if (kind === "queue") node.classList.toggle("none", !engine.waiting);
     node.replaceChildren(...cell(engine));
   });
   return row.node;
@@ -111,7 +117,8 @@ function showStates(engines, redraw) {
 }
 
 function stateCell(engine) {
-  return [h("span", { class: "chip" }, stateIcon(engine.state), names[engine.state] ?? engine.state)];
+  const chip = h("span", { class: "chip" }, stateIcon(engine.state), names[engine.state] ?? engine.state);
+  return [chip, isCalm(engine) ? null : h("small", { class: "since" }, since(engine.since, fleet.at))].filter(Boolean);
 }
 
 function nameCell(engine) {
@@ -137,9 +144,12 @@ function loadBar(engine) {
 }
 
 function roomCell(engine) {
-  if (engine.room === undefined) return [engine.arrival_rate === undefined ? DASH : `${rate(engine.arrival_rate)} arrive`];
-  const words = engine.room > 0 ? [h("b", {}, rate(engine.room)), " left"] : [h("b", {}, "none")];
-  return [...words, h("small", {}, `${rate(engine.arrival_rate)} of ${rate(engine.limit * engine.service_rate)}`)];
+  if (engine.room === undefined) return engine.arrival_rate === undefined ? [DASH] : [rate(engine.arrival_rate), h("span", { class: "unit" }, " req/s"), " arrive"];
+  const unit = h("span", { class: "unit" }, " req/s"); // on a phone the column has no head
+  const words = engine.room > 0 ? [h("b", {}, rate(engine.room)), unit, " left"] : [h("b", {}, "no room")];
+  const used = `${rate(engine.arrival_rate)} of ${rate(engine.limit * engine.service_rate)}`;
+  if (engine.state === "draining") return [...words, h("small", {}, "once its queue is empty")]; // till then one waits
+  return [...words, h("small", {}, used, engine.room > 0 ? "" : unit)];
 }
 
 function queueCell(engine) {
@@ -160,7 +170,7 @@ function outlookCell(engine) {
 
 function latencyCell(engine) {
   if (engine.ttft_seconds === undefined && engine.itl_seconds === undefined) return [DASH];
-  return [`${duration(engine.ttft_seconds)} first`, h("small", {}, `${duration(engine.itl_seconds)} a token`)];
+  return [duration(engine.ttft_seconds), h("small", {}, `${duration(engine.itl_seconds)} between tokens`)];
 }
 
 function replicasCell(engine) {
@@ -173,5 +183,5 @@ function replicasCell(engine) {
 
 function setCell(engine) {
   if (!engine.command) return [];
-  return [command(engine.command), engine.gain === undefined ? "" : h("small", {}, `serves ${percent(engine.gain)} more`)];
+  return [command(engine.command), engine.gain === undefined ? "" : h("small", {}, `${percent(engine.gain)} more, by a restart`)];
 }

@@ -1,7 +1,8 @@
 // The first thing that is read: which engine is in trouble, why, and what to do.
 
 import { advised, byId, h, stateIcon } from "./dom.js";
-import { plural, rate } from "./format.js";
+import { plural, rate, since } from "./format.js";
+import { about, fleet } from "./stream.js";
 
 // What one engine does in each state, and what several do.
 const PREDICATES = {
@@ -10,8 +11,8 @@ const PREDICATES = {
   evicting: ["evicts requests", "evict requests"],
   saturated: ["is at its limit", "are at their limit"],
   approaching: ["is near its limit", "are near their limit"],
-  standing: ["has a standing queue", "have a standing queue"],
-  draining: ["empties its queue", "empty their queues"],
+  standing: ["has a queue that does not empty", "have a queue that does not empty"],
+  draining: ["is catching up", "are catching up"],
   unknown: ["cannot be judged", "cannot be judged"],
   warming_up: ["is warming up", "are warming up"],
   fine: ["has room", "have room"],
@@ -19,7 +20,7 @@ const PREDICATES = {
 };
 const CALM = new Set(["fine", "idle", "warming_up", "unknown"]);
 // An engine that cannot be judged and should be is no calm one: no page warns of its overload.
-const isCalm = (engine) => CALM.has(engine.state) && !engine.action;
+export const isCalm = (engine) => CALM.has(engine.state) && !engine.action;
 
 export const nameOf = (engine) => (engine.engine === "0" ? engine.model_name : `${engine.model_name} / ${engine.engine}`);
 
@@ -46,9 +47,9 @@ function calmWords(engines) {
 
 function trouble(engine) {
   return [
-    h("p", { class: "why" }, h("strong", {}, nameOf(engine)), h("span", { class: "where" }, ` on ${engine.target}`)),
+    h("p", { class: "why" }, h("strong", {}, nameOf(engine)), h("span", { class: "where" }, ` on ${[engine.target, since(engine.since, fleet.at)].filter(Boolean).join(", ")}`)),
     h("p", { class: "why" }, [engine.sentence, engine.because].filter(Boolean).join(" ")),
-    engine.action ? toDo(...advised(engine.action, engine.command)) : null,
+    engine.action ? toDo(...advised(engine.action, engine.command, about.runbooks)) : null,
   ];
 }
 
@@ -58,6 +59,30 @@ function outOfSight({ count, targets }, begin = `${plural(count, "server does", 
   const named = targets.slice(0, 3).map(({ target, problem }) => `${target} (${problem ?? "not read yet"})`);
   const rest = count > named.length ? ` and ${count - named.length} more` : "";
   return [h("p", { class: "why" }, h("strong", {}, begin), `${named.join(", ")}${rest}.`)];
+}
+
+const MOST_OTHERS = 4; // links; the table has them all
+
+// Whoever else needs somebody, above the fold on a phone too: the gravest first, each a link to its hour.
+function others(engines) {
+  const rest = engines.slice(1).filter((engine) => !isCalm(engine));
+  if (!rest.length) return [];
+  const parts = [];
+  let last = null;
+  for (const engine of rest.slice(0, MOST_OTHERS)) {
+    const name = (about.states[engine.state] ?? engine.state).toLowerCase();
+    parts.push(engine.state === last ? ", " : `${last === null ? "" : "; "}${name}: `);
+    parts.push(h("a", { href: `#${engine.key}` }, named(engine, engines)));
+    last = engine.state;
+  }
+  if (rest.length > MOST_OTHERS) parts.push(` and ${rest.length - MOST_OTHERS} more`);
+  return [h("p", { class: "why others" }, h("strong", {}, "Also "), ...parts)];
+}
+
+// A model has several engines as a rule: then only the server tells them apart.
+function named(engine, engines) {
+  const alone = engines.filter((other) => nameOf(other) === nameOf(engine)).length === 1;
+  return alone ? nameOf(engine) : `${nameOf(engine)} on ${engine.target}`;
 }
 
 const LOOK = "See whether vLLM runs there, and whether this machine reaches it: curl its /metrics.";
@@ -70,7 +95,8 @@ export function showVerdict(engines, silent, noted) {
   const node = byId("verdict");
   const worst = engines[0];
   const troubled = silent.count + noted.count;
-  const text = JSON.stringify([worst?.key, worst?.sentence, worst?.action, engines.length && headline(engines), troubled, silent.targets]);
+  const rest = engines.slice(1).filter((engine) => !isCalm(engine)).map((engine) => [engine.key, engine.state]);
+  const text = JSON.stringify([worst?.key, worst?.sentence, worst?.action, worst?.since, rest, engines.length && headline(engines), troubled, silent.targets]);
   if (text === last) return; // so that a screen reader is told of changes only
   last = text;
   if (worst === undefined) {
@@ -91,7 +117,7 @@ export function showVerdict(engines, silent, noted) {
   }
   node.dataset.state = worst.state;
   const lines = engines.length === 1 || !calm ? trouble(worst) : [h("p", { class: "why" }, calmWords(engines))];
-  node.replaceChildren(h("h1", {}, stateIcon(worst.state), headline(engines)), ...lines.filter(Boolean), ...outOfSight(silent));
+  node.replaceChildren(h("h1", {}, stateIcon(worst.state), headline(engines)), ...lines.filter(Boolean), ...others(engines), ...outOfSight(silent));
 }
 
 // A headline within another; a model's name stays as it is.
