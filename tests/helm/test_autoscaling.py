@@ -153,7 +153,7 @@ def test_two_releases_with_one_model_are_told_apart(helm: Helm) -> None:
 def test_windows_that_the_queries_do_not_find_are_refused(helm: Helm, name: str) -> None:
     """The rules name the windows 1m and 5m; without one of them nothing would ever be scaled."""
     values = yaml.safe_load(named(name).read_text(encoding="utf-8"))
-    values["prometheusRule"] = {"enabled": True}
+    values["prometheusRule"] = {"enabled": True, "runbookUrl": "http://localhost:9718/runbooks"}
     for windows in (["1m"], ["60s", "5m"]):
         values.setdefault("config", {})["estimates"] = {"windows": windows}
         refused = helm.try_template(values)

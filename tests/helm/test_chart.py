@@ -221,7 +221,7 @@ def test_every_key_of_the_fullest_case_matters(helm4: Helm) -> None:
 
 @each_case
 def test_runbooks_are_found_where_kvwatch_serves_them(helm: Helm, case: Path) -> None:
-    """In a fleet behind its service, in the scheme that it speaks; in other modes on a port that is forwarded."""
+    """In a fleet behind its service, in the scheme that it speaks; in other modes where it is said."""
     objects = helm.template(case)
     scheme = "https" if "tls" in yaml.safe_load(case.read_text()).get("config", {}).get("server", {}) else "http"
     hosts = [

@@ -111,6 +111,8 @@ def test_the_schema_refuses(helm: Helm, setting: str, words: str) -> None:
             "podDisruptionBudget.enabled is for",
         ),
         ("mode=sidecar,engines.matchLabels.app=x,persistence.enabled=true", "persistence.enabled is for mode fleet"),
+        ("mode=sidecar,engines.matchLabels.app=x,prometheusRule.enabled=true", "prometheusRule.runbookUrl is missing"),
+        ("mode=node-agent,prometheusRule.enabled=true", "http://localhost:9718/runbooks for a port that they forward"),
         ("autoscaling.hpa.enabled=true", "autoscaling.target.name is missing"),
         ("autoscaling.hpa.enabled=true,autoscaling.keda.enabled=true", "keep one of them"),
         ("autoscaling.hpa.enabled=true,autoscaling.target.name=x", "autoscaling.modelName is missing"),

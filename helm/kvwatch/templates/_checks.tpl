@@ -62,6 +62,9 @@
 {{- if regexMatch "(^| )--listen( |=|$)" (join " " $v.extraArgs) -}}
 {{- fail "extraArgs has --listen, which the chart's ports do not follow; set config.server.listen" -}}
 {{- end -}}
+{{- if and $v.prometheusRule.enabled (ne $v.mode "fleet") (not $v.prometheusRule.runbookUrl) -}}
+{{- fail (printf "prometheusRule.runbookUrl is missing: in mode %s no address is every kvwatch's; give that of a copy of docs/runbooks that the people on call can open, or http://localhost:%s/runbooks for a port that they forward" $v.mode (include "kvwatch.port" .)) -}}
+{{- end -}}
 {{- $a := $v.autoscaling -}}
 {{- if and $a.hpa.enabled $a.keda.enabled -}}
 {{- fail "autoscaling.hpa.enabled and autoscaling.keda.enabled would fight over one workload; keep one of them" -}}

@@ -97,12 +97,12 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Where alerts lead to: what is given; else kvwatch's own service, or a port that is forwarded where there is none. */}}
+{{/* Where alerts lead to: what is given; else kvwatch's own service. Where there is none it has to be given. */}}
 {{- define "kvwatch.runbookUrl" -}}
 {{- if .Values.prometheusRule.runbookUrl -}}
 {{- .Values.prometheusRule.runbookUrl -}}
 {{- else -}}
-{{- $host := ternary (printf "%s.%s.svc:%d" (include "kvwatch.serviceName" .) .Release.Namespace (int .Values.service.port)) (printf "localhost:%s" (include "kvwatch.port" .)) (eq .Values.mode "fleet") -}}
-{{- printf "%s://%s/runbooks" (ternary "https" "http" (ne (include "kvwatch.isTls" .) "")) $host -}}
+{{- $scheme := ternary "https" "http" (ne (include "kvwatch.isTls" .) "") -}}
+{{- printf "%s://%s.%s.svc:%d/runbooks" $scheme (include "kvwatch.serviceName" .) .Release.Namespace (int .Values.service.port) -}}
 {{- end -}}
 {{- end }}
