@@ -11,7 +11,7 @@ from kvwatch.core.capacity.service_rate import ServiceRate, plain_service_rate, 
 from kvwatch.core.capacity.stable_limit import stable_limit
 from kvwatch.core.capacity.time_to_saturation import time_to_saturation
 from kvwatch.core.capacity.utilization import utilization
-from kvwatch.core.conservation.words import sentence
+from kvwatch.core.conservation.words import sentences
 from kvwatch.core.engine import EngineEstimator
 from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
@@ -134,7 +134,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         recommended_max_num_queued_reqs=bound.requests if bound is not None else None,
         recommended_max_num_queued_tokens=bound.prompt_tokens if bound is not None else None,
         advice=(
-            *map(sentence, engine.last.contradicted),
+            *sentences(engine.last.contradicted),
             *advice(c, p, evidence.settings.max_num_seqs),
             *queue_advice(bound),
         ),

@@ -103,14 +103,26 @@ def contradicted_starts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
 
 def contradicted_lengths(sums: Sums, _ratio: float) -> Sequence[Contradiction]:
     """The sum of a histogram of lengths is between the lower and the upper edges of its buckets, summed up."""
-    found = []
-    for name, field in (("prompt", "request_prompt_tokens"), ("output", "request_generation_tokens")):
-        total, least, most = sums.get(name + "_lengths"), sums.get(name + "_least"), sums.get(name + "_most")
-        if total is None or least is None or most is None:
-            continue
-        if total * _EDGE_RATIO < least or total > _EDGE_RATIO * most:
-            found.append(Contradiction(field, (field + "/_bucket",)))
-    return found
+    return [
+        Contradiction(field, (field + "/_bucket",))
+        for name, field in (("prompt", "request_prompt_tokens"), ("output", "request_generation_tokens"))
+        if _is_beyond(sums, sums.get(name + "_lengths"), name)
+    ]
+
+
+def contradicted_seconds(sums: Sums, _ratio: float) -> Sequence[Contradiction]:
+    """So is the sum of the times between tokens: counts that are scaled without their times show here."""
+    if _is_beyond(sums, sums.get("inter_token_seconds_sum"), "inter_token"):
+        return [Contradiction("inter_token_seconds_sum", ("inter_token_seconds/_bucket",))]
+    return ()
+
+
+def _is_beyond(sums: Sums, total: float | None, name: str) -> bool:
+    """Whether a sum is outside of what its buckets allow."""
+    least, most = sums.get(name + "_least"), sums.get(name + "_most")
+    if total is None or least is None or most is None:
+        return False
+    return total * _EDGE_RATIO < least or total > _EDGE_RATIO * most
 
 
 def _against(fields: dict[str, bool], otherwise: str) -> Sequence[Contradiction]:

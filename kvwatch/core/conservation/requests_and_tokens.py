@@ -11,6 +11,7 @@ from kvwatch.core.conservation.laws import (
     contradicted_lengths,
     contradicted_prompts,
     contradicted_requests,
+    contradicted_seconds,
     contradicted_starts,
 )
 from kvwatch.core.conservation.sums import Flow, Sums
@@ -43,6 +44,9 @@ _NAMES = frozenset(
         "output_lengths",
         "output_least",
         "output_most",
+        "inter_token_seconds_sum",
+        "inter_token_least",
+        "inter_token_most",
     )
 )
 """What is summed up."""
@@ -56,7 +60,7 @@ class RequestsAndTokens:
             _Window((contradicted_requests, contradicted_lengths), ("finished", "prompts", "outputs"), _REQUESTS),
             _Window((contradicted_starts,), ("finished", "prompts", "first_token_count"), _STARTS),
             _Window(
-                (contradicted_generation, contradicted_prompts),
+                (contradicted_generation, contradicted_prompts, contradicted_seconds),
                 ("generation_tokens", "inter_token_count", "step_tokens"),
                 _TOKENS,
             ),

@@ -8,8 +8,12 @@ from kvwatch.constants import TINY
 from kvwatch.facts import EngineSample, Histogram
 
 _MOST_RATIO = 4.0
-"""Time of the tokens in one interval over what those inside can have taken, up to which it counts [1]. Choice: above
-what is a contradiction in the mean, and so little that one interval in eight makes none."""
+"""Time of the tokens in one interval over what those that run or are evicted can have taken, up to which it counts [1].
+Choice: above what is a contradiction in the mean, and so little that one interval in eight makes none."""
+_EVICTED_RATIO = 1.25
+"""Requests between two tokens over those that run, of an engine that evicts [1]. Measured: bench/congestion's engines
+and recordings of a real server in waves of eviction have 1.39 in the mean of a minute, which may be half as much again
+before it is a contradiction."""
 Flow = Mapping[str, float]
 """Rises of one interval by name; what the server does not show has none."""
 
@@ -39,6 +43,7 @@ _COUNTERS: Mapping[str, Callable[[EngineSample], float | None]] = {
             "prompt_tokens",
             "prompt_tokens_computed",
             "generation_tokens",
+            "preemptions",
             "steps",
             "step_tokens",
             "inter_token_count",
@@ -56,6 +61,12 @@ _COUNTERS: Mapping[str, Callable[[EngineSample], float | None]] = {
 }
 """What is counted: requests, tokens, steps, and seconds; ``prompts`` and ``outputs`` are finished requests by the two
 histograms of lengths, whose sums are ``prompt_lengths`` and ``output_lengths``."""
+_BUCKETED = {
+    "prompt": "request_prompt_tokens",
+    "output": "request_generation_tokens",
+    "inter_token": "inter_token_seconds",
+}
+"""Histograms whose sums must lie within their buckets."""
 
 
 def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, float]:
@@ -63,15 +74,15 @@ def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, f
 
     A counter that falls is as one that is not shown. ``busy_seconds`` are those in which requests run, ``step_seconds``
     what the steps took if each took as long as the time between two tokens. Of the time of the tokens
-    ``bounded_seconds`` is at most four times what those inside can have taken: a request that is aborted inside an
-    engine may add times as long as the host's uptime, once.
+    ``bounded_seconds`` is at most four times what those that run and those that are evicted can have taken, which
+    ``held_seconds`` are: a request that is aborted inside an engine may add times as long as the host's uptime, once.
     """
     found = {"seconds": seconds}
     for name, read in _COUNTERS.items():
         a, b = read(before), read(now)
         if a is not None and b is not None and b >= a:
             found[name] = b - a
-    for name, histogram in (("prompt", "request_prompt_tokens"), ("output", "request_generation_tokens")):
+    for name, histogram in _BUCKETED.items():
         bounds = _bounds(getattr(before, histogram), getattr(now, histogram))
         if bounds is not None:
             found[name + "_least"], found[name + "_most"] = bounds
@@ -88,9 +99,13 @@ def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, f
         found["busy_seconds"] = ((before.running > 0) + (now.running > 0)) / 2 * seconds
         found["running_stepped_seconds"] = running * found["stepped_seconds"]
         if before.waiting is not None and now.waiting is not None:
-            found["inside_seconds"] = found["running_seconds"] + (before.waiting + now.waiting) / 2 * seconds
-    if found.keys() >= {"inter_token_seconds_sum", "batch_seconds", "inside_seconds"}:
-        most = _MOST_RATIO * max(found["inside_seconds"], found["batch_seconds"])
+            inside = found["running_seconds"] + (before.waiting + now.waiting) / 2 * seconds
+            found["queued_seconds"] = seconds if before.waiting and now.waiting else 0.0
+            # who is evicted waits while the time since its last token goes on; without evictions only those that run do
+            evicts = found.get("preemptions", 1.0) > 0
+            found["held_seconds"] = min(inside, (_EVICTED_RATIO if evicts else 1.0) * found["running_seconds"])
+    if found.keys() >= {"inter_token_seconds_sum", "batch_seconds", "held_seconds"}:
+        most = _MOST_RATIO * max(found["held_seconds"], found["batch_seconds"])
         found["bounded_seconds"] = min(found["inter_token_seconds_sum"], most)
     return found
 

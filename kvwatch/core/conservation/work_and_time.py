@@ -54,7 +54,8 @@ _NEEDED = frozenset(
         "stepped_seconds",
         "running_stepped_seconds",
         "batch_seconds",
-        "inside_seconds",
+        "held_seconds",
+        "queued_seconds",
         "inter_token_seconds_sum",
         "bounded_seconds",
         "busy_seconds",
@@ -68,6 +69,18 @@ _SEEN = "seen"
 _TIME = Contradiction("inter_token_seconds_sum", ("running", "steps"))
 _GAUGE = Contradiction("running", ("inter_token_seconds_sum", "steps"))
 _STEPS = Contradiction("steps", ("running", "inter_token_seconds_sum"))
+_COUNTERS = tuple(
+    Contradiction(field, ("running", "inter_token_seconds/_bucket"))
+    for field in (
+        "finished",
+        "prompt_tokens",
+        "generation_tokens",
+        "first_token_count",
+        "steps",
+        "inter_token_seconds_sum",
+    )
+)
+"""Where the time of the tokens is as their counts in buckets say: then the counts are what does not fit the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,7 @@ class _Batch:
         bounded: The same, in which no single interval counts for more than it can be.
         by_steps: Tokens after the first over steps, in the intervals in which a step ended.
         by_gauge: Requests that run in these, those whose prompts are computed too: a gauge may be stale in the others.
-        inside: Requests that run or wait.
+        held: Requests that run, or are evicted.
         prefilling: Those whose prompts are computed, as it is counted when they finish; ``None`` where it is not shown.
         stepped: Share of the time that these intervals are [ratio].
         running: Requests that run, over all the time.
@@ -93,7 +106,7 @@ class _Batch:
     bounded: float
     by_steps: float
     by_gauge: float
-    inside: float
+    held: float
     prefilling: float | None
     stepped: float
     running: float
@@ -154,7 +167,8 @@ class WorkAndTime:
             return
         self._waiting_for_a_step = {}
         self._all.update(flow)
-        if flow["running_seconds"] >= _BUSY_REQUESTS * flow["seconds"]:
+        queued = flow["queued_seconds"] >= flow["seconds"] and flow["busy_seconds"] >= flow["seconds"]
+        if queued or flow["running_seconds"] >= _BUSY_REQUESTS * flow["seconds"]:
             self._busy.update(flow)
 
 
@@ -163,7 +177,8 @@ class _Window:
 
     def __init__(self, law: Callable[[_Batch, float], Sequence[Contradiction]], few_ratio: float) -> None:
         self._law, self._few_ratio = law, few_ratio
-        self._sums = Sums(_NEEDED | {_SEEN, "prefill_seconds_sum", "first_token_seconds"})
+        bounds = {"inter_token_least", "inter_token_most"}
+        self._sums = Sums(_NEEDED | bounds | {_SEEN, "prefill_seconds_sum", "first_token_seconds"})
         self.found: dict[str, Contradiction] = {}
 
     def clear(self) -> None:
@@ -179,11 +194,20 @@ class _Window:
         if batch is None:
             return
         if seen >= _SEEN_REQUESTS and intervals >= _SEEN_INTERVALS and seconds >= _SEEN_SECONDS:
-            self.found = held(self.found, lambda ratio: self._law(batch, ratio))
+            self.found = held(self.found, lambda ratio: self._judge(batch, ratio))
             if seen >= 2 * _SEEN_REQUESTS and intervals >= 2 * _SEEN_INTERVALS and seconds >= 2 * _SEEN_SECONDS:
                 self._sums.clear()
         elif seen >= _FEW_SEEN and intervals >= _FEW_INTERVALS and seconds >= _FEW_SECONDS:
-            self.found |= {c.field: c for c in self._law(batch, self._few_ratio)}
+            self.found |= {c.field: c for c in self._judge(batch, self._few_ratio)}
+
+    def _judge(self, batch: _Batch, ratio: float) -> Sequence[Contradiction]:
+        """What the law says; the time of tokens that fits its own buckets is not wrong alone."""
+        found = self._law(batch, ratio)
+        least, most = self._sums.get("inter_token_least"), self._sums.get("inter_token_most")
+        time = self._sums.get("inter_token_seconds_sum")
+        if _TIME not in found or least is None or most is None or time is None or not least <= time <= most:
+            return found
+        return _COUNTERS
 
     def _batch(self, sums: Flow) -> _Batch | None:
         prefill, seconds, stepped = self._sums.get("prefill_seconds_sum"), sums["seconds"], sums["stepped_seconds"]
@@ -195,7 +219,7 @@ class _Window:
             bounded=sums["bounded_seconds"] / seconds,
             by_steps=sums["batch_seconds"] / stepped,
             by_gauge=sums["running_stepped_seconds"] / stepped,
-            inside=sums["inside_seconds"] / seconds,
+            held=sums["held_seconds"] / seconds,
             prefilling=prefill / seconds if prefill is not None else None,
             stepped=stepped / seconds,
             running=sums["running_seconds"] / seconds,
@@ -208,7 +232,7 @@ class _Window:
 
 def _refuted_by_all(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
     """Whether the time of the tokens, the gauge or the steps contradicts the two others, pauses included."""
-    if batch.bounded >= ratio * batch.inside and batch.bounded > 0:
+    if batch.bounded >= ratio * batch.held and batch.bounded > 0:
         if batch.bounded >= ratio * batch.by_steps:
             return [_TIME]
         same = not apart(batch.bounded, batch.by_steps, CONTRADICTED_RATIO)
@@ -227,9 +251,14 @@ def _refuted_by_all(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
 
 
 def _refuted_by_busy(batch: _Batch, ratio: float) -> Sequence[Contradiction]:
-    """Whether more tokens were made in a step than requests run; which of them is wrong says the time of the tokens."""
+    """Whether more tokens were made in a step than requests run; which of them is wrong says the time of the tokens.
+
+    Where tokens in a step are as many as requests that run, the time of the tokens is no less: there are no pauses, and
+    a prompt that is computed makes no token.
+    """
     if batch.by_steps < ratio * batch.by_gauge:
-        return []
+        same = not apart(batch.by_steps, batch.by_gauge, RESTORED_RATIO)
+        return [_TIME] if same and batch.by_steps >= ratio * batch.by_time else []
     if batch.by_steps >= ratio * batch.by_time:
         return [_STEPS]
     return [] if apart(batch.by_steps, batch.by_time, RESTORED_RATIO) else [_GAUGE]

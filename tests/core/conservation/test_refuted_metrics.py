@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kvwatch.core.conservation.refuted import Refuted
-from kvwatch.core.conservation.words import sentence
+from kvwatch.core.conservation.words import sentences
 from kvwatch.estimate import Reason
 from kvwatch.facts import SGLANG, EngineSample, Histogram
 from kvwatch.views import EngineView
@@ -251,7 +251,7 @@ def test_the_words_name_the_metrics_as_the_server_does() -> None:
     for second in range(100):
         engine.advance(START + second)
         refuted.sound(START + second, show(engine.sample()))
-    (found,) = refuted.found.values()
-    assert sentence(found).startswith(
+    (said,) = sentences(refuted.found.values())
+    assert said.startswith(
         "vllm:request_generation_tokens contradicts vllm:request_generation_tokens_bucket: it is left out"
     )

@@ -59,16 +59,24 @@ def test_each_rise_and_what_the_gauges_make_of_the_time() -> None:
             "running_seconds": (1 + 7) / 2 * 5,
             "busy_seconds": 5.0,
             "running_stepped_seconds": (1 + 7) / 2 * 5,
-            "inside_seconds": (1 + 7) / 2 * 5 + (1 + 5) / 2 * 5,
+            "held_seconds": 1.25 * (1 + 7) / 2 * 5,
+            "queued_seconds": 5.0,
             "bounded_seconds": 2.0,
         }
     )
 
 
-def test_the_time_of_the_tokens_counts_for_no_more_than_four_times_those_inside() -> None:
-    """35 request-seconds are inside, by the batch 20: of a sum as long as the host's uptime 140 s are left."""
+def test_the_time_of_the_tokens_counts_for_no_more_than_four_times_those_that_run() -> None:
+    """20 request-seconds run, a quarter more may be evicted: of a sum as long as the host's uptime 100 s are left.
+
+    Those who wait have no token yet, and where evictions are counted and none was, nobody is evicted.
+    """
     long = replace(NOW, inter_token_seconds_sum=1e6)
-    assert flow(SECONDS, BEFORE, long)["bounded_seconds"] == pytest.approx(4 * 35)
+    assert flow(SECONDS, BEFORE, long)["bounded_seconds"] == pytest.approx(4 * 25)
+    counted, crowded = replace(BEFORE, preemptions=3.0), replace(long, waiting=1e4)
+    assert flow(SECONDS, counted, replace(long, preemptions=3.0))["held_seconds"] == pytest.approx(20)
+    assert flow(SECONDS, counted, replace(long, preemptions=4.0))["held_seconds"] == pytest.approx(25)
+    assert flow(SECONDS, BEFORE, crowded)["bounded_seconds"] == pytest.approx(4 * 25)
     few = replace(long, running=0.0, waiting=0.0)
     alone = replace(BEFORE, running=0.0, waiting=0.0)
     assert flow(SECONDS, alone, few)["bounded_seconds"] == pytest.approx(4 * 20)
@@ -93,10 +101,17 @@ def test_time_in_which_nothing_runs_or_no_step_ends_is_neither_busy_nor_stepped(
         ({"inter_token_count": None}, {"inter_token_count", "batch_seconds", "step_seconds", "bounded_seconds"}),
         ({"inter_token_seconds_sum": None}, {"inter_token_seconds_sum", "step_seconds", "bounded_seconds"}),
         ({"steps": None}, {"steps", "batch_seconds", "step_seconds", "bounded_seconds"}),
-        ({"waiting": None}, {"inside_seconds", "bounded_seconds"}),
+        ({"waiting": None}, {"held_seconds", "queued_seconds", "bounded_seconds"}),
         (
             {"running": None},
-            {"running_seconds", "busy_seconds", "running_stepped_seconds", "inside_seconds", "bounded_seconds"},
+            {
+                "running_seconds",
+                "busy_seconds",
+                "running_stepped_seconds",
+                "held_seconds",
+                "queued_seconds",
+                "bounded_seconds",
+            },
         ),
         ({"request_prompt_tokens": None}, {"prompts", "prompt_lengths", "prompt_least", "prompt_most"}),
         (

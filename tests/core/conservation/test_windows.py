@@ -22,7 +22,8 @@ def working(gauge: float, by_tokens: float) -> dict[str, float]:
         "stepped_seconds": 1.0,
         "running_seconds": gauge,
         "running_stepped_seconds": gauge,
-        "inside_seconds": gauge,
+        "held_seconds": gauge,
+        "queued_seconds": 0.0,
         "batch_seconds": by_tokens,
         "inter_token_seconds_sum": by_tokens,
         "bounded_seconds": by_tokens,
@@ -117,3 +118,13 @@ def test_a_third_of_those_that_run_is_refuted_by_fifty_seen_in_eight_intervals_a
         assert not laws.found
     laws.update(interval)
     assert set(laws.found) == {"running"}
+
+
+def test_an_engine_with_a_queue_steps_without_a_pause_however_few_run() -> None:
+    """Four seats: where tokens in a step are as many, a time of half of that is wrong; without a queue it may pause."""
+    for queued, expected in ((1.0, {"inter_token_seconds_sum"}), (0.0, set[str]())):
+        laws = WorkAndTime()
+        half = {"inter_token_seconds_sum": 2.0, "bounded_seconds": 2.0, "step_seconds": 0.5, "queued_seconds": queued}
+        for _ in range(100):
+            laws.update(working(4.0, 4.0) | half)
+        assert set(laws.found) == expected
