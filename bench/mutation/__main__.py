@@ -68,21 +68,35 @@ def main() -> int:
 
 
 def again(titled: Sequence[tuple[str, Mutant]], processes: int, most_seconds: float = inf) -> list[dict[str, Any]]:
-    """Try what survived, what is new, and what was found by a test that is gone; the rows of all that are drawn.
+    """Try what is new, what survived, and what was found by a test that is gone; the rows of all that are drawn.
 
-    What was found stays found: its row says at which commit. The results are written after each fault, so that ending
-    it costs one. No reach is measured: tests run by how near they are to the fault.
+    What was found stays found: its row says at which commit. What has a reason counts as a survivor and is not tried.
+    The results are written after each fault, so that ending it costs one. No reach is measured: tests run by how near
+    they are to the fault.
     """
-    kept = {row["mutant"]: row for row in results_of()["faults"] if report.still_stands(row, ROOT)}
+    tried = {row["mutant"]: row for row in results_of()["faults"]}
+    kept = {name: row for name, row in tried.items() if report.still_stands(row, ROOT)}
     open_ = [(title, m) for title, m in titled if m.name not in kept]
+    open_.sort(key=lambda entry: entry[1].name in tried)
+    reasons = accepted()
     limit = min(_CHECK_SECONDS, most_seconds + trial.LONGEST_TEST_SECONDS)
-    jobs = [Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, None), most_seconds), limit) for _, m in open_]
-    commit, verdicts = stamp()["commit"], {}
+    jobs = [
+        Job(m.name, partial(trial.try_mutant, m, reach.likeliest(m, None), most_seconds), limit)
+        for _, m in open_
+        if m.name not in reasons
+    ]
+    commit = stamp()["commit"]
+    verdicts = {m.name: Verdict(m.name, SURVIVED, None, False, 0.0) for _, m in open_ if m.name in reasons}
+
+    def record() -> None:
+        fresh = report.as_rows([(title, m) for title, m in open_ if m.name in verdicts], verdicts, commit)
+        known = tried | {row["mutant"]: row for row in fresh}
+        write([known[m.name] for _, m in titled if m.name in known], most_seconds)
+
+    record()
     for verdict in _verdicts(jobs, processes):
         verdicts[verdict.mutant] = verdict
-        fresh = report.as_rows([(title, m) for title, m in open_ if m.name in verdicts], verdicts, commit)
-        known = kept | {row["mutant"]: row for row in fresh}
-        write([known[m.name] for _, m in titled if m.name in known], most_seconds)
+        record()
     return [row for row in results_of()["faults"] if row["mutant"] in {m.name for _, m in titled}]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -37,15 +38,29 @@ def test_files() -> list[str]:
 
 
 def likeliest(mutant: Mutant, last: str | None) -> list[str]:
-    """All test files, where it is not measured which reach a fault: what found it last, then those of its package."""
+    """All test files, where it is not measured which reach a fault: what found it last, then those nearest to it.
+
+    Near is a file of the module's name, then one that imports it, then one of its package; of those alike one that
+    has the name of the function or constant, then the shortest.
+    """
     module = Path(mutant.path)
     package = f"tests/{module.parent.relative_to('kvwatch').as_posix()}/"
+    imported = mutant.path.removesuffix(".py").replace("/", ".")
+    names = re.compile(rf"\b(?:{'|'.join(map(re.escape, mutant.place.scope.split('.')))})\b")
     own = [last] if last and (ROOT / last.split("::")[0]).exists() else []
 
-    def far(file: str) -> tuple[bool, bool, int]:
-        return Path(file).name != f"test_{module.stem}.py", not file.startswith(package), (ROOT / file).stat().st_size
+    def far(file: str) -> tuple[bool, bool, bool, bool, int]:
+        text = _text(file)
+        own_name, imports = Path(file).name == f"test_{module.stem}.py", imported in text
+        named = bool(names.search(text))
+        return not own_name, not imports, not file.startswith(package), not named, len(text)
 
     return [*own, *sorted((f for f in test_files() if f not in own), key=far)]
+
+
+@cache
+def _text(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
 
 
 @cache

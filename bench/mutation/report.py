@@ -17,7 +17,8 @@ _INTRO = """\
 
 Written by `python -m bench.mutation`; what a mutant is and how it is tried is in `bench/mutation/__init__.py`.
 Small faults in what kvwatch computes, drawn by hash from all that can be made; each is tried against the fast tests
-that execute its line. A fault is dead if a test fails of it, or if the tests no longer load or end.
+that execute its line. A fault is dead if a test fails of it, or if the tests no longer load or end. What is known to
+survive, and has a reason below, counts as a survivor without being tried again.
 """
 
 

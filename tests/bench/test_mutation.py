@@ -136,7 +136,8 @@ def test_results_are_brought_up_to_date_fault_by_fault(monkeypatch: pytest.Monke
     rows = [
         {"mutant": found.name, "always": "", "package": "kvwatch/core", "kind": found.kind, "outcome": "killed"}
         | {"by": by, "commit": "old"},
-        {"mutant": survivor.name, "outcome": "survived", "by": None, "commit": "old"},
+        {"mutant": survivor.name, "always": "", "package": "kvwatch/core", "kind": survivor.kind, "outcome": "survived"}
+        | {"by": None, "commit": "old"},
         {"mutant": "gone", "outcome": "killed", "by": by, "commit": "old"},
     ]
     monkeypatch.setattr(command, "DATA", tmp_path / "mutation.json")
@@ -151,7 +152,7 @@ def test_results_are_brought_up_to_date_fault_by_fault(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(trial, "run_all", answers)
     result = command.again([("", m) for m in (found, survivor, new)], 1)
-    assert asked == [survivor.name, new.name]
+    assert asked == [new.name, survivor.name]
     assert [row["mutant"] for row in result] == [found.name, survivor.name, new.name]
     assert result[0]["commit"] == "old"
     assert {row["outcome"] for row in json.loads(command.DATA.read_text(encoding="utf-8"))["faults"]} == {"killed"}
@@ -191,3 +192,15 @@ def test_the_page_says_what_each_fault_was_given() -> None:
     assert "given 45 s of CPU" in report.page(made, rows, {}, 45.0)
     assert "1 were not found within it" in report.page(made, rows, {}, 45.0)
     assert "of CPU" not in report.page(made, rows, {}, None)
+
+
+def test_where_no_reach_is_measured_the_tests_nearest_to_a_fault_come_first() -> None:
+    """What found it last, the module's own, those that import it, its package."""
+    mutant = next(m for m in sample.everything() if m.path.endswith("traffic/standing_queue.py"))
+    last = "tests/core/test_hung.py::test_a"
+    first, *files = reach.likeliest(mutant, last)
+    assert first == last
+    assert files[0] == "tests/core/traffic/test_standing_queue.py"
+    importing = [f for f in files if "kvwatch.core.traffic.standing_queue" in (sample.ROOT / f).read_text("utf-8")]
+    assert files[: len(importing)] == importing
+    assert sorted(files) == sorted(reach.test_files())
