@@ -163,6 +163,31 @@ def test_an_engine_that_idles_is_seen_by_its_sequences() -> None:
     assert sum(ratios) / len(ratios) == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.parametrize(("running", "seconds"), [(2.0, 0.02), (4.9, 0.02), (5.0, 0.04)])
+def test_an_engine_that_is_busy_at_each_scrape_and_idles_between_is_seen_by_its_sequences(
+    running: float, seconds: float
+) -> None:
+    """25 steps of 20 ms in a second, so half of it is idle: unless five run, when none of it can be.
+
+    Two decode in each step, and a sequence that decodes finds one more beside it in the mean over all time.
+    """
+    half = {"steps": 25.0, "inter_tokens": 50.0, "inter_token_seconds": 50 * 0.02, "running": (running, running)}
+    rows = _rows([_interval(float(at), **half) for at in range(60)])
+    assert rows
+    assert [row.seconds for row in rows] == pytest.approx([seconds] * len(rows))
+    assert rows[-1].composition[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("steps", "idled"), [(46.2, True), (46.4, False)])
+def test_an_engine_idles_where_steps_are_eight_percent_further_apart_than_tokens(steps: float, idled: bool) -> None:
+    """50 steps of 20 ms fill a second; 46.3 fill it but for a twelfth, which may be what the host does between them."""
+    intervals = [
+        _interval(float(at), steps=steps, inter_tokens=2 * steps, inter_token_seconds=2 * steps * 0.02, running=(2, 2))
+        for at in range(60)
+    ]
+    assert _rows(intervals)[-1].seconds == pytest.approx(0.02 if idled else 1 / steps)
+
+
 def test_a_step_longer_than_a_scrape_interval_is_seen_whole() -> None:
     """Steps of a prompt last 2.4 s under a scrape each second: the law holds, though in many intervals no step ends."""
     base, token, prompt, decode_steps = 0.02, 2.5e-4, 9520, 60

@@ -7,6 +7,7 @@ from math import floor
 
 import pytest
 
+from kvwatch.core.traffic.arrival_rate import Arrivals
 from kvwatch.core.traffic.start_log import StartLog
 from kvwatch.estimate import Reason
 from kvwatch.facts import RequestAborted, RequestRecord, RequestStarted
@@ -164,6 +165,23 @@ def test_a_log_that_was_connected_a_moment_ago_makes_no_trend() -> None:
     assert slope.lower is not None
     assert slope.lower <= 0
     assert abs(slope.value) * 300 < 0.1 * RATE
+
+
+@pytest.mark.parametrize("back", [61.0, 59.0])
+def test_a_trend_by_the_log_needs_one_that_reaches_back_to_the_beginning_of_the_window(back: float) -> None:
+    """Twenty parts of 3 s with 1, 2 … 20 starts: their rate rises by a third each 3 s. No metric knows of them."""
+    now, arrivals = START + 1000.0, Arrivals({"1m": 60.0})
+    arrivals.observe_start(RequestStarted(now - back), now)
+    for part in range(20):
+        for _ in range(part if part == 0 and back < 60 else part + 1):
+            arrivals.observe_start(RequestStarted(now - 60 + 3 * part + 1.5), now)
+    trend = arrivals.trend(now)
+    if back < 60:
+        assert trend is None
+    else:
+        assert trend is not None
+        assert trend.slope == pytest.approx(1 / 9)
+        assert trend.lower == pytest.approx(1 / 9)
 
 
 def test_a_log_that_was_connected_a_moment_ago_counts_from_there() -> None:
