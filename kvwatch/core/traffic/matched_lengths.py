@@ -21,11 +21,9 @@ Array = npt.NDArray[np.float64]
 Buckets = tuple[BucketCounts | None, BucketCounts | None]
 """How the histograms of prompts and outputs fill, where they are known."""
 
-_MATCHING_ROUNDS = 4
-"""Rounds of moving the second moments towards the memory held [rounds]. Choice: E[g] is linear in them, but for
-rounding and cut lengths, so each round takes most of what is missing."""
 _CLOSE_RATIO = 0.01
-"""Relative gap of E[g] to the memory held at which that ends [1]. Choice: the memory held is known to some per cent."""
+"""Relative gap of E[g] to the memory held below which nothing is moved [1]. Choice: the memory held is known to some
+per cent."""
 BUCKETS_COARSE = 1.25
 """Variance allowed over that of lengths spread evenly within their buckets [1]. Choice: buckets are as wide as a factor
 of 2.5, so evenly filled ones may have a fifth less variance than the lengths."""
@@ -47,23 +45,20 @@ def matched_lengths(
     """
     moments, laws = unclustered(moments, buckets, max_tokens), LengthLaws.of(*buckets, max_tokens)
     s, o = synthesize(moments, laws)
-    found = s, o, block_demand(s, o, *sizes)
+    g = block_demand(s, o, *sizes)
     if held is None or moments.var_o <= 0:
-        return found
+        return s, o, g
+    missing = held - float(g.mean())
+    if abs(missing) < _CLOSE_RATIO * float(g.mean()):
+        return s, o, g
     spread = bucket_variance(buckets[1], max_tokens)
     possible = _LEAST_VARIANCE_RATIO * moments.var_o, inf if spread is None else BUCKETS_COARSE * spread
-    for _ in range(_MATCHING_ROUNDS):
-        missing = held - float(found[2].mean())
-        if abs(missing) < _CLOSE_RATIO * float(found[2].mean()):
-            break
-        moments = _moved(moments, missing, possible)
-        s, o = synthesize(moments, laws)
-        g = block_demand(s, o, *sizes)
-        # lengths in these buckets may not be as correlated as asked for
-        if abs(held - float(g.mean())) >= abs(missing):
-            break
-        found = s, o, g
-    return found
+    # E[g] is linear in the second moments but for rounding and cut lengths: one move takes what there is to take
+    moved_s, moved_o = synthesize(_moved(moments, missing, possible), laws)
+    moved_g = block_demand(moved_s, moved_o, *sizes)
+    # lengths in these buckets may not be as correlated as asked for
+    nearer = abs(held - float(moved_g.mean())) < abs(missing)
+    return (moved_s, moved_o, moved_g) if nearer else (s, o, g)
 
 
 def plausible_lengths(moments: PairMoments, buckets: Buckets, max_tokens: float) -> tuple[Array, Array]:
