@@ -11,6 +11,7 @@ from bench.mutation.__main__ import DATA as MUTATION
 from bench.mutation.__main__ import page as mutation_page
 from bench.publish import latency
 from bench.scale import results as scale
+from bench.sensitivity import results as sensitivity
 
 
 def pages() -> dict[str, str]:
@@ -21,6 +22,7 @@ def pages() -> dict[str, str]:
         "latency.md": latency.page(),
         "cost.md": cost.page(cost.load()),
         "scale.md": scale.page(scale.load()),
+        "sensitivity.md": sensitivity.page(),
         **({"mutation.md": mutation_page()} if MUTATION.exists() else {}),
         **autoscaling.pages(autoscaling.load()),
         **lead_time.pages(lead_time.load()),

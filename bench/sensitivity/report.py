@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from bench.sensitivity.found import constants, sources
 
 LONGEST_VALUE = 40
 """Characters of a value that are shown."""
 MOST_FIELDS = 4
 """Metrics beside μ and ρ that are named in a line; of more the number is."""
 
+_STAY = (
+    "Neither half nor twice of them changes a number of these cases. What does so in no case at all is deleted with "
+    "its code; these matter in others, as said above each group."
+)
+KEPT = Path(__file__).parent / "kept.yaml"
+
+
+def kept() -> dict[str, list[str]]:
+    """Why constants stay that move nothing: reasons, each with the patterns of the names that it is for."""
+    found: dict[str, list[str]] = yaml.safe_load(KEPT.read_text(encoding="utf-8"))
+    return found
+
+
+def reason(name: str, reasons: Mapping[str, Sequence[str]]) -> str | None:
+    """The first reason that fits a name."""
+    fits = (why for why, patterns in reasons.items() if any(fnmatchcase(name, pattern) for pattern in patterns))
+    return next(fits, None)
+
+
+def without_effect(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Constants that are still in the code and moved nothing, or are not read in these cases."""
+    return [row for row in standing(rows) if not row["defined"] and (not row["touched"] or _is_still(row))]
+
+
+def standing(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Constants that are still in the code."""
+    known = {(c.module, c.name) for path in sources() for c in constants(path)}
+    return [row for row in rows if (row["module"], row["name"]) in known]
+
+
+def _newer(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Constants that nobody has tried yet."""
+    tried = {(row["module"], row["name"]) for row in rows}
+    found = [c for path in sources() for c in constants(path) if "Definition" not in c.text]
+    return [f"{c.module.removeprefix('kvwatch.')}.{c.name}" for c in found if (c.module, c.name) not in tried]
+
+
+def _is_still(row: Mapping[str, Any]) -> bool:
+    return bool(row["variants"]) and not any(_moves(v) for v in row["variants"].values())
+
 
 def text(data: Mapping[str, Any]) -> str:
     """The page."""
-    rows, made = data["constants"], data["made"]
+    rows, made = standing(data["constants"]), data["made"]
     tried = [row for row in rows if row["variants"]]
     moving = [row for row in tried if any(_moves(v) for v in row["variants"].values())]
     lines = [
@@ -31,16 +77,23 @@ def text(data: Mapping[str, Any]) -> str:
             lines += [_table_line(row, factor, v.get(group, v)) for factor, v in row["variants"].items()]
     others = [row for row in moving if not any(_rate_moves(v) for w in row["variants"].values() for v in _parts(w))]
     lines += ["", "## Those that move other metrics only", "", *_names(others, with_fields=True)]
-    lines += ["", "## Read, but nothing moves", "", *_names([row for row in tried if row not in moving])]
     untried = [row for row in rows if row["touched"] and not row["defined"] and not row["variants"]]
     if untried:
         lines += ["", "## Read, but not tried yet", "", *_names(untried)]
-    unread = [row for row in rows if not row["touched"] and not row["defined"]]
-    lines += ["", "## Not read in these cases", "", *_names(unread)]
+    newer = _newer(data["constants"])
+    if newer:
+        lines += ["", "## Newer than these results", "", *[f"- {name}" for name in newer]]
+    lines += ["", "## Those that move nothing here, and why they stay", "", _STAY]
+    still = without_effect(rows)
+    reasons = kept()
+    for why in [*reasons, None]:
+        here = [row for row in still if reason(_name(row), reasons) == why]
+        if here:
+            lines += ["", why or "**No reason is given.**", "", *_names(here, with_read=True)]
     return "\n".join(lines) + "\n"
 
 
-def _earlier(rows: list[Mapping[str, Any]], commit: str) -> list[str]:
+def _earlier(rows: Sequence[Mapping[str, Any]], commit: str) -> list[str]:
     """What is older than the rest."""
     others = sorted({row["commit"] for row in rows if row["variants"]} - {commit})
     return [f"Some rows are of earlier commits: {', '.join(others)}."] if others else []
@@ -119,11 +172,12 @@ def _table_line(row: Mapping[str, Any], factor: str, part: Mapping[str, Any]) ->
     return f"| {' | '.join(cells)} |"
 
 
-def _names(rows: list[Mapping[str, Any]], *, with_fields: bool = False) -> list[str]:
+def _names(rows: Sequence[Mapping[str, Any]], *, with_fields: bool = False, with_read: bool = False) -> list[str]:
     lines = []
     for row in rows:
         fields = {f for v in row["variants"].values() for part in _parts(v) for f in part.get("fields", ())}
         shown = ", ".join(sorted(fields)[:MOST_FIELDS])
         more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
-        lines.append(f"- {_name(row)} = {_value(row)}" + (f": {shown}{more}" if with_fields else ""))
+        unread = " (not read)" if with_read and not row["touched"] else ""
+        lines.append(f"- {_name(row)} = {_value(row)}{unread}" + (f": {shown}{more}" if with_fields else ""))
     return lines or ["None."]

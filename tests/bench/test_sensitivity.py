@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import numpy as np
 import pytest
 
-from bench.sensitivity import patched
+from bench.sensitivity import patched, report
 from bench.sensitivity.__main__ import apart
 from bench.sensitivity.patched import Scaled, Touches, scaled
 from bench.sensitivity.replayed import Case, Mark
+from bench.sensitivity.results import rows
 from bench.sensitivity.scores import difference, score
 from kvwatch.facts import Settings
 
@@ -82,3 +85,14 @@ def test_scores_are_of_the_marks_they_are_for() -> None:
     assert difference([usual], [moved]).rate_ratio == pytest.approx(0.1)
     assert difference([usual], [moved]).fields == ("service_rate",)
     assert difference([usual], [usual]).fields == ()
+
+
+def test_each_constant_that_moves_nothing_has_its_reason() -> None:
+    """What moves nothing on the recordings either matters elsewhere or is deleted; a reason goes with its constants."""
+    reasons = report.kept()
+    names = [f"{row['module'].removeprefix('kvwatch.')}.{row['name']}" for row in report.without_effect(rows())]
+    assert len(names) > 100
+    assert [name for name in names if report.reason(name, reasons) is None] == []
+    patterns = [pattern for of in reasons.values() for pattern in of]
+    assert [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)] == []
+    assert all(any(report.reason(name, reasons) == why for name in names) for why in reasons)
