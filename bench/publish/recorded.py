@@ -24,6 +24,8 @@ _MOE_TITLES = {
     "moe-decode": "`moe-decode`: nearly all decoding",
     "moe-chat": "`moe-chat`: 48 seats, shared prompt",
 }
+_REBUILT_TITLES = {"const": "H100, Qwen3-14B, vLLM 0.23", "sat": "RTX 4090, Llama-3.1-8B"}
+_LOADS = {"ramp": "rising", "sat": "kept full"}
 _LIMITS = {"kv": "KV", "seqs": "seats", "tokens": "budget"}
 _STEP_RECORDING = "ramp11"
 """The one that goes through all loads."""
@@ -46,9 +48,10 @@ def moe_table() -> str:
 
 
 def rebuilt_table() -> str:
-    """The same of a real GPU, from recordings that are rebuilt from public traces."""
-    found = sorted(results.load().rebuilt, key=lambda o: o.load)
-    return _table("server", {"H100, Qwen3-14B, vLLM 0.23": found})
+    """The same of real GPUs, from recordings that are rebuilt from public traces."""
+    found = sorted(results.load().rebuilt, key=lambda o: (o.load, o.requests))
+    by_kind = {title: [o for o in found if o.kind == kind] for kind, title in _REBUILT_TITLES.items()}
+    return _table("server", {title: outcomes for title, outcomes in by_kind.items() if outcomes})
 
 
 def _table(head: str, by_title: Mapping[str, Sequence[PhaseOutcome]]) -> str:
@@ -59,7 +62,7 @@ def _table(head: str, by_title: Mapping[str, Sequence[PhaseOutcome]]) -> str:
     for title, outcomes in by_title.items():
         for number, o in enumerate(outcomes):
             first = number == 0
-            load = f"{o.load:.2f}" if o.kind == "const" else ("rising" if first else "")
+            load = f"{o.load:.2f}" if o.kind == "const" else (_LOADS[o.kind] if first else "")
             assert o.rate is not None
             assert o.plain_error is not None
             assert o.error is not None

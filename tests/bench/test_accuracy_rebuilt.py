@@ -44,3 +44,43 @@ def test_traffic_that_nobody_measured_is_refused(tmp_path: Path) -> None:
     """Its true rate is unknown, and a guess would be a figure that no one could check."""
     with pytest.raises(ValueError, match="no engine was measured full"):
         list(score_rebuilt(_folder(tmp_path, 300, 300)))
+
+
+def test_an_engine_that_is_kept_full_is_held_against_what_it_then_served(tmp_path: Path) -> None:
+    """Tokens generated while requests wait over the mean length of all outputs: those that finish first are short."""
+    rows = [(0, 0, 0, 0, 0)]
+    rows += [(t, 20, 10, 300 * t, 2 * t) for t in range(1, 61)]  # short outputs finish first
+    rows += [(t, 0, 0, 18_000 + 100 * (t - 60), 120 + 2 * (t - 60)) for t in range(61, 91)]
+    _write(tmp_path, rows)
+    outcomes = list(score_rebuilt(tmp_path))
+    assert [o.requests for o in outcomes] == [32, 62, 92, 120]
+    for outcome in outcomes:
+        assert outcome.kind == "sat"
+        assert outcome.truth == pytest.approx(300 / (21_000 / 180))
+
+
+def test_an_engine_of_which_requests_never_finish_is_refused(tmp_path: Path) -> None:
+    """Their lengths are not known, and those that finished are the short ones."""
+    _write(tmp_path, [(t, 20, 10, 300 * t, 2 * t) for t in range(60)])
+    with pytest.raises(ValueError, match="all of its requests finishing"):
+        list(score_rebuilt(tmp_path))
+
+
+def _write(folder: Path, rows: list[tuple[int, int, int, int, int]]) -> None:
+    """Scrapes of a time [s], how many run and wait, and of tokens generated and requests finished so far."""
+    labels = '{model_name="m",engine="0"}'
+    with gzip.open(folder / "scrapes.jsonl.gz", "wt") as file:
+        for at, running, waiting, tokens, finished in rows:
+            shown = {
+                "num_requests_running": running,
+                "num_requests_waiting": waiting,
+                "kv_cache_usage_perc": 0.9,
+                "generation_tokens_total": tokens,
+                "request_success_total": finished,
+                "request_generation_tokens_sum": tokens,
+                "request_generation_tokens_count": finished,
+            }
+            text = "".join(f"vllm:{name}{labels} {value}\n" for name, value in shown.items())
+            text += f'vllm:request_generation_tokens_bucket{labels[:-1]},le="+Inf"}} {finished}\n'
+            file.write(json.dumps({"t": 1_700_000_000 + at, "text": text}) + "\n")
+    (folder / "settings.json").write_text("{}")
