@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from kvwatch.cli.common import CommandError
-from kvwatch.cli.table import print_table
+from kvwatch.cli.table import print_table, time_of_day
 from kvwatch.export.json_api import fleet_json
 from kvwatch.parse.logs import FieldMap, LogFormat, spelled
 from kvwatch.shell.recordings.replay import RecordedLog, Recording, RecordingError, one_recording, replay
@@ -34,10 +34,14 @@ def execute(args: argparse.Namespace) -> None:
     every = args.every if args.every is not None else _TABLE_EVERY_SECONDS if args.format == "table" else 0.0
     count = 0
 
+    told: set[str] = set()
+
     def counted() -> Iterator[FleetView]:
         nonlocal count
         for view in replay(recording, requests=args.requests, logs=logs):
             count += 1
+            if args.format == "json":  # the table has a row for them
+                _tell(view, told)
             yield view
 
     try:
@@ -56,6 +60,14 @@ def execute(args: argparse.Namespace) -> None:
         raise CommandError(f"cannot read {error.filename or args.folder}: {error.strerror}") from None
     if count == 0:
         raise CommandError(f"{args.folder} holds no scrape that can be read")
+
+
+def _tell(view: FleetView, told: set[str]) -> None:
+    """Say on standard error, once each, what keeps a target from having engines, which the objects only lack."""
+    for target in view.targets:
+        if target.problem and target.problem not in told:
+            told.add(target.problem)
+            print(f"{target.target}: from {time_of_day(view.at)} on: {target.problem}", file=sys.stderr)
 
 
 def _logs(args: argparse.Namespace, recording: Recording) -> list[RecordedLog]:

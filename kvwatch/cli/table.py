@@ -47,9 +47,9 @@ def print_table(views: Iterable[FleetView], console: Console | None = None) -> N
     for view in views:
         for target in view.targets:
             if not target.engines:
-                table.add_row(_time(view.at), Text(target.target), *[_UNKNOWN] * 9, Text(target.problem))
+                table.add_row(time_of_day(view.at), Text(target.target), *[_UNKNOWN] * 9, Text(target.problem))
             for engine in target.engines:
-                table.add_row(_time(view.at), *_cells(engine))
+                table.add_row(time_of_day(view.at), *_cells(engine))
                 windows.add(_window(engine))
                 reasons.update(_wrong(engine))
     console.print(table)
@@ -97,5 +97,6 @@ def _number(value: float | None, digits: int = 2) -> str:
     return _UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
-def _time(at: float) -> str:
+def time_of_day(at: float) -> str:
+    """A time as the rows have it, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
