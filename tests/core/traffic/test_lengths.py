@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from kvwatch.core.interval import Interval
-from kvwatch.core.traffic.lengths import LengthWindow
+from dataclasses import replace
+
+import pytest
+
+from kvwatch.core.interval import Interval, KvCapacity
+from kvwatch.core.traffic.lengths import LengthWindow, Span
 from kvwatch.facts import EngineKey, EngineSample
 
 SAMPLE = EngineSample(EngineKey("m", "0"))
@@ -21,6 +25,31 @@ def second(end: int, *, output: float = 100.0, representative: bool = True) -> I
         lengths_output_tokens=output,
         representative=representative,
     )
+
+
+def spans_of(**changes: object) -> Span:
+    """The span that one interval makes, in which nothing finished."""
+    window = LengthWindow(60)
+    nothing = Interval(start=0.0, end=2.0, sample=SAMPLE, kv_capacity=KvCapacity(1000.0, 16, True))
+    window.update(replace(nothing, **changes))  # type: ignore[arg-type]
+    (span,) = window.spans()
+    return span
+
+
+def test_what_an_interval_does_not_show_is_nothing_and_memory_is_unknown() -> None:
+    """No tokens, no steps, no prompts: not one of them."""
+    assert spans_of() == Span(2.0, 0.0, 0.0, 0.0, 0.0, None, 0.0, 0.0, None)
+
+
+def test_memory_is_held_over_the_steps_that_fit_into_the_interval() -> None:
+    """0.2 and 0.4 of a thousand tokens for 2 s of steps of 20 ms; nothing where no step ends."""
+    shown = spans_of(kv_usage_ratio=(0.2, 0.4), step_seconds=0.02, steps=90.0, generation_tokens=7.0, prompt_tokens=5.0)
+    assert shown == Span(2.0, 0.0, 0.0, 0.0, 7.0, shown.held_token_steps, 90.0, 5.0, None)
+    assert shown.held_token_steps == pytest.approx(0.3 * 1000 * 100)
+    assert spans_of(kv_usage_ratio=(0.2, 0.4), steps=0.0).held_token_steps == 0.0
+    assert spans_of(kv_usage_ratio=(0.2, 0.4), steps=3.0).held_token_steps is None
+    assert spans_of(kv_usage_ratio=(0.2, None), step_seconds=0.02).held_token_steps is None
+    assert spans_of(kv_usage_ratio=(None, 0.2), step_seconds=0.02).held_token_steps is None
 
 
 def test_a_stretch_that_is_passed_over_leaves_no_trace() -> None:
