@@ -17,6 +17,7 @@ from kvwatch.parse.recording import recorded_scrape
 from kvwatch.parse.requestlog import request_record
 from kvwatch.parse.settings import settings_from_recording
 from kvwatch.views import EngineView, TargetView
+from tests.core.runs import make_due_runs
 from tests.queueing.steps import held_step_by_step
 
 FOLDER = Path(__file__).parent.parent / "data" / "recordings"
@@ -131,8 +132,7 @@ def incident(every: float, *, model_name: str | None = None) -> Iterator[tuple[f
             if not isinstance(scrape, Scrape):
                 continue
             fleet.observe("incident", scrape)
-            for target, key, run in fleet.due_runs(scrape.at):
-                fleet.correct(target, key, run.run())
+            make_due_runs(fleet, scrape.at)
             begin = scrape.at if begin is None else begin
             due = begin + every * round((scrape.at - begin) / every)
             if abs(scrape.at - due) < 0.5:
@@ -163,8 +163,8 @@ def replay(
         while pending and pending[-1].finish <= scrape.at:
             fleet.observe(recording.name, pending.pop())
         fleet.observe(recording.name, scrape)
-        for target, key, run in fleet.due_runs(scrape.at) if full_engine else ():
-            fleet.correct(target, key, run.run())
+        if full_engine:
+            make_due_runs(fleet, scrape.at)
         if scrape.at in wanted:
             (views[scrape.at],) = fleet.view(scrape.at).targets[0].engines
     return views

@@ -25,6 +25,7 @@ from kvwatch.facts import Settings, SettingSource
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.exposition.vllm import VLLM
 from kvwatch.views import EngineView
+from tests.core.runs import make_due_runs
 
 START = 1_800_000_000.0
 STEP_SECONDS = 2.0
@@ -71,8 +72,7 @@ def read(fleet: Fleet, reader: ExpositionReader, at: float, page: str) -> None:
     """One scrape, and what is due after it."""
     reader.feed(page.encode())
     fleet.observe(TARGET, reader.finish(START + at))
-    for target, key, run in fleet.due_runs(START + at):
-        fleet.correct(target, key, run.run())
+    make_due_runs(fleet, START + at)
 
 
 @cache

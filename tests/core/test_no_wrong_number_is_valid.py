@@ -22,6 +22,7 @@ from kvwatch.facts import Settings
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.views import EngineView, FleetView
 from tests.core.recordings import NAMES, load
+from tests.core.runs import make_due_runs
 
 SECONDS = 420
 """Length of each case; the five-minute window is full for the last two [s]."""
@@ -185,8 +186,7 @@ def watched(case: Case) -> Iterator[tuple[float, FleetView]]:
         reader.feed(case.change(at, page).encode())
         scrape = reader.finish(START + at)
         fleet.observe(TARGET, scrape)
-        for target, key, run in fleet.due_runs(START + at):
-            fleet.correct(target, key, run.run())
+        make_due_runs(fleet, START + at)
         if not number % 5:
             yield at, fleet.view(START + at)
 
@@ -250,8 +250,7 @@ def test_no_recording_of_a_real_server_has_a_wrong_number_that_is_valid(name: st
     fleet.add(name, recording.settings)
     for number, scrape in enumerate(recording.scrapes):
         fleet.observe(name, scrape)
-        for target, key, run in fleet.due_runs(scrape.at):
-            fleet.correct(target, key, run.run())
+        make_due_runs(fleet, scrape.at)
         if number % 10:
             continue
         rate = measured[min(measured, key=lambda p: max(p.start - scrape.at, scrape.at - p.end, 0.0))]

@@ -23,6 +23,7 @@ from kvwatch.embedded.workload import Pool, Segment, arrivals
 from kvwatch.facts import Settings
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.views import EngineView
+from tests.core.runs import make_due_runs
 
 EPOCH = 1_800_000_000.0
 KV_TOKENS, SEATS, BUDGET, CONTEXT = 8192, 40, 512, 2048
@@ -98,8 +99,7 @@ def _watched() -> EngineView:
         fleet.observe("t", reader.read(_page(counts, before), EPOCH + second))
         before = (counts.running, counts.waiting, counts.kv_usage_ratio)
         if second % 60 == 0:
-            for target, key, run in fleet.due_runs(EPOCH + second):
-                fleet.correct(target, key, run.run())
+            make_due_runs(fleet, EPOCH + second)
     (view,) = fleet.view(EPOCH + 320).targets[0].engines
     return view
 

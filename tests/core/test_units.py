@@ -20,6 +20,7 @@ from kvwatch.embedded.workload import Pool, Segment, arrivals
 from kvwatch.facts import EngineKey, EngineSample, Histogram, Scrape, Settings
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.views import EngineView
+from tests.core.runs import make_due_runs
 
 _TOKENS_A_STEP = 4
 _EPOCH = 1_800_000_000.0
@@ -74,8 +75,7 @@ def _watch(*, speculating: bool, load_rps: float) -> EngineView:
             scrape = replace(scrape, engines=tuple(_speculating(s) for s in scrape.engines))
         fleet.observe("t", scrape)
         if second % 60 == 0:
-            for target, key, run in fleet.due_runs(_EPOCH + second):
-                fleet.correct(target, key, run.run())
+            make_due_runs(fleet, _EPOCH + second)
     (view,) = fleet.view(_EPOCH + 200).targets[0].engines
     return view
 
