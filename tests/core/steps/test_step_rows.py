@@ -100,6 +100,13 @@ def test_memory_is_what_requests_hold_times_the_exact_number_of_them() -> None:
     assert row.composition[2] == pytest.approx(1e4)
 
 
+@pytest.mark.parametrize("running", [(10.0, 10.0), (10.0, 0.0)])
+def test_a_server_that_shows_no_latencies_between_tokens_has_no_rows(running: tuple[float, float]) -> None:
+    """Busy or idling: how many decode is not known."""
+    silent = {"inter_token_seconds": None, "inter_tokens": None, "first_tokens": None, "running": running}
+    assert not _rows([_interval(float(at), **silent) for at in range(60)])
+
+
 def test_a_preemption_teaches_nothing() -> None:
     """What is computed again shows in no counter."""
     assert not _rows([_interval(float(at), preemptions=1.0) for at in range(30)])
