@@ -1,6 +1,7 @@
 """Records a real vLLM under known load: saturated, then 0.25, 0.5 and 0.75 of that, then saturated again.
 
     python -m bench.record_real moe-decode --output tests/data/recordings/moe-decode     # nine minutes, a quiet machine
+    python -m bench.record_real small-mixed --output DIR --loads 0.3 0.45 0.6 0.75 0.85 --seconds 600
 
 The load is open-loop: Poisson arrivals that wait for no answer, with lengths dealt like cards from a pool of 64. The
 first saturated phase measures the rate that the others are a share of. Anything else that runs on the machine meanwhile
@@ -65,7 +66,16 @@ SCENARIOS = {
 """The names of the mixtures of experts tell nothing, as an alias in production does."""
 
 
-async def record(server: VllmServer, scenario: Scenario, folder: Path, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What comes between the saturated phases: shares of the rate that the first one measured, or rates [1/s]."""
+
+    loads: tuple[float, ...] = LOADS
+    rates: tuple[float, ...] = ()
+    seconds: float = LOADED_SECONDS
+
+
+async def record(server: VllmServer, scenario: Scenario, folder: Path, seed: int, plan: Plan) -> dict[str, Any]:
     """Drive all phases and write the recording; returns the truth."""
     ledger = Ledger()
     load = PoissonLoad(
@@ -81,9 +91,11 @@ async def record(server: VllmServer, scenario: Scenario, folder: Path, seed: int
     phases: list[dict[str, Any]] = []
     try:
         await asyncio.sleep(_PAUSE_SECONDS)
-        for fraction in (0.0, *LOADS, 0.0):
-            seconds = LOADED_SECONDS if fraction else SATURATED_SECONDS[bool(phases)]
-            rate = fraction * phases[0]["service_rate_by_tokens"] if fraction else scenario.offered
+        for step in (0.0, *(plan.rates or plan.loads), 0.0):
+            full_rate = phases[0]["service_rate_by_tokens"] if phases else 1.0
+            fraction = step / full_rate if plan.rates else step
+            seconds = plan.seconds if fraction else SATURATED_SECONDS[bool(phases)]
+            rate = fraction * full_rate if fraction else scenario.offered
             load.seed += 1
             phase: dict[str, Any] = {"kind": "const" if fraction else "sat", "frac": fraction, "start": time.time()}
             sending = asyncio.create_task(load.run((rate, seconds), drain_seconds=DRAIN_SECONDS if fraction else 0.0))
@@ -142,6 +154,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("scenario", choices=sorted(SCENARIOS))
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--loads", type=float, nargs="+", default=LOADS, help="shares of the saturated rate")
+    parser.add_argument("--rates", type=float, nargs="+", default=(), help="rates in their place [requests/s]")
+    parser.add_argument("--seconds", type=float, default=LOADED_SECONDS, help="length of each of these phases")
     args = parser.parse_args(arguments)
     python = vllm_python()
     if python is None:
@@ -157,7 +172,8 @@ def main(arguments: list[str]) -> None:
         )
         try:
             server.start()
-            truth = asyncio.run(record(server, scenario, args.output, args.seed))
+            plan = Plan(tuple(args.loads), tuple(args.rates), args.seconds)
+            truth = asyncio.run(record(server, scenario, args.output, args.seed, plan))
         finally:
             server.stop()
     settings = scenario.settings

@@ -6,6 +6,7 @@ from bench.accuracy import results as accuracy
 from bench.autoscaling import results as autoscaling
 from bench.congestion.__main__ import written as congestion_page
 from bench.cost import results as cost
+from bench.latency_real import __main__ as latency_real
 from bench.lead_time import results as lead_time
 from bench.mutation.__main__ import DATA as MUTATION
 from bench.mutation.__main__ import page as mutation_page
@@ -20,6 +21,7 @@ def pages() -> dict[str, str]:
         "accuracy.md": accuracy.page(accuracy.load()),
         "congestion.md": congestion_page(),
         "latency.md": latency.page(),
+        "latency_real.md": latency_real.report(latency_real.load()),
         "cost.md": cost.page(cost.load()),
         "scale.md": scale.page(scale.load()),
         "sensitivity.md": sensitivity.page(),
