@@ -44,6 +44,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "latency.engines": latency.engines,
     "latency.near_by_load": latency.near_by_load,
     "latency.curve_seconds": latency.curve_seconds,
+    "latency.real_first_tokens": latency.real_first_tokens,
+    "latency.real_recordings": latency.real_recordings,
     "cost.memory": cost.memory,
     "cost.of_a_core": cost.of_a_core,
     "cost.parser_ratio": cost.parser_ratio,

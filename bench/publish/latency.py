@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.latency.__main__ import RESULTS, near, report
 from bench.latency.truth import LOADS
+from bench.latency_real import __main__ as real
 
 
 def page() -> str:
@@ -29,6 +30,17 @@ def curve_seconds() -> str:
     """CPU of a curve in the median [s]."""
     cpu = sorted(entry["cpu_seconds"] for entry in _known().values())
     return f"{cpu[len(cpu) // 2]:.0f} s"
+
+
+def real_first_tokens() -> str:
+    """In how many phases of recorded servers the time to the first token was in its interval, in words."""
+    chosen = real.in_range(real.load(), "ttft")
+    return f"{sum(c.covered for c in chosen)} of {len(chosen)} phases"
+
+
+def real_recordings() -> str:
+    """How many recordings these are of."""
+    return str(len({c.recording for c in real.load()}))
 
 
 def _known() -> dict[str, Any]:
