@@ -125,7 +125,7 @@ def report(found: Sequence[Compared]) -> str:
         "Written by `python -m bench.latency_real` from recordings of vLLM 0.32 on a CPU: at the end of each phase of",
         "constant load the 95th percentile that is predicted, and the one that the server's histograms show of the",
         f"phase without its first {WARM_UP_SECONDS:.0f} s. It lies anywhere in a bucket of these; an interval covers",
-        "it where the two overlap. The first bucket of waiting reaches to 0.3 s, so that below that it tells nothing. The",
+        "it where the two overlap. The first bucket of waiting reaches to 0.3 s, which tells nothing below that. The",
         "API server's own time is in what is observed, and not in what is predicted.",
         "",
         f"| latency | covered, ρ from {_LEAST_LOAD} to {_MOST_LOAD} | the quantile itself, as Prometheus reads it |",
