@@ -93,10 +93,14 @@ class Plan:
         self.refusal = ""
         self.named_by: dict[tuple[Table, str], tuple[str, ...]] = {}
         self.dropped_engines = 0
+        self._shown_again: list[_Found] = []
         found = self._find(series, before or {})
         found.sort(key=lambda one: _order(one.key))
         self.dropped_engines = max(0, len(found) - max_engines)
         self._engines = tuple(_plan_engine(one, self._beside) for one in found[:max_engines])
+        self._again = tuple(
+            _plan_engine(one, self._beside) for one in self._shown_again[: max(max_engines - len(found), 0)]
+        )
 
     def _find(self, series: Sequence[Series], before: NamedBy) -> list[_Found]:
         groups: dict[tuple[Table, str], dict[str, list[Member]]] = {}
@@ -136,15 +140,17 @@ class Plan:
         caches: Mapping[tuple[Table, str], Sequence[Mapping[str, str]]],
         before: NamedBy,
     ) -> list[_Found]:
-        """All engines. A model that is shown under several prefixes is shown again, by whoever passes metrics on."""
+        """All engines. Under a second prefix a model may be shown again, by whoever passes metrics on."""
         found: list[_Found] = []
         shown: set[tuple[Table, str]] = set()
         keys: set[EngineKey] = set()
         for (table, prefix), models in sorted(groups.items(), key=lambda item: (len(item[0][1]), item[0][1])):
-            fresh = {model: members for model, members in models.items() if (table, model) not in shown}
-            shown.update((table, model) for model in fresh)
-            for model, members in fresh.items():
+            for model, members in models.items():
+                again = (table, model) in shown
+                shown.add((table, model))
                 engines = tell_apart(members, table, before.get((table, model), ()))
+                if again and engines.refused:
+                    continue
                 if engines.refused:
                     self.refusal = refusals.untellable(model, engines.refused, engines.without, prefix)
                     continue
@@ -153,19 +159,20 @@ class Plan:
                     for identity, own in engines.members.items()
                     if any(member.name in table.gauges for member in own)
                 }
-                if not alive:
+                if not alive and not again:
                     self.refusal = self.refusal or refusals.without_gauges(model, table, prefix)
-                    continue
                 named = named_by(alive, engines.labels, before.get((table, model), ()))
-                if named:
+                if named and not again:
                     self.named_by[table, model] = named
                 for identity, own in alive.items():
                     name = spelled(identity, engines.labels, named)
                     key = EngineKey(model, name)
-                    if key in keys:  # of another kind of server
-                        key = EngineKey(model, f"{name}{',' if '@' in name else '@'}{table.server}")
+                    if again or key in keys:  # of another kind of server
+                        key = EngineKey(
+                            model, f"{name}{',' if '@' in name else '@'}{prefix if again else table.server}"
+                        )
                     keys.add(key)
-                    found.append(
+                    (self._shown_again if again else found).append(
                         _Found(
                             table,
                             key,
@@ -179,6 +186,10 @@ class Plan:
     def engines(self, values: Sequence[float]) -> tuple[EngineSample, ...]:
         """All engines, in order of model, then of what tells them apart, then of their number."""
         return tuple(engine.read(values) for engine in self._engines)
+
+    def shown_again(self, values: Sequence[float]) -> tuple[EngineSample, ...]:
+        """What is shown of their models under another prefix: copies of them, or other engines."""
+        return tuple(engine.read(values) for engine in self._again)
 
     @property
     def has_process_start(self) -> bool:

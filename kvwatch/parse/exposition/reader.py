@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvwatch.facts import Scrape
 from kvwatch.parse.exposition import refusals
+from kvwatch.parse.exposition.doubles import Doubles
 from kvwatch.parse.exposition.engines import Plan
 from kvwatch.parse.exposition.names import MENTION, is_read, owned
 from kvwatch.parse.exposition.samples import MAX_SERIES, SampleReader, Series
@@ -25,6 +26,7 @@ class ExpositionReader:
         self._samples = SampleReader(is_read, max_series, MENTION)
         self._planned: tuple[Series, ...] = ()
         self._plan = Plan((), max_engines)
+        self._doubles = Doubles()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the exposition, cut anywhere."""
@@ -47,6 +49,7 @@ class ExpositionReader:
         self.dropped_engines = plan.dropped_engines
         self.dropped_series = samples.dropped_series
         engines = plan.engines(samples.values)
+        engines += self._doubles.own(at, engines, plan.shown_again(samples.values))
         process_start = plan.process_start(samples.values)
         # neither Ray's agent nor the Rust frontend (OpenMetrics unasked) shows these, with one API server or more
         hides_both = not plan.has_process_start and not plan.created
