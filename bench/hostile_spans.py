@@ -27,8 +27,9 @@ from tests.vllm.server import free_port
 KVWATCH = Path(sys.executable).with_name("kvwatch")
 SPANS = 4000
 SENDERS = 8
-LIMIT = 2000
-"""Spans/s that the daemon is set to take: a flood is what is five hundred times as much."""
+LIMIT = 500
+"""Spans/s that the daemon is set to take: a flood is what is two thousand times as much, or on a machine that is busy
+with other things still some times as much."""
 MARK = b"#MARK##!"
 """Eight bytes in every id and tenant, other ones for each export."""
 
