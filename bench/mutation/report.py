@@ -79,8 +79,8 @@ def _bound(rows: Sequence[Mapping[str, Any]], most_seconds: float | None) -> lis
         return []
     cut = sum(bool(r.get("cut")) for r in rows)
     return [
-        f"Each was given {most_seconds:g} s of CPU at least, those tests first that are nearest to it. {cut} were not found "
-        "within it and count as survivors, although a later test may find them.\n"
+        f"Each was given {most_seconds:g} s of CPU at least, those tests first that are nearest to it. {cut} were not "
+        "found within it and count as survivors, although a later test may find them.\n"
     ]
 
 
