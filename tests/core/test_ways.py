@@ -116,11 +116,22 @@ def test_a_number_is_followed_from_the_bytes_to_the_gauge_of_utilization_in_few_
     assert len(files(mark)) <= most, files(mark)
 
 
-def test_the_files_that_the_architecture_lists_are_those_that_the_rate_of_arrivals_comes_through() -> None:
-    """In ARCHITECTURE.md they have numbers, in the order in which a reader opens them."""
+def test_the_files_that_the_architecture_lists_are_those_that_the_numbers_come_through() -> None:
+    """In ARCHITECTURE.md those of λ have numbers, in the order in which a reader opens them; the others' follow."""
     document = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\d+\. `(kvwatch/\S+\.py)`: ", document, re.MULTILINE)
     assert sorted(listed) == files("λ")
+    own = {mark: set(re.findall(r"`(kvwatch/\S+\.py)`", line)) for mark, line in _others(document)}
+    own["M"] |= own["E[g]"]
+    shared = {*listed} - {"kvwatch/core/traffic/arrival_rate.py"}
+    assert {mark: sorted(shared | paths) for mark, paths in own.items()} == {
+        m: files(m) for m in MOST_FILES if m != "λ"
+    }
+
+
+def _others(document: str) -> list[tuple[str, str]]:
+    """Of the numbers that meet in μ, each and what stands behind it."""
+    return re.findall(r"^- (\S+): (`kvwatch/.*)$", document, re.MULTILINE)
 
 
 def test_each_quantity_comes_through_the_module_that_bears_its_name() -> None:
