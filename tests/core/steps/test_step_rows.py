@@ -185,6 +185,21 @@ def test_an_engine_that_is_busy_at_each_scrape_and_idles_between_is_seen_by_its_
     assert rows[-1].composition[0] == pytest.approx(2.0)
 
 
+def test_what_decoding_sequences_see_counts_prompts_that_are_computed_beside_them() -> None:
+    """25 steps of 20 ms in a second, half of it idle; a prompt of 500 tokens each second, computed at one go.
+
+    While one of a sequence's steps lasts, 500 · 0.02 = 10 prompt tokens are computed, a fiftieth of a prompt: so 2.02
+    requests hold memory, a thousand tokens each.
+    """
+    half = {"steps": 25.0, "inter_tokens": 50.0, "inter_token_seconds": 50 * 0.02, "running": (2.0, 2.0)}
+    prompt = {"prompt_tokens": 500.0, "prompt_tokens_computed": 500.0, "first_tokens": 1.0}
+    usage = {"kv_usage_ratio": (0.02, 0.02)}
+    rows = _rows([_interval(float(at), **half, **prompt, **usage) for at in range(60)])
+    decoding, prefill, resident, _ = rows[-1].composition
+    assert (decoding, prefill) == pytest.approx((2.0, 10.0))
+    assert resident == pytest.approx(1000 * (2 + 10 / 500))
+
+
 @pytest.mark.parametrize(("steps", "idled"), [(46.2, True), (46.4, False)])
 def test_an_engine_idles_where_steps_are_eight_percent_further_apart_than_tokens(steps: float, idled: bool) -> None:
     """50 steps of 20 ms fill a second; 46.3 fill it but for a twelfth, which may be what the host does between them."""

@@ -82,3 +82,17 @@ def test_what_was_before_such_a_stretch_goes_once_the_window_is_full_again() -> 
     for at in range(221, 300):
         window.update(second(at))
     assert min(span.end for span in window.spans()) == 240
+
+
+@pytest.mark.parametrize(("spans", "rows"), [(0, 0), (1, 1), (100, 100), (101, 51), (250, 84)])
+def test_a_window_is_dumped_in_a_hundred_rows_at_most_and_loses_no_request(spans: int, rows: int) -> None:
+    """Neighbours are joined; the sums, and when the last one ended, are the same once they are taken up again."""
+    window, again = LengthWindow(600), LengthWindow(600, min_requests=1000)
+    for at in range(1, spans + 1):
+        window.update(second(at, output=float(at)))
+    state = window.dump()
+    assert len(state) == rows
+    again.restore(state)
+    for name in ("count", "prompt_tokens", "output_tokens", "generation_tokens"):
+        assert sum(getattr(s, name) for s in again.spans()) == sum(getattr(s, name) for s in window.spans())
+    assert [s.end for s in again.spans()[-1:]] == [float(at) for at in [spans] if at]
