@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
+import pytest
+
 from kvwatch.core.interval import Cause
 from kvwatch.core.reader import SampleReader
 from kvwatch.facts import EngineSample, Histogram
@@ -77,3 +79,30 @@ def test_what_was_learnt_with_a_metric_that_is_refuted_now_is_learnt_again() -> 
         assert units[second - 1] > 2.5
         assert units[second] == 1.0
         assert units[second + 60] > 2.5
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "known"),
+    [
+        (10.0, 10 * 3601.0, True),  # an hour and the interval each: the longest that is believed
+        (10.0, 10 * 3601.0 + 1.0, False),
+        (0.0, 0.0, True),
+        (0.0, 1.0, False),
+        (None, 1.0, False),
+        (10.0, None, False),
+    ],
+)
+def test_times_between_tokens_that_are_longer_than_any_are_unknown_with_their_count(
+    count: float | None, seconds: float | None, known: bool
+) -> None:
+    """As where a request is aborted inside an engine, and one of the two alone says nothing."""
+    sample, reader = SyntheticEngine([]).sample(), SampleReader()
+    reader.read(START, replace(sample, inter_token_count=5.0, inter_token_seconds_sum=1.0))
+    now = replace(
+        sample,
+        inter_token_count=None if count is None else 5.0 + count,
+        inter_token_seconds_sum=None if seconds is None else 1.0 + seconds,
+    )
+    interval = reader.read(START + 1.0, now)
+    assert interval is not None
+    assert (interval.inter_tokens, interval.inter_token_seconds) == ((count, seconds) if known else (None, None))
