@@ -7,6 +7,7 @@ What a number may be, once a fault has changed the truth, is said beside the fau
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from functools import cache
 import pytest
 
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.options import CoreOptions
+from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.embedded.exposition import render
 from kvwatch.embedded.scenarios import SCENARIOS
 from kvwatch.facts import Settings
@@ -58,10 +59,15 @@ Change = Callable[[float, str], str]
 """What is in front of the engine: from a time [s] and the page of then to the page that kvwatch reads."""
 
 
-def from_fault_on(change: Callable[[float, str, str], str]) -> Change:
+@dataclass(frozen=True)
+class FromFaultOn:
     """A fault that begins in between; it is given the last page from before it too."""
-    healthy = pages()[int(FAULT_AT) // 2]
-    return lambda at, page: page if at < FAULT_AT else change(at, page, healthy)
+
+    change: Callable[[float, str, str], str]
+
+    def __call__(self, at: float, page: str) -> str:
+        """The page that is read."""
+        return page if at < FAULT_AT else self.change(at, page, pages()[int(FAULT_AT) // 2])
 
 
 def gauges(page: str, **values: float) -> str:
@@ -161,34 +167,51 @@ CASES: dict[str, Callable[[], Case]] = {
     "an old version": lambda: Case(
         without("iteration_tokens_total", "request_success", "request_prompt_tokens", "request_generation_tokens")
     ),
-    "all deferred": lambda: Case(from_fault_on(_deadlock("deferred")), blocked=True),
-    "all waiting": lambda: Case(from_fault_on(_deadlock("capacity")), blocked=True),
-    "crawl": lambda: Case(from_fault_on(_crawl), blocked=True),
-    "frozen": lambda: Case(from_fault_on(lambda _, __, healthy: healthy), blocked=True),
+    "all deferred": lambda: Case(FromFaultOn(_deadlock("deferred")), blocked=True),
+    "all waiting": lambda: Case(FromFaultOn(_deadlock("capacity")), blocked=True),
+    "crawl": lambda: Case(FromFaultOn(_crawl), blocked=True),
+    "frozen": lambda: Case(FromFaultOn(lambda _, __, healthy: healthy), blocked=True),
     "embeddings": lambda: Case(_embedding, blocked=True),
-    "counters begin again": lambda: Case(from_fault_on(_restarted)),
+    "counters begin again": lambda: Case(FromFaultOn(_restarted)),
     "a page each 10 s": lambda: Case(made_each(10.0)),
     "a page each 16 s": lambda: Case(made_each(16.0)),
     "a page each 60 s": lambda: Case(made_each(60.0)),
     "half of the metrics vanish": lambda: Case(
-        from_fault_on(lambda at, page, _: without("request_prompt_tokens", "iteration_tokens_total")(at, page))
+        FromFaultOn(lambda at, page, _: without("request_prompt_tokens", "iteration_tokens_total")(at, page))
     ),
 }
 """Each with the class of fault that it stands for; the texts are made here, after the form of public reports."""
 
 
 def watched(case: Case) -> Iterator[tuple[float, FleetView]]:
-    """The fleet each ten seconds: the time since the start, and the view."""
-    fleet, reader = Fleet(CoreOptions(scrape_interval_seconds=2.0)), ExpositionReader()
-    fleet.add(TARGET, case.settings)
-    for number, page in enumerate(pages()):
+    """The fleet each ten seconds: the time since the start, and the view. Faults that begin later begin with it."""
+    begins = int(FAULT_AT) // 2 if isinstance(case.change, FromFaultOn) else 0
+    fleet, reader = copy.deepcopy(until(begins, case.settings))
+    for number, page in enumerate(pages()[begins:], begins):
         at = 2.0 * number
-        reader.feed(case.change(at, page).encode())
-        scrape = reader.finish(START + at)
-        fleet.observe(TARGET, scrape)
-        make_due_runs(fleet, START + at)
+        read(fleet, reader, at, case.change(at, page))
         if not number % 5:
             yield at, fleet.view(START + at)
+
+
+@cache
+def until(begins: int, settings: Settings) -> tuple[Fleet, ExpositionReader]:
+    """What was learnt of the healthy engine until a page, and looked at as often; the healthy case judges it."""
+    options = CoreOptions(dict(DEFAULT_WINDOWS_SECONDS), scrape_interval_seconds=2.0)
+    fleet, reader = Fleet(options), ExpositionReader()
+    fleet.add(TARGET, settings)
+    for number, page in enumerate(pages()[:begins]):
+        read(fleet, reader, 2.0 * number, page)
+        if not number % 5:
+            fleet.view(START + 2.0 * number)
+    return fleet, reader
+
+
+def read(fleet: Fleet, reader: ExpositionReader, at: float, page: str) -> None:
+    """One scrape, and what is due after it."""
+    reader.feed(page.encode())
+    fleet.observe(TARGET, reader.finish(START + at))
+    make_due_runs(fleet, START + at)
 
 
 def valid(view: EngineView, name: str) -> bool:
