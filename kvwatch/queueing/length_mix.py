@@ -86,6 +86,17 @@ def synthesize(moments: PairMoments, laws: LengthLaws) -> tuple[Array, Array]:
     return np.maximum(np.rint(by_request), 1.0), np.maximum(np.rint(o_by_request), 1.0)
 
 
+def covariance_limits(moments: PairMoments, laws: LengthLaws) -> tuple[float, float]:
+    """Least and largest covariance that lengths of these shapes, means and variances can have [tokens²].
+
+    The longest prompts have the shortest outputs in the one, the longest in the other (Fréchet and Hoeffding).
+    """
+    s = _with_moments(laws.prompt, moments.mean_s, moments.var_s, laws.max_tokens)
+    o = _with_moments(laws.output, moments.mean_o, moments.var_o, laws.max_tokens)
+    apart = float(s.mean() * o.mean())
+    return float(s @ o[::-1]) / len(s) - apart, float(s @ o) / len(s) - apart
+
+
 @cache
 def _couplings() -> tuple[Ranks, list[Ranks]]:
     """Rank of each request's prompt, and of its output for each correlation of the normals from -1 to 1.

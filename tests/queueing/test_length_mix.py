@@ -15,6 +15,7 @@ from kvwatch.queueing.length_mix import (
     LengthLaws,
     accumulate,
     bucket_variance,
+    covariance_limits,
     synthesize,
 )
 from kvwatch.stats.group_moments import PairMoments
@@ -144,3 +145,22 @@ def test_lengths_that_are_cut_keep_the_variance_that_was_asked_for() -> None:
         _, made = synthesize(asked, LengthLaws.of(None, histogram(lengths), 8192.0))
         off.append(abs(made.var() / lengths.var() - 1))
     assert float(np.quantile(off, 0.99)) < 0.05
+
+
+@pytest.mark.parametrize("deviation", [(30.0, 20.0), (200.0, 150.0)])
+def test_no_order_of_the_lengths_has_a_covariance_beyond_the_limits(deviation: tuple[float, float]) -> None:
+    """A thousand orders at random lie between them, and the two extreme ones reach them."""
+    laws = LengthLaws.of(
+        BucketCounts(EDGES, (0, 0, 0, 0, 0, 5, 30, 20, 5, 1, 0)),
+        BucketCounts(EDGES, (0, 0, 0, 5, 9, 9, 9, 5, 2, 0, 0)),
+        inf,
+    )
+    shown = moments((200.0, 120.0), deviation)
+    least, largest = covariance_limits(shown, laws)
+    s, o = (np.sort(x) for x in synthesize(shown, laws))
+    draw = np.random.default_rng(7)
+    orders = [np.cov(s, draw.permutation(o), bias=True)[0, 1] for _ in range(1000)]
+    assert least < min(orders)
+    assert max(orders) < largest
+    assert np.cov(s, o[::-1], bias=True)[0, 1] == pytest.approx(least, rel=0.02)
+    assert np.cov(s, o, bias=True)[0, 1] == pytest.approx(largest, rel=0.02)

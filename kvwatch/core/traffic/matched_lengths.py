@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.queueing.demand import block_demand
-from kvwatch.queueing.length_mix import BucketCounts, LengthLaws, bucket_variance, synthesize
+from kvwatch.queueing.length_mix import BucketCounts, LengthLaws, bucket_variance, covariance_limits, synthesize
 from kvwatch.stats.group_moments import PairMoments
 
 Array = npt.NDArray[np.float64]
@@ -30,6 +30,9 @@ of 2.5, so evenly filled ones may have a fifth less variance than the lengths.""
 _MOST_CORRELATED = 0.9
 """Largest correlation of prompts and outputs that the memory held may ask for [1]. Choice: beyond it outputs would be a
 function of prompts, which no traffic has; the outputs' deviation takes the rest."""
+_PLAUSIBLE_CORRELATION = 0.5
+"""Correlation of prompts and outputs up to which nobody asks whether lengths can have it [1]. Choice: lengths spread as
+wide as their means can have it; looking costs as much as a tenth of the lengths themselves."""
 _LEAST_VARIANCE_RATIO = 0.1
 """Part of the outputs' variance, as the metrics show it, that is left whatever the memory held asks for [1]. Choice:
 lengths of one and the same value would make waves that the traffic has not."""
@@ -67,18 +70,26 @@ def plausible_lengths(moments: PairMoments, buckets: Buckets, max_tokens: float)
 
 
 def unclustered(moments: PairMoments, buckets: Buckets, max_tokens: float) -> PairMoments:
-    """Variances no larger than the histograms allow, and the covariance in proportion."""
+    """Variances no larger than the histograms allow, the covariance in proportion, and none that lengths cannot have.
+
+    Where short requests and long ones come in bursts of their own, sums over scrape intervals show a covariance with
+    which E[s·o] would be less than nothing.
+    """
     scales = []
     for variance, counts in zip((moments.var_s, moments.var_o), buckets, strict=True):
         spread = bucket_variance(counts, max_tokens)
         small = spread is None or variance <= BUCKETS_COARSE * spread
         scales.append(1.0 if small or spread is None else BUCKETS_COARSE * spread / variance)
-    return replace(
+    allowed = replace(
         moments,
         var_s=moments.var_s * scales[0],
         var_o=moments.var_o * scales[1],
         cov=moments.cov * (scales[0] * scales[1]) ** 0.5,
     )
+    if abs(allowed.cov) <= _PLAUSIBLE_CORRELATION * sqrt(allowed.var_s * allowed.var_o):
+        return allowed
+    least, largest = covariance_limits(allowed, LengthLaws.of(*buckets, max_tokens))
+    return replace(allowed, cov=min(max(allowed.cov, least), largest))
 
 
 def _moved(moments: PairMoments, missing: float, possible: tuple[float, float]) -> PairMoments:

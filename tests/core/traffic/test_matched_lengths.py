@@ -37,6 +37,35 @@ def test_requests_that_come_in_bursts_of_a_kind_vary_no_more_than_their_buckets_
     assert found.cov == pytest.approx(300.0 * 0.25**0.5)
 
 
+TWO_KINDS = (
+    BucketCounts((100.0, 200.0, 800.0, 1000.0, inf), (0.0, 50.0, 0.0, 50.0, 0.0)),
+    BucketCounts((100.0, 200.0, 800.0, 1000.0, inf), (0.0, 50.0, 0.0, 50.0, 0.0)),
+)
+"""Long prompts with short outputs and short ones with long: means of 525, a product of 150·900 in the mean."""
+APART = 150.0 * 900 - 525.0**2
+"""Their covariance but for that within the kinds, −0.51 of the product of the means [tokens²]."""
+
+
+def test_kinds_that_come_in_bursts_show_no_covariance_that_lengths_cannot_have() -> None:
+    """E[s·o] is never below that of the longest prompts with the shortest outputs, whatever the sums show."""
+    spread = 375.0**2 + EVEN
+    for shown in (1.4 * 525.0**2, 0.9 * 525.0**2):
+        bursts = PairMoments(1000, 100, 525.0, 525.0, spread, spread, -shown)
+        found = unclustered(bursts, TWO_KINDS, inf)
+        assert (found.var_s, found.var_o) == (spread, spread)
+        assert found.mean_so == pytest.approx(525.0**2 + APART, rel=0.05)
+    together = PairMoments(1000, 100, 525.0, 525.0, spread, spread, 3 * spread)
+    assert unclustered(together, TWO_KINDS, inf).cov == pytest.approx(spread, rel=0.02)
+
+
+def test_a_covariance_that_lengths_can_have_stays_as_it_is() -> None:
+    """That of two kinds that come at random, and what is less."""
+    spread = 375.0**2 + EVEN
+    for cov in (0.97 * APART, 0.3 * APART, 0.9 * spread):
+        shown = PairMoments(1000, 100, 525.0, 525.0, spread, spread, cov)
+        assert unclustered(shown, TWO_KINDS, inf) == shown
+
+
 @pytest.mark.parametrize("missing", [500.0, -500.0, 780.0, -1380.0])
 def test_memory_that_is_missing_is_made_up_by_the_covariance(missing: float) -> None:
     """Which E[g] holds once, as far as no correlation is beyond 0.9: 1,080 tokens² for deviations of 40 and 30."""
