@@ -279,7 +279,6 @@ def latency() -> list[timeseries.Panel]:
             "Load of the latency target",
             "Arrivals over the rate up to which 95% of the requests keep to the target (slo), by what it is about. "
             "Above 1 it is missed. Empty where no target is configured.",
-            width=24,
             height=6,
             unit=RATIO,
         )
@@ -287,4 +286,18 @@ def latency() -> list[timeseries.Panel]:
         .no_value("no latency target")
         .with_target(p.over_time("A", m("kvwatch_slo_utilization"), "{{slo}}"))
     )
-    return [*panels, share]
+    tokens = (
+        p.graph(
+            "Tokens per second",
+            "Tokens of prompts taken in, those found in the prefix cache included, and tokens made, over the last "
+            "minute.",
+            height=6,
+            unit=COUNT,
+        )
+        .decimals(0)
+        .with_target(p.over_time("A", m("kvwatch_token_rate", 'kind="output"'), "made"))
+        .with_target(p.over_time("B", m("kvwatch_token_rate", 'kind="prompt"'), "taken in"))
+        .override_by_query("A", [p.color(DEMAND)])
+        .override_by_query("B", [p.color(PLAIN), p.prop("custom.lineWidth", 1)])
+    )
+    return [*panels, share, tokens]

@@ -61,14 +61,17 @@ class EngineView:
     service_rate_plain: float | None = None
     service_rate_limit: Keyed = field(default_factory=dict)
     binding_limit: Keyed = field(default_factory=dict)
+    binding_limit_state: Keyed = field(default_factory=dict)
     utilization: KeyedEstimate = UNKNOWN_BY_KEY
     stable_limit: Estimate = UNKNOWN
     stability_margin: float | None = None
     step_seconds: KeyedEstimate = UNKNOWN_BY_KEY
     request_demand_token_steps: KeyedEstimate = UNKNOWN_BY_KEY
     demand_selected: Keyed = field(default_factory=dict)
+    demand_selected_state: Keyed = field(default_factory=dict)
     joint_moments_ratio: float | None = None
     arrival_selected: Keyed = field(default_factory=dict)
+    arrival_selected_state: Keyed = field(default_factory=dict)
     arrival_residual_ratio: Keyed = field(default_factory=dict)
     demand_share: Keyed = field(default_factory=dict)
     tenant_arrival_rate: Keyed = field(default_factory=dict)
@@ -78,6 +81,7 @@ class EngineView:
     kv_usage_ratio: float | None = None
     running_requests: float | None = None
     queue_length: float | None = None
+    token_rate: Keyed = field(default_factory=dict)
     queue_slope: Estimate = UNKNOWN
     queue_standing_seconds: float | None = None
     time_to_saturation_seconds: float | None = None

@@ -32,6 +32,7 @@ from kvwatch.core.traffic.latency import Latency
 from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.core.traffic.standing_queue import StandingQueue
+from kvwatch.core.traffic.token_rate import TokenRates
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import (
     EngineSample,
@@ -64,6 +65,7 @@ class EngineEstimator:
         self.population = self._add(Population(spans.demand, options.demand_window_seconds, options.top_tenants))
         self.kv_check = self._add(KvCapacityCheck(self.population))
         self.latency = self._add(Latency(spans.latency))
+        self.tokens = self._add(TokenRates(spans.tokens))
         self.queue = self._add(QueueTrend(spans.queue))
         self.standing = self._add(StandingQueue())
         self.step_times = self._add(StepTimes(spans.step_times, options.trim_ratio))

@@ -10,6 +10,7 @@ from kvwatch.core.engine_state import (
     engine_state,
     is_no_accident,
 )
+from kvwatch.core.states import one_of
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.views import EngineView
 
@@ -67,4 +68,4 @@ def state_fields(view: EngineView) -> tuple[dict[str, float], float | None]:
 
 def one_state(state: EngineState) -> dict[str, float]:
     """A state set: 1 for the state that is, 0 for each other."""
-    return {other.value: float(other is state) for other in EngineState}
+    return one_of((other.value for other in EngineState), state.value)

@@ -29,6 +29,8 @@ SERVICE = (
     "request_generation_tokens",
 )
 """What μ is learnt from: the mix of lengths and the law of the steps. M is left out, which never changes."""
+TOKENS = {"prompt": ("prompt_tokens",), "output": ("generation_tokens",)}
+"""What each kind of tokens is counted by."""
 USAGE = ("kv_usage_ratio",)
 """What shows how much memory requests hold. It may pause, as what was learnt from it stays."""
 LATENCY = ("inter_token_count", "inter_token_seconds_sum")

@@ -15,6 +15,8 @@ _QUEUE_WINDOW_SECONDS = 120.0
 minute later."""
 _LATENCY_WINDOW_SECONDS = 60.0
 """Window of the latencies [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
+_TOKEN_WINDOW_SECONDS = 60.0
+"""Window of the rates of tokens [s]. Choice: a minute, that of the shortest λ, so that both are of the same traffic."""
 _WAVE_WINDOW_SECONDS = 300.0
 """Window in which waves are looked for [s]. Choice: the periods of waves are tens of seconds, and two and a half must
 lie in it."""
@@ -47,6 +49,7 @@ class Spans:
     latency: float
     wave: float
     evictions: float
+    tokens: float
     log_lag: float
 
     @classmethod
@@ -59,6 +62,7 @@ class Spans:
             queue=span(_QUEUE_WINDOW_SECONDS, _LEAST_QUEUE_SCRAPES),
             latency=span(_LATENCY_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES),
             wave=span(_WAVE_WINDOW_SECONDS, _LEAST_WAVE_SCRAPES),
+            tokens=span(_TOKEN_WINDOW_SECONDS, _LEAST_LATENCY_SCRAPES),
             evictions=span(EVICTIONS_WINDOW_SECONDS, _LEAST_EVICTION_SCRAPES),
             log_lag=span(LOG_LAG_SECONDS, _LEAST_LAG_SCRAPES),
         )

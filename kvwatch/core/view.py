@@ -17,19 +17,20 @@ from kvwatch.core.engine_signs import state_fields
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.wave import congestion, growth_ratio
-from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS
+from kvwatch.core.inputs import ARRIVALS, QUEUE, SERVICE, STEPS, TOKENS
 from kvwatch.core.latency.latency_seconds import latency_residual_ratio, latency_seconds
 from kvwatch.core.latency.queue_bound import queue_advice, queue_bound
 from kvwatch.core.latency.slo import sized_utilization, slo_service_rate, slo_utilization
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.settings.setting_views import setting_views
+from kvwatch.core.states import one_of
 from kvwatch.core.steps.step_seconds import step_seconds
-from kvwatch.core.traffic.arrival_rate import ArrivalRate, arrival_rate, reference_window
-from kvwatch.core.traffic.request_demand import request_demand
+from kvwatch.core.traffic.arrival_rate import SOURCES, ArrivalRate, arrival_rate, reference_window
+from kvwatch.core.traffic.request_demand import METHODS, request_demand
 from kvwatch.core.traffic.tenants import TenantUses
 from kvwatch.estimate import UNKNOWN, Estimate, KeyedEstimate, Reason
 from kvwatch.facts import EngineKey
-from kvwatch.queueing.capacity import KV
+from kvwatch.queueing.capacity import KV, LIMITS
 from kvwatch.views import EngineView
 
 _HELD_UP = ServiceRate(Estimate(verdict=Reason.QUEUE_STANDS))
@@ -90,6 +91,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         service_rate_plain=None if why is not None else plain_service_rate(evidence),
         service_rate_limit=mu.by_limit,
         binding_limit={mu.limit: 1.0} if mu.limit is not None else {},
+        binding_limit_state=one_of(LIMITS, mu.limit),
         utilization=rho,
         stable_limit=limit,
         stability_margin=margin,
@@ -98,8 +100,10 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         else _because(step_seconds(evidence.step_time, mu.step_seconds), absence, STEPS),
         request_demand_token_steps=_because(request_demand(demand), absence, DEMAND),
         demand_selected={mu.method: 1.0} if mu.method is not None else {},
+        demand_selected_state=one_of(METHODS, mu.method),
         joint_moments_ratio=demand.joint_moments_ratio,
         arrival_selected={rates[window].source: 1.0} if window is not None else {},
+        arrival_selected_state=one_of(SOURCES, rates[window].source if window is not None else None),
         arrival_residual_ratio={w: r.residual_ratio for w, r in rates.items() if r.residual_ratio is not None},
         demand_share={t.label: t.demand_share for t in tenants},
         tenant_arrival_rate={t.label: t.arrival_rate for t in tenants},
@@ -109,6 +113,7 @@ def engine_view(target: str, key: EngineKey, engine: EngineEstimator, options: C
         kv_usage_ratio=sample.kv_usage_ratio,
         running_requests=sample.running,
         queue_length=sample.waiting,
+        token_rate={kind: rate for kind, rate in engine.tokens.get(now).items() if gone(TOKENS[kind]) is None},
         queue_standing_seconds=stands,
         queue_slope=engine.queue.get(now) if (why := gone(QUEUE)) is None else Estimate(verdict=why),
         time_to_saturation_seconds=time_to_saturation(

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from kvwatch.core.engine_state import EngineState
 from kvwatch.core.traffic.arrival_rate import SOURCES
+from kvwatch.core.traffic.request_demand import METHODS
+from kvwatch.core.traffic.token_rate import TOKEN_KINDS
 from kvwatch.export.catalog_congestion import CONGESTION_METRICS
 from kvwatch.export.catalog_latency import LATENCY_METRICS
 from kvwatch.export.catalog_model import MODEL_METRICS
 from kvwatch.export.catalog_self import SELF_METRICS
 from kvwatch.export.catalog_settings import SETTING_METRICS
 from kvwatch.export.metric import Interval, Kind, Metric, Scope, with_bounds
+from kvwatch.queueing.capacity import LIMITS
 
-LIMITS = ("kv", "seqs", "tokens")
-METHODS = ("joint", "moments", "occupancy")
 STATS = ("trimmed_mean", "median", "saturated")
 
 _E, _M, _T, _P = Scope.ENGINE, Scope.MODEL, Scope.TARGET, Scope.PROCESS
@@ -96,6 +97,15 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         estimate="service_rate",
         one_hot=True,
     ),
+    Metric(
+        "kvwatch_binding_limit_state",
+        _E,
+        "1",
+        "The same as a StateSet: 0 for each of the other limits.",
+        extra_labels=_LIMIT,
+        values=LIMITS,
+        estimate="service_rate",
+    ),
     *with_bounds(
         Metric(
             "kvwatch_utilization",
@@ -150,6 +160,15 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         one_hot=True,
     ),
     Metric(
+        "kvwatch_demand_selected_state",
+        _E,
+        "1",
+        "The same as a StateSet: 0 for each of the other methods.",
+        extra_labels=("method",),
+        values=METHODS,
+        estimate="request_demand_token_steps",
+    ),
+    Metric(
         "kvwatch_joint_moments_ratio",
         _E,
         "ratio",
@@ -163,6 +182,15 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         "1",
         "1 for where the arrival rate of the longest known window comes from: the flow balance, first tokens where "
         "these are more, the server's log of starts, or the balance with requests that logs show as given up.",
+        extra_labels=("source",),
+        values=SOURCES,
+        estimate="arrival_rate",
+    ),
+    Metric(
+        "kvwatch_arrival_selected_state",
+        _E,
+        "1",
+        "The same as a StateSet: 0 for each of the other sources.",
         extra_labels=("source",),
         values=SOURCES,
         estimate="arrival_rate",
@@ -218,6 +246,15 @@ ENGINE_METRICS: tuple[Metric, ...] = (
         Metric("kvwatch_kv_usage_ratio", _E, "ratio", "Share of the KV cache in use, as vLLM reports it."),
         Metric("kvwatch_running_requests", _E, "requests", "Requests in the running batch, as vLLM reports it."),
         Metric("kvwatch_queue_length", _E, "requests", "Requests that wait, as vLLM reports it."),
+        Metric(
+            "kvwatch_token_rate",
+            _E,
+            "tokens/s",
+            "Tokens per second over the last minute: of prompts taken in (prompt), those found in the prefix cache "
+            "included, and made (output).",
+            extra_labels=("kind",),
+            values=TOKEN_KINDS,
+        ),
         Metric(
             "kvwatch_queue_slope",
             _E,

@@ -26,6 +26,23 @@ In `/api/v1/engines` and in `kvwatch replay --format json` the same numbers stan
 
 Beside these, the process's own `process_*` metrics are exported as by any Prometheus client.
 """
+_NAMES = """\
+## Names
+
+Before 1.0 the names are settled as follows; those here stay.
+
+- **States and choices.** `kvwatch_engine_state` and the metrics that end in `_state` are StateSets: 1 for what is, 0
+  for each other, so that `== 0` and `changes()` work. `kvwatch_binding_limit`, `kvwatch_demand_selected` and
+  `kvwatch_arrival_selected` have a series for what is chosen only, for a join that keeps its label; they stay beside
+  them.
+- **Validity.** `kvwatch_estimate_valid` has its reason in a label, so the series changes with the reason. For a series
+  that lasts: `max without (reason) (kvwatch_estimate_valid)`.
+- **Ratios.** `kvwatch_utilization`, `_stable_limit` and `_stability_margin` are ratios by definition and have no
+  suffix, as ρ, 1 − δ and their difference have none; every other ratio ends in `_ratio`, or in what it is a
+  share of.
+- **Rates.** Those of requests are in requests/s and have no suffix; `_token_rate` is in tokens/s. What ends in `_slope`
+  is per second once more. Times are in seconds, and end so.
+"""
 _ENGINES = """\
 One series for each engine of each target. Engines of targets that have a role, `prefill` or `decode`, have the label
 `role` too, as has their `kvwatch_estimate_valid`."""
@@ -42,6 +59,7 @@ def metrics_page() -> str:
     """The whole page as Markdown."""
     parts = [
         _HEAD,
+        _NAMES,
         _section("Engines", _ENGINES, ENGINE_METRICS),
         _section("Models", "Over all fresh engines that serve a model.", MODEL_METRICS),
         _section("Validity", "One series for each estimate of each engine.", (VALIDITY,)),

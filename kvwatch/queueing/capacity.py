@@ -14,6 +14,8 @@ from math import ceil
 from kvwatch.constants import TINY
 
 KV, SEQS, TOKENS = "kv", "seqs", "tokens"
+LIMITS = (KV, SEQS, TOKENS)
+"""All limits, as labels spell them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ FITTING = 44.0
 LOSS, EVICTIONS = 0.09, 0.31
 """Share of the throughput that an engine in need of advice loses, and its evictions for each finished request."""
 FULL_STEP_SECONDS = 0.086
+PROMPT_TOKENS, OUTPUT_TOKENS = 2800.0, 300.0
+"""Of a mean request."""
 ADVICE = (
     f"{EVICTIONS} evictions for each finished request cost about {LOSS:.0%} of the throughput.",
     f"Restart it with --max-num-seqs 37 (now {SEATS}): about +19% throughput at full load, at least +12% at 90%"
@@ -103,6 +105,7 @@ class Course:
             kv_usage_ratio=min(0.95 * rho**1.1, 0.99) if not waiting else 0.99,
             running_requests=float(round(running)),
             queue_length=float(round(waiting)),
+            token_rate={"prompt": PROMPT_TOKENS * min(rho, 1.0) * MU, "output": OUTPUT_TOKENS * min(rho, 1.0) * MU},
             queue_slope=Estimate(growth, growth - 0.1 * MU, growth + 0.1 * MU),
             time_to_saturation_seconds=to_limit,
             observed_service_rate=MU * noise.gauss(1.0, 0.02) if waiting else None,

@@ -186,6 +186,7 @@ async def test_what_the_scenes_show_belongs_together(opened: Open) -> None:
         facts = await text(page, ".facts")
         assert "Runs, waits 44, 2,743" in facts
         assert "256 seats" in facts
+        assert "Tokens 49,000/s in, 5,250/s out" in facts
         assert "Evictions 0.31 a request" in facts
 
 

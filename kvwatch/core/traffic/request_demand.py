@@ -14,6 +14,8 @@ from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
 from kvwatch.stats.group_moments import PairMoments, pair_moments
 
+METHODS = ("joint", "moments", "occupancy")
+"""How E[g] may come to be known: by a log of lengths, by the moments of the lengths, by the memory in use."""
 MIN_REQUESTS = 20
 """Finished requests from which on means and second moments are worth telling [requests]. Choice: a mean of g is then
 known to a fifth; half would report μ sooner, and a third of it off, double keeps a quiet engine without one."""

@@ -186,6 +186,7 @@ function facts() {
     ["Load", s.load === undefined ? DASH : `${percent(s.load)}${between(s.load_lower, s.load_upper, percent)}, limit ${percent(s.limit)}`],
     ["By limit", limits.join(" · ") || DASH],
     ["Runs, waits", s.running === undefined ? DASH : `${count(s.running)}, ${count(s.waiting)}`],
+    ["Tokens", tokens(d)],
     ["Queue empty in", s.drain_seconds === undefined ? null : soon(s.drain_seconds)],
     ["KV cache", s.kv_usage === undefined ? DASH : `${percent(s.kv_usage)}${d.kv_capacity_tokens === undefined ? "" : ` of ${count(d.kv_capacity_tokens)} tokens`}`],
     ["Settings", settings(d) || null],
@@ -210,6 +211,11 @@ function latency(d, kind) {
   const high = d.latency_seconds_upper?.[kind]?.["0.95"];
   const between = low === undefined || high === undefined ? "" : ` (${duration(low)}–${duration(high)})`;
   return `${seen === undefined ? DASH : duration(seen)} seen, ${duration(predicted)} predicted${between}`;
+}
+
+function tokens(d) {
+  const { prompt, output } = d.token_rate ?? {};
+  return prompt === undefined && output === undefined ? null : `${count(prompt)}/s in, ${count(output)}/s out`;
 }
 
 function target(d) {
