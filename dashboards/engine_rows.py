@@ -14,7 +14,6 @@ from dashboards.queries import NOT_IN_SIGHT, SOON, Engines
 from dashboards.states import STATES
 from dashboards.style import (
     COUNT,
-    DANGER,
     DEMAND,
     LIMIT,
     LIMIT_COLORS,
@@ -31,10 +30,8 @@ from dashboards.style import (
 ENGINE = Engines('model_name="$model_name",target="$target",engine="$engine",instance="$instance"')
 MODEL = Engines('model_name="$model_name"')
 WINDOW, OTHER_WINDOWS = 'window="$window"', 'window!="$window"'
-WHEN = {0: ("now", DANGER), SOON: ("soon", WORRY), NOT_IN_SIGHT: ("not in sight", PLAIN)}
-"""Words for times to saturation that stand for something."""
-SCALE_UP_SECONDS = 600.0
-"""kvwatch's default of estimates.scale_up: a limit that is nearer than that cannot be met by a new replica in time."""
+WHEN = {0: ("now", PLAIN), SOON: ("soon", PLAIN), NOT_IN_SIGHT: ("not in sight", PLAIN)}
+"""Words for times to saturation that stand for something. Only a state has a colour: no number is red beside green."""
 
 
 def window_variable() -> builders.QueryVariable:
@@ -70,14 +67,14 @@ def verdict() -> list[stat.Panel]:
         )
         .with_target(p.at_end("A", ENGINE.load_of_limit))
         .decimals(0)
-        .thresholds(p.steps(MUTED, (0.0, PLAIN), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN)))
     )
     when = (
         p.value(
             "Full in",
             "When ρ reaches its limit on the present trend of arrivals; of an engine whose queue empties, when it is "
-            "empty. Orange is sooner than a new replica usually "
-            "serves (ten minutes). Soon: already past what is surely stable, though not at the limit.",
+            "empty. A new replica usually serves in ten minutes. Soon: already past what is surely stable, though not "
+            "at the limit.",
             width=4,
             unit=SECONDS,
         )
@@ -87,8 +84,7 @@ def verdict() -> list[stat.Panel]:
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
         .mappings([p.words(WHEN)])
-        .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
-        .override_by_query("B", [p.color(PLAIN)])
+        .thresholds(p.steps(MUTED, (0.0, PLAIN)))
     )
     required, pool = MODEL.replicas_required, f"and on (model_name, role) {ENGINE.known}"
     replicas = (
@@ -125,7 +121,7 @@ def verdict() -> list[stat.Panel]:
         )
         .with_target(p.at_end("A", f"{ENGINE.limit} * {m('kvwatch_service_rate')} - {ENGINE.arrivals}"))
         .decimals(1)
-        .thresholds(p.steps(MUTED, (-1e9, DANGER), (0.0, PLAIN)))
+        .thresholds(p.steps(MUTED, (-1e9, PLAIN)))
     )
     return [state, load, room, when, replicas, limit]
 

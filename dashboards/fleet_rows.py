@@ -6,10 +6,10 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models import common
 
 from dashboards import panels as p
-from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
+from dashboards.engine_rows import WHEN
 from dashboards.queries import NOT_IN_SIGHT, Engines
-from dashboards.states import NEAR_RATIO, STATES
-from dashboards.style import CALM, COUNT, DANGER, DEMAND, MUTED, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
+from dashboards.states import STATES
+from dashboards.style import COUNT, DEMAND, LIMIT, MUTED, PLAIN, RATE, RATIO, SECONDS, WAITING, WORRY
 
 FLEET = Engines('model_name=~"$model_name"')
 NAME = "{{model_name}} {{role}}"
@@ -43,7 +43,7 @@ def verdict() -> list[stat.Panel]:
         .decimals(0)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
-        .thresholds(p.steps(MUTED, (0.0, PLAIN), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN)))
     )
     ahead = FLEET.by_model("min", FLEET.saturation)
     when = (
@@ -59,7 +59,7 @@ def verdict() -> list[stat.Panel]:
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
         .orientation(common.VizOrientation.VERTICAL)
         .mappings([p.words(WHEN)])
-        .thresholds(p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN)))
     )
     add = (
         p.value(
@@ -77,24 +77,23 @@ def verdict() -> list[stat.Panel]:
             width=3,
         )
         .with_target(p.at_end("A", "count(kvwatch_target_up == 0) or count(kvwatch_target_up) * 0"))
-        .thresholds(p.steps(MUTED, (0.0, CALM), (1.0, DANGER)))
+        .thresholds(p.steps(MUTED, (0.0, PLAIN), (1.0, WORRY)))
     )
     return [worst, closest, when, add, down]
 
 
 def over_time() -> list[timeseries.Panel]:
-    """Each model over time, coloured by what it needs at the end of the range."""
+    """Each model over time."""
     used = (
         p.graph(
             "Load of each model, share of its limit",
-            "Of the engine that is closest to its limit; coloured by where it is now. Beyond 100% the queue grows "
-            "without end.",
+            "Of the engine that is closest to its limit, the red line. Beyond 100% the queue grows without end.",
             unit=RATIO,
         )
         .axis_soft_max(1.1)
         .with_target(p.over_time("A", FLEET.by_model("max", FLEET.load_of_limit), NAME))
-        .color_scheme(p.by_last_value())
-        .thresholds(p.steps(MUTED, (0.0, CALM), (NEAR_RATIO, WORRY), (1.0, DANGER)))
+        .color_scheme(p.shades(DEMAND))
+        .thresholds(p.steps(MUTED, (1.0, LIMIT)))
         .thresholds_style(p.threshold_line())
     )
     missing = (

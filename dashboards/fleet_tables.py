@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from dashboards import panels as p
 from dashboards.belief import reasons
-from dashboards.engine_rows import SCALE_UP_SECONDS, WHEN
+from dashboards.engine_rows import WHEN
 from dashboards.fleet_rows import FLEET
 from dashboards.frame import ENGINE_UID
 from dashboards.states import STATES
@@ -21,7 +21,7 @@ _CELL = "custom.cellOptions"
 
 def looks() -> dict[str, list[DynamicConfigValue]]:
     """How the columns of these tables look, by their name."""
-    load_steps = p.steps(MUTED, (0.0, DEMAND), (1.0, DANGER)).build()
+    load_steps = p.steps(MUTED, (0.0, DEMAND)).build()
     by_value = p.prop("color", {"mode": "thresholds"})
     colored = p.prop(_CELL, {"type": "color-text"})
     limits = {code: (text, None) for code, text in enumerate(LIMIT_WORDS.values(), 1)}
@@ -51,7 +51,7 @@ def looks() -> dict[str, list[DynamicConfigValue]]:
             p.prop("unit", SECONDS),
             whole,
             p.prop("mappings", [p.words(WHEN)]),
-            p.prop("thresholds", p.steps(MUTED, (0.0, WORRY), (SCALE_UP_SECONDS, PLAIN)).build()),
+            p.prop("thresholds", p.steps(MUTED, (0.0, PLAIN)).build()),
             by_value,
             colored,
             _least(90),

@@ -47,6 +47,3 @@ _LOOKS = {
 }
 STATES = tuple(State(code, state.value, STATE_NAMES[state], *_LOOKS[state]) for code, state in enumerate(SEVERITY))
 """From what can be left alone to what needs somebody now, as on kvwatch's page."""
-
-NEAR_RATIO = 0.8
-"""Share of its limit from which a load is drawn as near it: the default utilization to size replicas for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from itertools import combinations
@@ -132,3 +133,22 @@ def test_green_orange_and_red_are_kept_for_states(name: str) -> None:
     }
     palettes = {panel["fieldConfig"]["defaults"].get("color", {}).get("mode") for panel in panels(name)}
     assert "continuous-GrYlRd" not in palettes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_number_has_a_colour_that_a_state_may_contradict(name: str) -> None:
+    """Load, room and times have no green, orange or red: a state beside them may have another one."""
+    numbers = {"Load", "Room", "Full in", "Most loaded", "Full next"}
+    told = []
+    for panel in panels(name):
+        parts = {panel["title"]: [panel["fieldConfig"]["defaults"]]} if panel["title"] in numbers else {}
+        for override in panel["fieldConfig"]["overrides"]:
+            if override["matcher"]["options"] in numbers:
+                parts.setdefault(override["matcher"]["options"], []).append(
+                    {prop["id"]: prop["value"] for prop in override["properties"]}
+                )
+        for title, looks in parts.items():
+            text = json.dumps([{key: look.get(key) for key in ("thresholds", "mappings")} for look in looks])
+            told.append(title)
+            assert not re.search(r'"(?:green|orange|red)"', text), title
+    assert len(told) >= 3
