@@ -1,0 +1,120 @@
+"""What is shown, held against the truth; and the pages of the rules that ship, held against the load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from bench.fault_day.day import INTERVAL_SECONDS, WINDOWS, Day, Moment
+from bench.fault_day.server import START, Server
+from kvwatch.backtest.spells import joined, spells
+from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
+from kvwatch.promql.firing import Run
+from kvwatch.promql.labels import Labels
+from kvwatch.promql.series import Database, Stored
+from kvwatch.shell.backtest.evaluate import own_rules
+
+OFF = 0.2
+"""How far a number may be off [1], beside what is by chance. Choice: as tests/core/test_each_input.py, where it is 0.14
+without a fault."""
+_SIGMAS = 3.0
+"""Standard deviations of what is by chance [1]: of requests that are counted over other seconds than the truth's."""
+_OLDEST_INTERVALS = 3.0
+"""Age from which on nothing rests on a number [scrape intervals]. Definition."""
+_STRETCH_SECONDS = HOUR_SECONDS
+"""Rules are evaluated over so much at a time [s]. Choice: an hour holds what a rule looks back."""
+_PAGING_LOAD = 0.85
+"""Load from which on a page is right [1]. Choice: where a ramp that goes on is about to saturate."""
+_AFTERWARDS_SECONDS = 15 * MINUTE_SECONDS
+"""How long a page may go on when the queue is gone [s]. Choice: the windows of the rules, and their keep_firing_for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A number that is not the truth, or rests on what is too old."""
+
+    at: float
+    fault: str
+    words: str
+
+
+def wrong(moment: Moment, server: Server) -> Iterator[Wrong]:
+    """Those of a moment."""
+    for engine in moment.engines:
+        if engine.model_name.startswith("made-up"):
+            continue
+        mu = server.service_rate
+        shown = [("service_rate", "μ", engine.service_rate.value, mu, 0.0)]
+        for window, seconds in WINDOWS.items():
+            start = max(moment.at - seconds, moment.known_since, 0.0)
+            count = server.requests(start, moment.at)
+            rate, chance = count / max(moment.at - start, 1.0), _SIGMAS / sqrt(max(count, 1))
+            shown.append(("arrival_rate", f"λ over {window}", engine.arrival_rate.value.get(window), rate, chance))
+            shown.append(("utilization", f"ρ over {window}", engine.utilization.value.get(window), rate / mu, chance))
+        for name, words, value, truth, chance in shown:
+            if value is None:
+                continue
+            if moment.at - moment.hidden_since.get(name, moment.at) > _OLDEST_INTERVALS * INTERVAL_SECONDS:
+                yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} of more than three intervals ago")
+            elif abs(value - truth) > (OFF + chance) * truth:
+                yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} for {truth:.3g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """A page: seconds of the day, and whether the load gave cause for it."""
+
+    alert: str
+    start: float
+    end: float
+    right: bool
+
+
+def pages(day: Day, queued: list[float]) -> list[Paged]:
+    """The pages of the day; ``queued`` are the seconds of the day at which requests waited or the load was high."""
+    rules = own_rules()
+    run, step = Run(rules), rules.interval
+    whole = day.stored()
+    found: dict[tuple[str, Labels], list] = {}
+    times = np.arange(START + MINUTE_SECONDS, START + day.seconds, step)
+    for low in np.arange(START, START + day.seconds, _STRETCH_SECONDS):
+        now = times[(times >= low) & (times < low + _STRETCH_SECONDS)]
+        run.database.append(_between(whole, low, low + _STRETCH_SECONDS))
+        for element in run.advance(now):
+            if element.alert.severity == "critical":
+                key = (element.alert.name, element.labels)
+                found.setdefault(key, []).extend(spells(now, element.firing, step))
+        run.forget(float(now[-1]))
+    causes = np.array(queued)
+    return [
+        Paged(name, s.start - START, s.end - START, _right(causes, s.start - START, s.end - START))
+        for (name, _), alert in sorted(found.items(), key=lambda item: item[0][0])
+        for s in joined(alert)
+    ]
+
+
+def _between(whole: dict[Labels, Stored], low: float, high: float) -> dict[Labels, Stored]:
+    result = {}
+    for labels, series in whole.items():
+        here = (series.at >= low) & (series.at < high)
+        if not np.isnan(series.values[here]).all():
+            result[labels] = Stored(series.at[here], series.values[here])
+    return result
+
+
+def _right(causes: np.ndarray, start: float, end: float) -> bool:
+    """Whether there was a cause at its beginning, and it ended soon after the last one."""
+    before = causes[(causes <= start + MINUTE_SECONDS) & (causes > start - _AFTERWARDS_SECONDS)]
+    during = causes[causes <= end]
+    return len(before) > 0 and end - during[-1] <= _AFTERWARDS_SECONDS + MINUTE_SECONDS
+
+
+def is_cause(server: Server, at: float, waiting: int) -> bool:
+    """Whether somebody on call would want to know."""
+    return server.load(at) >= _PAGING_LOAD or waiting > 0
+
+
+__all__ = ["Database", "Paged", "Wrong", "is_cause", "pages", "wrong"]
