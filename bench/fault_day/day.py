@@ -43,7 +43,7 @@ class Spell:
     start: float
     end: float
     before: str = ""
-    """The last page before it."""
+    """What is shown again: a page that is up to a minute older than the fault, or else the last one before it."""
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Moment:
 
     at: float
     fault: str
+    """The one of now, or the last one."""
     engines: tuple[EngineView, ...]
     known_since: float
     hidden_since: dict[str, float]
@@ -114,14 +115,16 @@ class Day:
             if not number % STORED_EVERY:
                 self._store(at)
             view = self._intake.view(START + at)
-            yield Moment(at, fault.name if fault else "", view.targets[0].shown, self._known_since, dict(hidden))
+            name = fault.name if fault is not None else f"after {spell.fault.name}" if spell is not None else ""
+            yield Moment(at, name, view.targets[0].shown, self._known_since, dict(hidden))
         self.internal_errors += self._errors()
 
     def _draw(self, at: float) -> Spell:
         fault = self._source.choice(self._faults)
         start, end = sorted(at + self._source.uniform(0.0, MINUTE_SECONDS) for _ in range(2))
         self.drawn[fault.name] += 1
-        return Spell(fault, start, max(end, start + INTERVAL_SECONDS), self._page)
+        before = self._page if self._source.random() < 1 / 2 else ""
+        return Spell(fault, start, max(end, start + INTERVAL_SECONDS), before)
 
     def _scrape(self, at: float, fault: Fault | None, spell: Spell | None) -> None:
         whole = fault.whole if fault is not None else None
@@ -129,13 +132,15 @@ class Day:
             return
         if whole is Whole.KILLED and spell is not None:
             self.server.begin(min(spell.end, self.seconds))
-            self._known_since = spell.end
             self._intake.observe(TARGET, ScrapeFailed(START + at, "connection"))
             return
         if whole is Whole.RESTARTED and spell is not None and at - spell.start < INTERVAL_SECONDS:
             self.internal_errors += self._errors()
             self._begin(at)
+        if spell is not None and not spell.before:
+            spell.before = self._page if fault is not None else ""
         page = self._page = self.server.page(at)
+        self._known_since = max(self._known_since, self.server.began)
         if fault is not None and fault.failure:
             self._intake.observe(TARGET, ScrapeFailed(START + at, fault.failure))
             return

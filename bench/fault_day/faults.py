@@ -102,7 +102,10 @@ def _junk(page: str, _before: str, chance: float) -> str:
 
 PAGES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "an empty page": (lambda *_: "", ALL),
-    "another program's page": (lambda *_: "# TYPE go_goroutines gauge\ngo_goroutines 7\nprocess_start_time_seconds 1\n", ALL),
+    "another program's page": (
+        lambda *_: "# TYPE go_goroutines gauge\ngo_goroutines 7\nprocess_start_time_seconds 1\n",
+        ALL,
+    ),
     "a page of HTML": (lambda *_: "<html>\n<p>hello\n</html>\n", ALL),
     "the page of before": (lambda _page, before, _chance: before, ALL),
     "a page that is cut": (_cut, ()),
@@ -111,7 +114,10 @@ PAGES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "made-up engines": (_made_up, ()),
     "junk in the page": (_junk, ()),
     "other line ends": (lambda page, *_: page.replace("\n", "\r\n"), ()),
-    "a label of 100,000 characters": (lambda page, *_: page.replace('engine="0"', f'engine="0",x="{"y" * 100_000}"'), ()),
+    "a label of 100,000 characters": (
+        lambda page, *_: page.replace('engine="0"', f'engine="0",x="{"y" * 100_000}"'),
+        (),
+    ),
     "help and types shown twice": (lambda page, *_: re.sub(r"(?m)^# .*\n", r"\g<0>\g<0>", page), ()),
     "time stamps": (lambda page, *_: re.sub(r"(?m)^(vllm:.*)$", r"\1 1395066363000", page), ()),
     "time stamps that are none": (lambda page, *_: re.sub(r"(?m)^(vllm:.*)$", r"\1 NaN", page), ALL),

@@ -12,9 +12,10 @@ from bench.fault_day.day import INTERVAL_SECONDS, WINDOWS, Day, Moment
 from bench.fault_day.server import START, Server
 from kvwatch.backtest.spells import joined, spells
 from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
+from kvwatch.estimate import KeyedEstimate
 from kvwatch.promql.firing import Run
 from kvwatch.promql.labels import Labels
-from kvwatch.promql.series import Database, Stored
+from kvwatch.promql.series import Stored
 from kvwatch.shell.backtest.evaluate import own_rules
 
 OFF = 0.2
@@ -42,25 +43,44 @@ class Wrong:
 
 
 def wrong(moment: Moment, server: Server) -> Iterator[Wrong]:
-    """Those of a moment."""
+    """Those of a moment. What is hidden may be shown for three intervals, as it was."""
     for engine in moment.engines:
         if engine.model_name.startswith("made-up"):
             continue
-        mu = server.service_rate
-        shown = [("service_rate", "μ", engine.service_rate.value, mu, 0.0)]
-        for window, seconds in WINDOWS.items():
-            start = max(moment.at - seconds, moment.known_since, 0.0)
-            count = server.requests(start, moment.at)
-            rate, chance = count / max(moment.at - start, 1.0), _SIGMAS / sqrt(max(count, 1))
-            shown.append(("arrival_rate", f"λ over {window}", engine.arrival_rate.value.get(window), rate, chance))
-            shown.append(("utilization", f"ρ over {window}", engine.utilization.value.get(window), rate / mu, chance))
-        for name, words, value, truth, chance in shown:
+        found = engine.service_rate
+        shown = [("service_rate", "μ", None, (found.value, found.lower, found.upper))]
+        for window in WINDOWS:
+            shown.append(("arrival_rate", f"λ over {window}", window, _over(engine.arrival_rate, window)))
+            shown.append(("utilization", f"ρ over {window}", window, _over(engine.utilization, window)))
+        for name, words, window, (value, lower, upper) in shown:
+            at = moment.hidden_since.get(name, moment.at)
+            truth, chance = _truth(name, at, WINDOWS.get(window or "", 0.0), moment.known_since, server)
             if value is None:
                 continue
-            if moment.at - moment.hidden_since.get(name, moment.at) > _OLDEST_INTERVALS * INTERVAL_SECONDS:
+            if moment.at - at > _OLDEST_INTERVALS * INTERVAL_SECONDS:
                 yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} of more than three intervals ago")
-            elif abs(value - truth) > (OFF + chance) * truth:
+            elif abs(value - truth) > (OFF + chance) * truth and not _holds(lower, upper, truth):
                 yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} for {truth:.3g}")
+
+
+def _truth(name: str, at: float, seconds: float, known_since: float, server: Server) -> tuple[float, float]:
+    """What is right over the last ``seconds``, or over as many as can be known, and how far off chance may be."""
+    if name == "service_rate":
+        return server.service_rate, 0.0
+    start = max(at - seconds, known_since if known_since < at else 0.0)
+    count = server.requests(start, at)
+    rate = count / max(at - start, 1.0)
+    return rate / (server.service_rate if name == "utilization" else 1.0), _SIGMAS / sqrt(max(count, 1))
+
+
+def _over(found: KeyedEstimate, window: str) -> tuple[float | None, float | None, float | None]:
+    """Value and interval over a window."""
+    return found.value.get(window), found.lower.get(window), found.upper.get(window)
+
+
+def _holds(lower: float | None, upper: float | None, truth: float) -> bool:
+    """Whether the interval says that it may well be the truth."""
+    return lower is not None and upper is not None and lower <= truth <= upper
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +135,3 @@ def _right(causes: np.ndarray, start: float, end: float) -> bool:
 def is_cause(server: Server, at: float, waiting: int) -> bool:
     """Whether somebody on call would want to know."""
     return server.load(at) >= _PAGING_LOAD or waiting > 0
-
-
-__all__ = ["Database", "Paged", "Wrong", "is_cause", "pages", "wrong"]

@@ -8,6 +8,7 @@ from kvwatch.constants import HOUR_SECONDS
 from kvwatch.core.capacity.kv_capacity import believed, kv_capacity
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
 from kvwatch.core.capacity.kv_usage import KvUsage
+from kvwatch.core.catching_up import CatchingUp
 from kvwatch.core.conservation.refuted import Refuted
 from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.repeated import Repeated
@@ -43,6 +44,7 @@ class SampleReader:
         self._were_refuted: frozenset[str] = frozenset()
         self.repeated = Repeated()
         self._resets = Resets()
+        self._catching_up = CatchingUp()
         self._room = PassedOver()
         self._passed_over = 0.0
         self.units = Speculation()
@@ -64,6 +66,7 @@ class SampleReader:
             self._usage.begin_anew()
             self._usage_refuted = False
             self._refuted.begin_anew()
+            self._catching_up.begin_anew()
             self._were_refuted = frozenset()
             self._room.begin_anew()
             self._passed_over = 0.0
@@ -76,7 +79,7 @@ class SampleReader:
             self._lengths = _lengths(sample)
             self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
-        interval = self.repeated.sound(self._between(start, last, at, sample))
+        interval = self.repeated.sound(self._catching_up.sound(self._between(start, last, at, sample)))
         gone = self._vanished.update(interval)
         if gone.mass:
             self._turnover.begin_anew()
@@ -111,6 +114,7 @@ class SampleReader:
             return False
         self.units = Speculation()
         self._turnover.begin_anew()
+        self._lengths = None  # sums that were wrong for a while are no beginning of a difference
         return True
 
     def _is_rescaled(self) -> bool:

@@ -17,6 +17,11 @@ _MOST_CREATED = 3
 """Scrapes in a row in which the counters have a new time of making and none of them fell, from which on that time is
 not believed [scrapes]. Choice: a process that starts shows less than the one before it, but for rare cases."""
 
+_JUMP_RATIO = 0.5
+"""Rise between two scrapes, over the total before the counters fell, that is no counting [1]. Choice: a process that
+passes the total of the one before it rises by a small part of it at a time; of tiny totals it may be wrong, and then
+begins again with next to nothing."""
+
 
 class Resets:
     """Follows the samples of one engine."""
@@ -25,14 +30,26 @@ class Resets:
         self._resets: deque[bool] = deque(maxlen=_WATCHED_SCRAPES)
         self._created = 0
         """Scrapes in a row in which only the time at which counters were made has moved."""
+        self._fallen_from: EngineSample | None = None
+        """The last sample before they fell."""
 
     def update(self, before: EngineSample, now: EngineSample) -> bool:
-        """Whether the counters began again between two samples; vLLM can do so without a process restart."""
+        """Whether the counters began again between two samples; vLLM can do so without a process restart.
+
+        That they fell was wrong where all are back at what they were, which no process gets to between two scrapes:
+        what they rose by was not then, and nothing may rest on it.
+        """
         falls = _falls(before, now)
         self._created = self._created + 1 if _is_made_anew(before, now) and not falls else 0
+        back = False
+        if falls:
+            self._fallen_from = before
+        elif self._fallen_from is not None and not _falls(self._fallen_from, now):
+            back = _jumps(self._fallen_from, before, now)
+            self._fallen_from = None
         reset = falls or 0 < self._created < _MOST_CREATED
         self._resets.append(reset)
-        return reset
+        return reset or back
 
     @property
     def counters_fall(self) -> bool:
@@ -47,13 +64,23 @@ def _is_made_anew(a: EngineSample, b: EngineSample) -> bool:
 
 
 def _falls(a: EngineSample, b: EngineSample) -> bool:
+    return any(y < x for x, y in zip(_counts(a), _counts(b), strict=True) if x is not None and y is not None)
+
+
+def _jumps(total: EngineSample, a: EngineSample, b: EngineSample) -> bool:
+    """Whether a counter rises by so much of a total between two samples that no process has counted it meanwhile."""
     return any(
-        x is not None and y is not None and y < x
-        for x, y in (
-            (a.finished, b.finished),
-            (a.prompt_tokens, b.prompt_tokens),
-            (a.generation_tokens, b.generation_tokens),
-            (a.steps, b.steps),
-            (a.first_token_count, b.first_token_count),
-        )
+        t is not None and x is not None and y is not None and x < t and y - x >= _JUMP_RATIO * t
+        for t, x, y in zip(_counts(total), _counts(a), _counts(b), strict=True)
+    )
+
+
+def _counts(sample: EngineSample) -> tuple[float | None, ...]:
+    """Running totals that a process begins at 0."""
+    return (
+        sample.finished,
+        sample.prompt_tokens,
+        sample.generation_tokens,
+        sample.steps,
+        sample.first_token_count,
     )

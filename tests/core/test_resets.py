@@ -26,6 +26,22 @@ def test_counters_that_fall_or_are_made_anew_have_begun_again() -> None:
     assert not Resets().update(shown(10), shown(11))
 
 
+def test_counters_that_are_back_where_they_were_have_not_counted_that_between_two_scrapes() -> None:
+    """They were shown too low for a while: what they rise by then is nothing that happened, but once."""
+    resets = Resets()
+    assert resets.update(shown(5000), shown(0))
+    assert not resets.update(shown(0), shown(0))
+    assert resets.update(shown(0), shown(5100))
+    assert not resets.update(shown(5100), shown(5200))
+
+
+def test_a_new_process_that_has_grown_past_the_one_before_it_goes_on() -> None:
+    """It gets there scrape by scrape; where it then rises by more between two, that has been counted."""
+    resets = Resets()
+    found = [resets.update(shown(a), shown(b)) for a, b in ((50, 0), (0, 20), (20, 40), (40, 60), (60, 120))]
+    assert found == [True, False, False, False, False]
+
+
 def test_a_time_that_moves_at_each_scrape_is_not_believed_from_the_third_on() -> None:
     """No process can be new each second and have counted more than the one before it."""
     resets = Resets()

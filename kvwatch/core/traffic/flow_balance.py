@@ -22,6 +22,11 @@ _MOST_DROPS = 256
 """Drops of the requests inside that are remembered [intervals]. Choice: memory; nearly every scrape of a window of five
 minutes may have one."""
 
+_SERVED = ("finished", "running", "waiting")
+"""Fields of a sample that the first balance is made of. Definition."""
+_STARTED = ("first_token_count", "waiting")
+"""Those of the second. Definition."""
+
 
 @dataclass(frozen=True, slots=True)
 class Balanced:
@@ -47,6 +52,11 @@ class FlowBalance:
         at, sample = interval.end, interval.sample
         if interval.cause is Cause.RESTART:
             self._spoiled = {Reason.RESTART: at}
+        refuted = {c.field for c in interval.contradicted}
+        if not refuted.isdisjoint(_SERVED):
+            self._served.clear()  # a total that was wrong for a while may jump when it is right again
+        if not refuted.isdisjoint(_STARTED):
+            self._started.clear()
         if sample.asleep:
             self._spoiled[Reason.ASLEEP] = at
         if interval.returned and self._drops:

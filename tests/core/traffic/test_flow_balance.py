@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.core.conservation.contradiction import Contradiction
 from kvwatch.core.interval import Cause, Interval
 from kvwatch.core.traffic.flow_balance import Balanced, FlowBalance
 from kvwatch.estimate import Reason
@@ -51,6 +52,27 @@ def test_a_restart_empties_the_balance_and_says_so_until_the_window_is_past() ->
     assert balance.rise(1.0) is None
     assert balance.spoiled_by(60.0, START + 161) is Reason.RESTART
     assert balance.spoiled_by(60.0, START + 161.5) is None
+
+
+@pytest.mark.parametrize("field", ["finished", "running", "waiting"])
+def test_no_balance_spans_a_total_that_was_contradicted(field: str) -> None:
+    """When it is right again it may have jumped by the whole past."""
+    balance = fed()
+    wrong = scrape(101, 0.0, 1.0, contradicted=(Contradiction(field, ("prompts", "outputs")),))
+    balance.update(replace(wrong, sample=replace(wrong.sample, **{field: None})))
+    balance.update(scrape(102, 50_000.0, 1.0))
+    assert balance.rise(1.0) is None
+    balance.update(scrape(103, 50_002.0, 1.0))
+    assert balance.rise(1.0) == pytest.approx(2)
+
+
+def test_first_tokens_that_were_contradicted_are_counted_from_then_on() -> None:
+    """They are used where they are more, and would be the whole past."""
+    balance = fed(started=2.0)
+    wrong = (Contradiction("first_token_count", ("finished",)),)
+    balance.update(scrape(101, 202.0, 1.0, contradicted=wrong))
+    balance.update(scrape(102, 204.0, 1.0, 90_000.0))
+    assert balance.mended(120.0, 0.0, 60.0, START + 102) == Balanced(120.0, "balance", Reason.OK)
 
 
 def test_an_engine_that_sleeps_has_no_rate() -> None:
