@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.fault_day.day import Day
-from bench.fault_day.judge import is_cause, pages, wrong
+from bench.fault_day.judge import Wrong, is_cause, pages, wrong
 from bench.stamp import stamp
 from kvwatch.constants import HOUR_SECONDS
 
@@ -25,7 +25,8 @@ def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
     began = time.process_time()
     day = Day(hours * HOUR_SECONDS, seed, faults)
     moments = shown = 0
-    refuted, causes = [], []
+    refuted: list[Wrong] = []
+    causes: list[float] = []
     for moment in day.moments():
         moments += 1
         shown += any(engine.utilization.value for engine in moment.engines)

@@ -10,11 +10,11 @@ import numpy as np
 
 from bench.fault_day.day import INTERVAL_SECONDS, WINDOWS, Day, Moment
 from bench.fault_day.server import START, Server
-from kvwatch.backtest.spells import joined, spells
+from kvwatch.backtest.spells import Spell, joined, spells
 from kvwatch.constants import HOUR_SECONDS, MINUTE_SECONDS
 from kvwatch.estimate import KeyedEstimate
 from kvwatch.promql.firing import Run
-from kvwatch.promql.labels import Labels
+from kvwatch.promql.labels import Array, Labels
 from kvwatch.promql.series import Stored
 from kvwatch.shell.backtest.evaluate import own_rules
 
@@ -31,6 +31,8 @@ _PAGING_LOAD = 0.85
 """Load from which on a page is right [1]. Choice: where a ramp that goes on is about to saturate."""
 _AFTERWARDS_SECONDS = 15 * MINUTE_SECONDS
 """How long a page may go on when the queue is gone [s]. Choice: the windows of the rules, and their keep_firing_for."""
+_Number = tuple[float | None, float | None, float | None]
+"""A value and the ends of its interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,14 @@ def wrong(moment: Moment, server: Server) -> Iterator[Wrong]:
         if engine.model_name.startswith("made-up"):
             continue
         found = engine.service_rate
-        shown = [("service_rate", "μ", None, (found.value, found.lower, found.upper))]
-        for window in WINDOWS:
-            shown.append(("arrival_rate", f"λ over {window}", window, _over(engine.arrival_rate, window)))
-            shown.append(("utilization", f"ρ over {window}", window, _over(engine.utilization, window)))
-        for name, words, window, (value, lower, upper) in shown:
+        shown: list[tuple[str, str, float, _Number]]
+        shown = [("service_rate", "μ", 0.0, (found.value, found.lower, found.upper))]
+        for window, seconds in WINDOWS.items():
+            shown.append(("arrival_rate", f"λ over {window}", seconds, _over(engine.arrival_rate, window)))
+            shown.append(("utilization", f"ρ over {window}", seconds, _over(engine.utilization, window)))
+        for name, words, seconds, (value, lower, upper) in shown:
             at = moment.hidden_since.get(name, moment.at)
-            truth, chance = _truth(name, at, WINDOWS.get(window or "", 0.0), moment.known_since, server)
+            truth, chance = _truth(name, at, seconds, moment.known_since, server)
             if value is None:
                 continue
             if moment.at - at > _OLDEST_INTERVALS * INTERVAL_SECONDS:
@@ -73,7 +76,7 @@ def _truth(name: str, at: float, seconds: float, known_since: float, server: Ser
     return rate / (server.service_rate if name == "utilization" else 1.0), _SIGMAS / sqrt(max(count, 1))
 
 
-def _over(found: KeyedEstimate, window: str) -> tuple[float | None, float | None, float | None]:
+def _over(found: KeyedEstimate, window: str) -> _Number:
     """Value and interval over a window."""
     return found.value.get(window), found.lower.get(window), found.upper.get(window)
 
@@ -98,7 +101,7 @@ def pages(day: Day, queued: list[float]) -> list[Paged]:
     rules = own_rules()
     run, step = Run(rules), rules.interval
     whole = day.stored()
-    found: dict[tuple[str, Labels], list] = {}
+    found: dict[tuple[str, Labels], list[Spell]] = {}
     times = np.arange(START + MINUTE_SECONDS, START + day.seconds, step)
     for low in np.arange(START, START + day.seconds, _STRETCH_SECONDS):
         now = times[(times >= low) & (times < low + _STRETCH_SECONDS)]
@@ -125,7 +128,7 @@ def _between(whole: dict[Labels, Stored], low: float, high: float) -> dict[Label
     return result
 
 
-def _right(causes: np.ndarray, start: float, end: float) -> bool:
+def _right(causes: Array, start: float, end: float) -> bool:
     """Whether there was a cause at its beginning, and it ended soon after the last one."""
     before = causes[(causes <= start + MINUTE_SECONDS) & (causes > start - _AFTERWARDS_SECONDS)]
     during = causes[causes <= end]

@@ -26,6 +26,11 @@ MOVES = Interval(
 )
 
 
+def changed(**rises: float | None) -> Interval:
+    """The same with other rises."""
+    return replace(MOVES, **rises)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("stands", [0.0, None])
 @pytest.mark.parametrize(
     ("name", "fields"),
@@ -39,9 +44,9 @@ MOVES = Interval(
 def test_what_stood_is_left_out_of_one_interval(name: str, fields: tuple[str, ...], stands: float | None) -> None:
     """Of the one in which it goes on, and nothing else is; the next is whole."""
     catching_up = CatchingUp()
-    catching_up.sound(replace(MOVES, **{name: stands}))
+    catching_up.sound(changed(**{name: stands}))
     after = catching_up.sound(MOVES)
-    assert after == replace(MOVES, **dict.fromkeys(fields))
+    assert after == changed(**dict.fromkeys(fields))
     assert catching_up.sound(MOVES) == MOVES
 
 
@@ -52,7 +57,7 @@ def test_what_has_nothing_to_count_stands_rightly() -> None:
     first = {**idle, "steps": 3.0, "generation_tokens": 2.0, "first_tokens": 2.0, "prompt_tokens": 90.0}
     for before in (idle, prompts, first):
         catching_up = CatchingUp()
-        catching_up.sound(replace(MOVES, **before))
+        catching_up.sound(changed(**before))
         assert catching_up.sound(MOVES) == MOVES
 
 

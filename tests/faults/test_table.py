@@ -22,10 +22,22 @@ TESTS = {
         "faults/test_scrapes.py::test_utilization_is_not_shown_from_an_input_that_has_stopped_coming",
         "core/test_each_input.py::test_no_wrong_number_is_shown_whatever_becomes_of_a_metric",
     ),
+    "a target's answer ends within": (
+        "shell/scrape/test_odd_http.py::test_an_answer_that_lies_about_its_length_is_refused",
+        "shell/scrape/test_odd_http.py::test_a_number_that_is_cut_is_not_read",
+        "shell/scrape/test_odd_http.py::test_what_follows_an_answer_is_no_part_of_the_next",
+        "shell/scrape/test_odd_http.py::test_a_certificate_that_has_expired_is_named",
+    ),
     "a metric is frozen": ("core/test_each_input.py::test_no_wrong_number_is_shown_whatever_becomes_of_a_metric",),
     "a metric is rescaled, doubled or stuck": (
         "core/conservation/test_refuted_metrics.py::test_the_metric_that_is_wrong_is_the_one_that_is_left_out",
         "core/conservation/test_refuted_metrics.py::test_a_number_that_is_mended_is_believed_again",
+        "core/traffic/test_flow_balance.py::test_no_balance_spans_a_total_that_was_contradicted",
+    ),
+    "a metric stands, or is 0": (
+        "core/test_catching_up.py::test_latencies_that_come_back_are_not_all_of_the_interval_in_which_they_do",
+        "core/test_resets.py::test_counters_that_are_back_where_they_were_have_not_counted_that_between_two_scrapes",
+        "bench/test_fault_day.py::test_minutes_of_faults_bring_no_wrong_number_no_page_and_no_fault_of_kvwatch",
     ),
     "counters fall again and again": ("core/test_resets.py::test_counters_that_fall_again_and_again_are_no_totals",),
     "what passes metrics on makes a new page": (
@@ -73,6 +85,9 @@ TESTS = {
     ),
     "no file descriptor is left": (
         "faults/test_open_files.py::test_clients_that_take_all_file_descriptors_fill_no_log_and_leave_no_mark",
+    ),
+    "the core that kvwatch has is full": (
+        "shell/test_view_turns.py::test_views_make_way_while_the_process_is_late_and_say_so_once",
     ),
     "thousands of targets go at once": (
         "faults/test_targets.py::test_thousands_of_targets_that_go_leave_others_their_turn",

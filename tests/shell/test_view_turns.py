@@ -44,3 +44,24 @@ async def test_many_targets_are_shown_once_they_have_had_their_turn(monkeypatch:
 async def test_few_targets_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their views are made when they are asked for."""
     assert await _shown(MANY_TARGETS, monkeypatch) == (MANY_TARGETS, MANY_TARGETS)
+
+
+def test_views_make_way_while_the_process_is_late_and_say_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    """From a sixth of a core to a hundredth, and back when it is in time; a second time is a new one."""
+    rest = view_turns.Rest()
+    assert rest.seconds(0.001) == pytest.approx(0.005)
+    with caplog.at_level("WARNING"):
+        for _ in range(20):
+            rest.noted(late=0.5)
+        assert rest.seconds(0.001) == pytest.approx(0.08)
+        assert [record.message for record in caplog.records] == ["estimates_late"]
+        for _ in range(3):
+            rest.noted(late=0.01)
+            rest.noted(late=0.5)  # it is late again before it has been in time for long: the same spell
+        assert len(caplog.records) == 1
+        for _ in range(20):
+            rest.noted(late=0.01)
+        assert rest.seconds(0.001) == pytest.approx(0.005)
+        for _ in range(20):
+            rest.noted(late=0.5)
+    assert len(caplog.records) == 2

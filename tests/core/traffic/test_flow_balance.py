@@ -59,7 +59,7 @@ def test_no_balance_spans_a_total_that_was_contradicted(field: str) -> None:
     """When it is right again it may have jumped by the whole past."""
     balance = fed()
     wrong = scrape(101, 0.0, 1.0, contradicted=(Contradiction(field, ("prompts", "outputs")),))
-    balance.update(replace(wrong, sample=replace(wrong.sample, **{field: None})))
+    balance.update(replace(wrong, sample=replace(wrong.sample, **{field: None})))  # type: ignore[arg-type]
     balance.update(scrape(102, 50_000.0, 1.0))
     assert balance.rise(1.0) is None
     balance.update(scrape(103, 50_002.0, 1.0))
