@@ -1,9 +1,11 @@
 """The daemon on a fleet at thirty times real time, with a fault every few seconds: the slope of its memory.
 
-    python -m bench.soak --seconds 300 --write
+    python -m bench.soak --seconds 3600 --write
 
 Engines are emulated thirty times as fast as real ones and scraped ten times a second; beside them is one that does the
-faults of bench.cost in turn. Memory is read once a second from outside; the slope is that of the second half.
+faults of bench.cost in turn. Before the first fault there are minutes without any, in which windows fill and the
+embedded engine is run: what is held then is what it must come back to. Memory is read once a second from outside; the
+slope is that of the second half.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from bench.stamp import stamp
 FILE = Path(__file__).parents[1] / "results" / "soak.json"
 FAULT_SECONDS = 3.0
 """Length of a fault, and of the calm after it [s]."""
+CALM_SECONDS = 75.0
+"""Before the last look [s]: longer than the minute after which free memory is given back."""
 SPEED = 30.0
 ENGINES = ("chat", "overload")
 """Scenarios that are emulated, each by a process."""
@@ -48,6 +52,16 @@ def emulated(scenario: str, seed: int) -> Iterator[str]:
         started.wait()
 
 
+def calm(pid: int, seconds: float) -> float:
+    """Memory of a process at the end of so many seconds without a fault [MB]: the median of its last quarter."""
+    found = []
+    for second in range(int(seconds)):
+        time.sleep(1.0)
+        if second >= 3 * seconds / 4:
+            found.append(memory_mb(pid))
+    return statistics.median(found)
+
+
 def watched(pid: int, odd: str, seconds: float) -> list[float]:
     """Memory of a process, second by second [MB], while faults come and go."""
     found: list[float] = []
@@ -64,8 +78,8 @@ def watched(pid: int, odd: str, seconds: float) -> list[float]:
     return found
 
 
-def soak(seconds: float) -> dict[str, Any]:
-    """What a daemon holds before, during and after."""
+def soak(seconds: float, warm: float) -> dict[str, Any]:
+    """What a daemon holds before, during and after, once it has been warm for so many seconds."""
     listen = free_port()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -81,10 +95,10 @@ def soak(seconds: float) -> dict[str, Any]:
         )
         one, _ = stack.enter_context(process("-m", "kvwatch", "run", "--config", str(path)))
         ready(f"http://127.0.0.1:{listen}/metrics")
-        time.sleep(FAULT_SECONDS)
+        start = calm(one.pid, warm)
         before = (threads(one.pid), open_files(one.pid))
         memory = watched(one.pid, odd, seconds)
-        time.sleep(10 * FAULT_SECONDS)
+        after = calm(one.pid, CALM_SECONDS)
         page = get(f"http://127.0.0.1:{listen}/metrics").decode()
         half = memory[len(memory) // 2 :]
         times = [seconds / len(memory) * i for i in range(len(half))]
@@ -92,11 +106,13 @@ def soak(seconds: float) -> dict[str, Any]:
             "seconds": round(seconds),
             "speed": SPEED,
             "engines": list(ENGINES),
-            "start_mb": round(memory[0]),
+            "warm_seconds": round(warm),
+            "start_mb": round(start),
             "middle_mb": round(statistics.median(memory[len(memory) // 2 - 10 : len(memory) // 2 + 10])),
             "end_mb": round(statistics.median(memory[-20:])),
             "peak_mb": round(max(memory)),
-            "calm_mb": round(memory_mb(one.pid)),
+            "calm_mb": round(after),
+            "calm_over_start": round(after / start, 3),
             "slope_mb_per_hour": round(3600 * statistics.linear_regression(times, half).slope, 1),
             "threads": [before[0], threads(one.pid)],
             "files": [before[1], open_files(one.pid)],
@@ -112,10 +128,11 @@ def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=300.0, help="how long (default 300)")
+    parser.add_argument("--warm", type=float, default=300.0, help="seconds without a fault before it (default 300)")
     parser.add_argument("--write", action="store_true", help="put it into bench/results")
     args = parser.parse_args()
     found = {"made": stamp(), "machine": f"{platform.machine()}, Python {platform.python_version()}"}
-    result = found | soak(args.seconds)
+    result = found | soak(args.seconds, args.warm)
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     print(text)
     if args.write:
