@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -30,10 +31,12 @@ def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
     for moment in day.moments():
         moments += 1
         shown += any(engine.utilization.value for engine in moment.engines)
-        refuted += wrong(moment, day.server)
+        for found in wrong(moment, day.server):
+            refuted.append(found)
+            sys.stderr.write(f"{found.at:.0f} s, {found.fault}: {found.words}\n")
         if is_cause(day.server, moment.at, day.server.waiting):
             causes.append(moment.at)
-    found = pages(day, causes)
+    paged = pages(day, causes)
     return {
         "hours": hours,
         "seed": seed,
@@ -45,7 +48,7 @@ def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
         "wrong": len(refuted),
         "wrong_by_fault": dict(Counter(w.fault for w in refuted).most_common()),
         "examples": [f"{w.at:.0f} s, {w.fault or 'afterwards'}: {w.words}" for w in refuted[:40]],
-        "pages": [{"alert": p.alert, "start": p.start, "end": p.end, "right": p.right} for p in found],
+        "pages": [{"alert": p.alert, "start": p.start, "end": p.end, "right": p.right} for p in paged],
         "cpu_seconds": round(time.process_time() - began, 1),
     }
 

@@ -62,6 +62,8 @@ class Moment:
     engines: tuple[EngineView, ...]
     known_since: float
     hidden_since: dict[str, float]
+    intervals: float = 3.0
+    """After how many scrape intervals nothing of that may be shown."""
 
 
 @dataclass
@@ -126,7 +128,8 @@ class Day:
                 self._store(at)
             view = self._intake.view(START + at)
             name = fault.name if fault is not None else f"after {spell.fault.name}" if spell is not None else ""
-            yield Moment(at, name, view.targets[0].shown, self._known_since, dict(hidden))
+            intervals = fault.intervals if fault is not None else 3.0
+            yield Moment(at, name, view.targets[0].shown, self._known_since, dict(hidden), intervals)
         self.internal_errors += self._errors()
 
     def _draw(self, at: float) -> Spell:

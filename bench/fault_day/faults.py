@@ -29,7 +29,8 @@ class Whole(Enum):
 class Fault:
     """A fault by its name: what becomes of pages, why scrapes fail, or what becomes of a process.
 
-    ``hides`` are the estimates that nothing may be shown of once it has lasted for three scrape intervals.
+    ``hides`` are the estimates that nothing may be shown of once it has lasted for so many scrape ``intervals``: three,
+    and five of what is frozen (docs/faults.md).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Fault:
     failure: str = ""
     whole: Whole | None = None
     hides: tuple[str, ...] = ()
+    intervals: float = 3.0
 
 
 ALL = ("arrival_rate", "service_rate", "utilization")
@@ -100,6 +102,7 @@ def _junk(page: str, _before: str, chance: float) -> str:
     return page[:at] + '\x00�{"\n\n}{=,,\\' + page[at:]
 
 
+_FROZEN_PAGE = "the page of before"
 PAGES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "an empty page": (lambda *_: "", ALL),
     "another program's page": (
@@ -107,7 +110,7 @@ PAGES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
         ALL,
     ),
     "a page of HTML": (lambda *_: "<html>\n<p>hello\n</html>\n", ALL),
-    "the page of before": (lambda _page, before, _chance: before, ALL),
+    _FROZEN_PAGE: (lambda _page, before, _chance: before, ALL),
     "a page that is cut": (_cut, ()),
     "a page of now and before": (_torn, ()),
     "a series shown twice": (_twice, LOAD),
@@ -120,7 +123,7 @@ PAGES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     ),
     "help and types shown twice": (lambda page, *_: re.sub(r"(?m)^# .*\n", r"\g<0>\g<0>", page), ()),
     "time stamps": (lambda page, *_: re.sub(r"(?m)^(vllm:.*)$", r"\1 1395066363000", page), ()),
-    "time stamps that are none": (lambda page, *_: re.sub(r"(?m)^(vllm:.*)$", r"\1 NaN", page), ALL),
+    "time stamps that are none": (lambda page, *_: re.sub(r"(?m)^(vllm:.*)$", r"\1 NaN", page), ()),
     "all counters at 0": (
         lambda page, *_: re.sub(r"(?m)^(vllm:\w+(?:_total|_bucket|_sum|_count)\{[^}]*\}) .*$", r"\1 0", page),
         (),
@@ -133,7 +136,8 @@ def catalogue() -> list[Fault]:
     """All faults."""
     found = [Fault(f"scrapes fail ({reason})", failure=reason, hides=ALL) for reason in FAILURES]
     found += [Fault(f"{kind.name.lower()}", whole=kind) for kind in Whole]
-    found += [Fault(name, change=change, hides=hides) for name, (change, hides) in PAGES.items()]
+    for name, (change, hides) in PAGES.items():
+        found.append(Fault(name, change=change, hides=hides, intervals=5.0 if name == _FROZEN_PAGE else 3.0))
     for name in _NAMES:
         hides = LOAD if name in _LOAD_METRICS else ()
         found.append(Fault(f"{name} gone", change=partial(_gone, name), hides=hides))

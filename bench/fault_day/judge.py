@@ -23,8 +23,6 @@ OFF = 0.2
 without a fault."""
 _SIGMAS = 3.0
 """Standard deviations of what is by chance [1]: of requests that are counted over other seconds than the truth's."""
-_OLDEST_INTERVALS = 3.0
-"""Age from which on nothing rests on a number [scrape intervals]. Definition."""
 _STRETCH_SECONDS = HOUR_SECONDS
 """Rules are evaluated over so much at a time [s]. Choice: an hour holds what a rule looks back."""
 _PAGING_LOAD = 0.85
@@ -60,8 +58,8 @@ def wrong(moment: Moment, server: Server) -> Iterator[Wrong]:
             truth, chance = _truth(name, at, seconds, moment.known_since, server)
             if value is None:
                 continue
-            if moment.at - at > _OLDEST_INTERVALS * INTERVAL_SECONDS:
-                yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} of more than three intervals ago")
+            if moment.at - at > moment.intervals * INTERVAL_SECONDS:
+                yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} of {moment.at - at:.0f} s ago")
             elif abs(value - truth) > (OFF + chance) * truth and not _holds(lower, upper, truth):
                 yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} for {truth:.3g}")
 
@@ -113,7 +111,7 @@ def pages(day: Day, queued: list[float]) -> list[Paged]:
         run.forget(float(now[-1]))
     causes = np.array(queued)
     return [
-        Paged(name, s.start - START, s.end - START, _right(causes, s.start - START, s.end - START))
+        Paged(name, float(s.start - START), float(s.end - START), _right(causes, s.start - START, s.end - START))
         for (name, _), alert in sorted(found.items(), key=lambda item: item[0][0])
         for s in joined(alert)
     ]
@@ -132,7 +130,7 @@ def _right(causes: Array, start: float, end: float) -> bool:
     """Whether there was a cause at its beginning, and it ended soon after the last one."""
     before = causes[(causes <= start + MINUTE_SECONDS) & (causes > start - _AFTERWARDS_SECONDS)]
     during = causes[causes <= end]
-    return len(before) > 0 and end - during[-1] <= _AFTERWARDS_SECONDS + MINUTE_SECONDS
+    return len(before) > 0 and bool(end - during[-1] <= _AFTERWARDS_SECONDS + MINUTE_SECONDS)
 
 
 def is_cause(server: Server, at: float, waiting: int) -> bool:

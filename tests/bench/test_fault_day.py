@@ -26,7 +26,7 @@ def test_the_judge_sees_numbers_that_are_old_or_off() -> None:
     assert not list(wrong(last, day.server))
     assert last.engines[0].utilization.value
     old = replace(last, hidden_since={"utilization": last.at - 20.0})
-    assert [found.words for found in wrong(old, day.server) if "three intervals" in found.words]
+    assert [found.words for found in wrong(old, day.server) if "20 s ago" in found.words]
     day.server.service_rate /= 2
     assert [found.words for found in wrong(last, day.server) if "for" in found.words]
 

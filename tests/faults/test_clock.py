@@ -13,6 +13,7 @@ from kvwatch.shell.intake import Intake
 from kvwatch.shell.selfmetrics import SelfMetrics
 from tests.daemon.conftest import models, run, vllm
 from tests.daemon.test_traces import fresh, ingested, post, traced
+from tests.faults.test_scrapes import RHO, UP, watched
 
 HOURS = [7200.0, -7200.0]
 
@@ -78,3 +79,15 @@ async def test_a_request_reaches_the_core_in_the_core_s_own_time(off: float) -> 
         101.0 + off,
         102.0 + off,
     ]
+
+
+async def test_a_clock_that_is_set_while_it_runs_bends_no_rate() -> None:
+    """Two hours forth, back, two hours back, and right again: λ and ρ are what they were, and no target is stale."""
+    host = Host(0.0)
+    async with watched(host.wall) as found:
+        for off in (*HOURS, 0.0):
+            host.off = off
+            # on a busy machine a scrape may be late for a moment, which is another reason to withhold
+            page = await found.until(lambda page: RHO in page and UP in page, least_scrapes=15)
+            shown = [float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(RHO)]
+            assert all(0.3 < rho < 1.1 for rho in shown), shown  # it is 0.6; the windows are of seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched() -> AsyncIterator[Watched]:
+async def watched(wall: Callable[[], float] = time.time) -> AsyncIterator[Watched]:
     """Ten times as fast as real time, with windows of λ that are short accordingly, and ρ known."""
     engine = EngineServer(ServeOptions(SCENARIOS["steady"], port=0, speed=10.0))
     async with engine, proxied(f"http://127.0.0.1:{engine.port}") as proxy:
@@ -49,7 +50,7 @@ async def watched() -> AsyncIterator[Watched]:
             scrape=ScrapeConfig(INTERVAL_SECONDS, timeout_seconds=0.5),
             estimates=EstimatesConfig(windows_seconds={"2s": 2.0, "6s": 6.0}),
         )
-        async with run(lambda: wanted) as running:
+        async with run(lambda: wanted, wall=wall) as running:
             found = Watched(proxy, running)
             await found.until(lambda page: RHO in page)
             yield found

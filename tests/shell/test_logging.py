@@ -50,6 +50,17 @@ def test_a_hostile_value_cannot_forge_a_line(style: str) -> None:
     assert len(line) < MAX_VALUE_CHARACTERS + 200
 
 
+def test_a_library_s_debugging_is_never_written(caplog: pytest.LogCaptureFixture) -> None:
+    """The client of Kubernetes writes the bodies of its answers at that level, with all that is secret in them."""
+    del caplog  # whose handler would else be among those of the root
+    stream = io.StringIO()
+    setup("debug", "plain", stream)
+    logging.getLogger("kubernetes_asyncio.client.rest").debug("response body: token")
+    logging.getLogger("other").info("connected")
+    assert "token" not in stream.getvalue()
+    assert "connected" in stream.getvalue()
+
+
 @pytest.mark.parametrize("style", ["plain", "json"])
 def test_a_library_s_words_are_not_an_event(style: str) -> None:
     """What another logger says comes under its own name, on one line."""
