@@ -12,7 +12,7 @@ from kvwatch.parse.exposition.vllm import VLLM
 
 
 def test_minutes_of_faults_bring_no_wrong_number_no_page_and_no_fault_of_kvwatch() -> None:
-    """The whole day is in bench/results/fault_day.json."""
+    """A whole day is `python -m bench.fault_day`, which takes some minutes of CPU."""
     found = measure(hours=0.3, seed=1)
     assert found["faults"] >= 15
     assert found["with_load"] > 0
