@@ -78,9 +78,12 @@ def _bound(rows: Sequence[Mapping[str, Any]], most_seconds: float | None) -> lis
     if most_seconds is None:
         return []
     cut = sum(bool(r.get("cut")) for r in rows)
+    left = (
+        f" {cut} were not found within it and count as survivors, although a later test may find them." if cut else ""
+    )
     return [
-        f"Each was given {most_seconds:g} s of CPU at least, those tests first that are nearest to it. {cut} were not "
-        "found within it and count as survivors, although a later test may find them.\n"
+        f"Each was given {most_seconds:g} s of CPU at least, those tests first that are nearest to it; what is not found "
+        f"within it survives.{left}\n"
     ]
 
 
