@@ -82,7 +82,7 @@ def _bound(rows: Sequence[Mapping[str, Any]], most_seconds: float | None) -> lis
         f" {cut} were not found within it and count as survivors, although a later test may find them." if cut else ""
     )
     return [
-        f"Each was given {most_seconds:g} s of CPU at least, those tests first that are nearest to it; what is not found "
+        f"Each was given {most_seconds:g} s of CPU at least, the nearest tests first; what is not found "
         f"within it survives.{left}\n"
     ]
 
