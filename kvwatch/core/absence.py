@@ -13,7 +13,7 @@ from kvwatch.core.traffic.request_demand import MIN_REQUESTS
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import EngineSample
 
-DEMAND = ("request_prompt_tokens", "request_generation_tokens")
+DEMAND = ("request_prompt_tokens", "request_generation_tokens", "generation_tokens")
 """What E[g] is made of."""
 _WAITS = frozenset(
     {Reason.NO_BUSY_INTERVALS, Reason.TOO_FEW_REQUESTS, Reason.LAW_UNKNOWN, Reason.CAPACITY_UNKNOWN, Reason.DEPENDS}

@@ -93,6 +93,12 @@ def usage(change: Callable[[float], float]) -> Change:
     return lambda _, page: seen.sub(lambda found: f"{found[1]} {change(float(found[2]))!r}", page)
 
 
+def counters(factor: float, names: str) -> Change:
+    """Counters that are so many times as large."""
+    seen = re.compile(rf"^(vllm:(?:{names})\{{[^}}]*\}}) (\S+)$", re.MULTILINE)
+    return lambda _, page: seen.sub(lambda found: f"{found[1]} {float(found[2]) * factor!r}", page)
+
+
 def made_each(seconds: float) -> Change:
     """What makes a new page so seldom, and shows the one that it has until then: a collector, a federation."""
     return lambda at, _: pages()[int(at // seconds * seconds) // 2]
@@ -160,9 +166,24 @@ CASES: dict[str, Callable[[], Case]] = {
     "no cache config": lambda: Case(without("cache_config_info")),
     "usage below 0": lambda: Case(usage(lambda share: share - 0.6)),
     "usage in percent": lambda: Case(usage(lambda share: 100 * share)),
+    "the share of memory that is free": lambda: Case(usage(lambda share: 1 - share)),
     "usage above 1": lambda: Case(usage(lambda share: 5 * share)),
     "no usage": lambda: Case(without("kv_cache_usage_perc")),
     "no steps": lambda: Case(without("iteration_tokens_total")),
+    "no tokens generated": lambda: Case(without("generation_tokens")),
+    "no finished requests": lambda: Case(without("request_success")),
+    "finished twice, and in the histograms": lambda: Case(
+        counters(2.0, "request_success_total|request_(?:prompt|generation)_tokens_(?:count|sum|bucket)")
+    ),
+    "all counters twice": lambda: Case(counters(2.0, "[a-z_]+_(?:total|count|sum|bucket)")),
+    "half of all counters": lambda: Case(counters(0.5, "[a-z_]+_(?:total|count|sum|bucket)")),
+    "ten more wait": lambda: Case(
+        lambda _, page: re.sub(
+            r"(vllm:num_requests_waiting(?:_by_reason)?\{(?![^}]*deferred)[^}]*\}) (\S+)",
+            lambda found: f"{found[1]} {float(found[2]) + 10!r}",
+            page,
+        )
+    ),
     "no lengths": lambda: Case(without("request_prompt_tokens", "request_generation_tokens")),
     "an old version": lambda: Case(
         without("iteration_tokens_total", "request_success", "request_prompt_tokens", "request_generation_tokens")

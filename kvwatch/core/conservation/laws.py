@@ -101,6 +101,24 @@ def contradicted_starts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
     return [Contradiction("first_token_count", ("prompt_tokens", "finished"))]
 
 
+def contradicted_finishes(sums: Sums, ratio: float) -> Sequence[Contradiction]:
+    """Who finishes has begun, within what was counted or before, when more ran by as many as are fewer now.
+
+    Where the prompts of those that finished are more than those that were counted at first tokens as well, all counts
+    of finished requests are too many.
+    """
+    begun, prompts, fall = sums.get("first_token_count"), sums.get("prompt_tokens"), sums.get("running_fall")
+    counts, lengths = sums.known("finished", "prompts", "outputs"), sums.get("prompt_lengths")
+    count = counts.get("prompts")
+    if begun is None or prompts is None or fall is None or not count or not lengths:
+        return ()
+    left = max(fall, 0.0)
+    many = min(counts.values()) >= ratio * (begun + left)
+    if not many or lengths < ratio * (prompts + left * lengths / count):
+        return ()
+    return [Contradiction(_HISTOGRAMS.get(name, name), ("first_token_count", "prompt_tokens")) for name in counts]
+
+
 def contradicted_lengths(sums: Sums, _ratio: float) -> Sequence[Contradiction]:
     """The sum of a histogram of lengths is between the lower and the upper edges of its buckets, summed up."""
     return [

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from kvwatch.core.conservation.contradiction import Contradiction
-from kvwatch.core.conservation.gauges import StandingUsage
+from kvwatch.core.conservation.gauges import OpposedUsage, StandingUsage
 from kvwatch.core.conservation.requests_and_tokens import RequestsAndTokens
 from kvwatch.core.conservation.sums import flow
 from kvwatch.core.conservation.work_and_time import WorkAndTime
@@ -30,14 +30,14 @@ class Refuted:
     def __init__(self) -> None:
         self._last: tuple[float, EngineSample] | None = None
         self._laws = (RequestsAndTokens(), WorkAndTime())
-        self._usage = StandingUsage()
+        self._usage = (StandingUsage(), OpposedUsage())
         self.found: dict[str, Contradiction] = {}
         """What is contradicted now, by field of the sample."""
 
     def begin_anew(self) -> None:
         """The counters began again: another process may show them right."""
         self._last = None
-        for part in (*self._laws, self._usage):
+        for part in (*self._laws, *self._usage):
             part.clear()
         self.found = {}
 
@@ -46,7 +46,9 @@ class Refuted:
         last, self._last = self._last, (at, sample)
         if sample.server != VLLM:
             return sample
-        found = self._usage.update(at, sample)
+        found: dict[str, Contradiction] = {}
+        for gauge in self._usage:
+            found |= gauge.update(at, sample)
         if last is not None and not sample.asleep:
             rises = flow(at - last[0], last[1], sample)
             for law in self._laws:

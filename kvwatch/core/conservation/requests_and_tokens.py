@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from kvwatch.constants import MINUTE_SECONDS
 from kvwatch.core.conservation.contradiction import Contradiction, held
 from kvwatch.core.conservation.laws import (
+    contradicted_finishes,
     contradicted_generation,
     contradicted_lengths,
     contradicted_prompts,
@@ -38,6 +39,7 @@ _NAMES = frozenset(
         "prompt_tokens_computed",
         "step_tokens",
         "spec_decode_drafts",
+        "running_fall",
         "prompt_lengths",
         "prompt_least",
         "prompt_most",
@@ -58,7 +60,9 @@ class RequestsAndTokens:
     def __init__(self) -> None:
         self._windows = (
             _Window((contradicted_requests, contradicted_lengths), ("finished", "prompts", "outputs"), _REQUESTS),
-            _Window((contradicted_starts,), ("finished", "prompts", "first_token_count"), _STARTS),
+            _Window(
+                (contradicted_starts, contradicted_finishes), ("finished", "prompts", "first_token_count"), _STARTS
+            ),
             _Window(
                 (contradicted_generation, contradicted_prompts, contradicted_seconds),
                 ("generation_tokens", "inter_token_count", "step_tokens"),

@@ -72,7 +72,8 @@ _BUCKETED = {
 def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, float]:
     """The rises between two samples, with ``seconds`` and the request-seconds that the gauges say.
 
-    A counter that falls is as one that is not shown. ``busy_seconds`` are those in which requests run, ``step_seconds``
+    A counter that falls is as one that is not shown. ``running_fall`` is by how many
+    fewer run at its end. ``busy_seconds`` are those in which requests run, ``step_seconds``
     what the steps took if each took as long as the time between two tokens. Of the time of the tokens
     ``bounded_seconds`` is at most four times what those that run and those that are evicted can have taken, which
     ``held_seconds`` are: a request that is aborted inside an engine may add times as long as the host's uptime, once.
@@ -96,6 +97,7 @@ def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, f
     if before.running is not None and now.running is not None:
         running = (before.running + now.running) / 2
         found["running_seconds"] = running * seconds
+        found["running_fall"] = before.running - now.running
         found["busy_seconds"] = ((before.running > 0) + (now.running > 0)) / 2 * seconds
         found["running_stepped_seconds"] = running * found["stepped_seconds"]
         if before.waiting is not None and now.waiting is not None:

@@ -71,10 +71,13 @@ class LengthWindow:
         """(end [unix s], length [s]) of the stretches that were passed over: the window is as much longer meanwhile."""
 
     def update(self, interval: Interval) -> None:
-        """Take an interval; one whose finished requests do not stand for the traffic is passed over."""
+        """Take an interval; one whose finished requests do not stand for the traffic is passed over.
+
+        So is one of which it is not known what was generated: what runs and is not finished would pass for nothing.
+        """
         if not interval.goes_on:
             return
-        if not interval.representative:
+        if not interval.representative or interval.generation_tokens is None:
             self._pass_over(interval)
             return
         span = _span(interval.in_units())

@@ -113,8 +113,8 @@ class StandingQueue:
             return
         if self._since is None:
             self._since = interval.start
-        if interval.finished:
-            self._served_at, self._lives = at, 0.0
+        if interval.finished or (interval.finished is None and interval.generation_tokens):
+            self._served_at, self._lives = at, 0.0  # who finishes is not shown: what is generated is for somebody
         elif interval.step_seconds and self._output_tokens:
             self._lives += interval.seconds / (interval.step_seconds * self._output_tokens)
         if interval.finished and not interval.waits_for_capacity:

@@ -64,6 +64,9 @@ FAULTS = {
     "usage stuck at 0": Fault(lambda s: replace(s, kv_usage_ratio=0.0), "kv_usage_ratio"),
     "usage stuck at a half": Fault(lambda s: replace(s, kv_usage_ratio=0.5), "kv_usage_ratio"),
     "usage stuck at 1": Fault(lambda s: replace(s, kv_usage_ratio=1.0), "kv_usage_ratio"),
+    "the share that is free": Fault(
+        lambda s: replace(s, kv_usage_ratio=1 - (s.kv_usage_ratio or 0.0)), "kv_usage_ratio"
+    ),
     "a tenth of the steps": Fault(times(0.1, "steps"), "steps"),
     "half of the steps": Fault(times(0.5, "steps"), "steps"),
     "milliseconds": Fault(times(1000, "inter_token_seconds_sum"), "inter_token_seconds_sum"),
@@ -118,6 +121,25 @@ def test_the_metric_that_is_wrong_is_the_one_that_is_left_out(name: str) -> None
         engine.advance(START + second)
         refuted.sound(START + second, fault.show(with_steps(engine.sample())))
     assert set(refuted.found) == {fault.field}
+
+
+def test_requests_that_are_all_counted_twice_are_more_than_have_begun() -> None:
+    """Finished and in both histograms; a drain, in which those finish that began before, is none."""
+    both = {f: lengths(f, total=2.0, count=2.0) for f in ("request_generation_tokens", "request_prompt_tokens")}
+    engine, refuted = SyntheticEngine(poisson(lambda s: RATE if s < 150 else 0.0, SECONDS)), Refuted()
+    for second in range(SECONDS):
+        engine.advance(START + second)
+        sample = times(2, "finished")(with_steps(engine.sample()))
+        for show in both.values():
+            sample = show(sample)
+        refuted.sound(START + second, sample)
+        if 60 <= second < 150:
+            assert set(refuted.found) == {"finished", *both}
+    engine, refuted = SyntheticEngine(poisson(lambda s: RATE if s < 150 else 0.0, SECONDS)), Refuted()
+    for second in range(SECONDS):
+        engine.advance(START + second)
+        refuted.sound(START + second, with_steps(engine.sample()))
+        assert not refuted.found
 
 
 def test_first_tokens_that_are_more_than_the_prompts_that_were_counted_with_them_are_left_out() -> None:

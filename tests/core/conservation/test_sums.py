@@ -57,6 +57,7 @@ def test_each_rise_and_what_the_gauges_make_of_the_time() -> None:
             "batch_seconds": 80 / 20 * 5,
             "step_seconds": 20 * 2 / 80,
             "running_seconds": (1 + 7) / 2 * 5,
+            "running_fall": 1.0 - 7.0,
             "busy_seconds": 5.0,
             "running_stepped_seconds": (1 + 7) / 2 * 5,
             "held_seconds": 1.25 * (1 + 7) / 2 * 5,
@@ -106,6 +107,7 @@ def test_time_in_which_nothing_runs_or_no_step_ends_is_neither_busy_nor_stepped(
             {"running": None},
             {
                 "running_seconds",
+                "running_fall",
                 "busy_seconds",
                 "running_stepped_seconds",
                 "held_seconds",

@@ -30,7 +30,9 @@ def second(end: int, *, output: float = 100.0, representative: bool = True) -> I
 def spans_of(**changes: object) -> Span:
     """The span that one interval makes, in which nothing finished."""
     window = LengthWindow(60)
-    nothing = Interval(start=0.0, end=2.0, sample=SAMPLE, kv_capacity=KvCapacity(1000.0, 16, True))
+    nothing = Interval(
+        start=0.0, end=2.0, sample=SAMPLE, generation_tokens=0.0, kv_capacity=KvCapacity(1000.0, 16, True)
+    )
     window.update(replace(nothing, **changes))  # type: ignore[arg-type]
     (span,) = window.spans()
     return span
@@ -58,6 +60,14 @@ def test_a_stretch_that_is_passed_over_leaves_no_trace() -> None:
     for at in range(1, 101):
         window.update(second(at, output=1.0 if 50 <= at < 80 else 100.0, representative=not 50 <= at < 80))
     assert {span.output_tokens / span.count for span in window.spans()} == {100.0}
+
+
+def test_so_does_one_of_which_it_is_not_known_what_was_generated() -> None:
+    """Those that run would pass for requests that have generated nothing."""
+    window = LengthWindow(60)
+    window.update(second(1))
+    window.update(replace(second(2), generation_tokens=None))
+    assert [span.end for span in window.spans()] == [1.0]
 
 
 def test_the_window_does_not_age_while_it_is_passed_over() -> None:

@@ -199,3 +199,17 @@ def test_those_that_are_deferred_are_parked_while_their_number_stays_the_same() 
         assert followed.get(float(at)).parked_seconds == (at - 1.0 if at < 40 else at - 40.0)
     followed.update(waits(100, waiting=(0.0, 0.0)))
     assert followed.get(100.0).parked_seconds == 0.0
+
+
+def test_where_it_is_not_shown_who_finishes_what_is_generated_is_for_somebody() -> None:
+    """A counter that is missing makes no queue that nobody serves; one that stands at no token does."""
+    assert not fed_for(600, finished=None).get(600.0).unserved
+    assert fed_for(600, finished=None, generation_tokens=0.0).get(600.0).unserved
+
+
+def fed_for(seconds: int, **changes: object) -> StandingQueue:
+    """After so many seconds of waiting."""
+    followed = queue()
+    for at in range(seconds):
+        followed.update(waits(at, **changes))
+    return followed
