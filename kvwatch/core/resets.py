@@ -31,21 +31,23 @@ class Resets:
         self._created = 0
         """Scrapes in a row in which only the time at which counters were made has moved."""
         self._fallen_from: EngineSample | None = None
-        """The last sample before they fell."""
+        """The last sample before they fell, unless they say themselves that they were made anew."""
 
     def update(self, before: EngineSample, now: EngineSample) -> bool:
         """Whether the counters began again between two samples; vLLM can do so without a process restart.
 
-        That they fell was wrong where all are back at what they were, which no process gets to between two scrapes:
-        what they rose by was not then, and nothing may rest on it.
+        That they fell was wrong where all are back at what they were, and were made when they were, or, where nothing
+        says so, rose by more than a process counts between two scrapes: it was not then, and nothing may rest on it.
         """
         falls = _falls(before, now)
         self._created = self._created + 1 if _is_made_anew(before, now) and not falls else 0
-        back = False
-        if falls:
+        back, total = False, self._fallen_from
+        if falls and _is_made_anew(before, now):
+            self._fallen_from = None  # another process, as it says itself
+        elif falls and (total is None or not _falls(total, before)):
             self._fallen_from = before
-        elif self._fallen_from is not None and not _falls(self._fallen_from, now):
-            back = _jumps(self._fallen_from, before, now)
+        elif not falls and total is not None and not _falls(total, now):
+            back = (total.created_at is not None and total.created_at == now.created_at) or _jumps(total, before, now)
             self._fallen_from = None
         reset = falls or 0 < self._created < _MOST_CREATED
         self._resets.append(reset)

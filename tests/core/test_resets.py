@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -27,19 +28,33 @@ def test_counters_that_fall_or_are_made_anew_have_begun_again() -> None:
 
 
 def test_counters_that_are_back_where_they_were_have_not_counted_that_between_two_scrapes() -> None:
-    """They were shown too low for a while: what they rise by then is nothing that happened, but once."""
+    """They were shown too low for a while, all of them or a page of before: what they rise by then happened earlier."""
+    for low, high in ((0, 5100), (4900, 5001)):
+        resets = Resets()
+        assert resets.update(shown(5000), shown(low))
+        assert not resets.update(shown(low), shown(low))
+        assert resets.update(shown(low), shown(high))
+        assert not resets.update(shown(high), shown(high + 100))
+
+
+def test_what_they_fell_from_is_the_highest_that_was_shown() -> None:
+    """Pages of different age take turns."""
     resets = Resets()
-    assert resets.update(shown(5000), shown(0))
-    assert not resets.update(shown(0), shown(0))
-    assert resets.update(shown(0), shown(5100))
-    assert not resets.update(shown(5100), shown(5200))
+    found = [resets.update(shown(a), shown(b)) for a, b in ((5000, 4900), (4900, 4950), (4950, 4920), (4920, 5010))]
+    assert found == [True, False, True, True]
 
 
 def test_a_new_process_that_has_grown_past_the_one_before_it_goes_on() -> None:
-    """It gets there scrape by scrape; where it then rises by more between two, that has been counted."""
+    """It says when its counters were made; where nothing does, it gets there scrape by scrape."""
+    for made in (1.0, None):
+        resets = Resets()
+        assert resets.update(shown(50), replace(shown(0), created_at=made))
+        counts = (0, 20, 40, 60, 120)
+        samples = [replace(shown(steps), created_at=made) for steps in counts]
+        assert not any(resets.update(a, b) for a, b in pairwise(samples))
+    unknown = [replace(shown(steps), created_at=None) for steps in (5000, 0, 0, 5100)]
     resets = Resets()
-    found = [resets.update(shown(a), shown(b)) for a, b in ((50, 0), (0, 20), (20, 40), (40, 60), (60, 120))]
-    assert found == [True, False, False, False, False]
+    assert [resets.update(a, b) for a, b in pairwise(unknown)] == [True, False, True]
 
 
 def test_a_time_that_moves_at_each_scrape_is_not_believed_from_the_third_on() -> None:
