@@ -23,6 +23,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "sweep.limit_right": simulated.sweep_limit_right,
     "moe.engines": simulated.moe_engines,
     "moe.table": simulated.moe_table,
+    "moe.light": simulated.moe_light,
     "lead_time.long_ramps_in_time": simulated.long_ramps_in_time,
     "lead_time.short_ramps_too_late": simulated.short_ramps_too_late,
     "lead_time.false_pages": simulated.false_pages_in_hours,

@@ -85,6 +85,14 @@ def moe_table() -> str:
     return "\n".join(lines).replace("|  |", "| |").replace("|  |", "| |")
 
 
+def moe_light() -> str:
+    """Errors at a quarter of the capacity where the model's name is known: the middle, one in twenty, the worst."""
+    found = [o for o in accuracy.load().designs["moe"] if o.name_known and o.load == _STATED_LOAD]
+    worst = max(abs(o.error) for o in found if o.error is not None)
+    light = group("light", found)
+    return f"{light.median:.0%} in the middle, by {light.p95:.0%} or more in one of twenty, by {worst:.0%} at worst"
+
+
 @cache
 def _judged() -> Sequence[Judged]:
     return lead_time.load().cases
