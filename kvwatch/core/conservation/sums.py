@@ -12,8 +12,8 @@ _MOST_RATIO = 4.0
 Choice: above what is a contradiction in the mean, and so little that one interval in eight makes none."""
 _EVICTED_RATIO = 1.25
 """Requests between two tokens over those that run, of an engine that evicts [1]. Measured: bench/congestion's engines
-and recordings of a real server in waves of eviction have 1.39 in the mean of a minute, which may be half as much again
-before it is a contradiction."""
+in waves of eviction have up to 1.39 in the mean of a minute, recordings of a real server up to 1.29; that may be half as
+much again before it is a contradiction."""
 Flow = Mapping[str, float]
 """Rises of one interval by name; what the server does not show has none."""
 
