@@ -9,6 +9,9 @@ from __future__ import annotations
 
 MINUTE_SECONDS = 60.0
 """A minute [s]. Definition."""
+MINUTE_SCRAPES = 120
+"""Scrapes of a minute that are kept where what the newest ones show is judged together [scrapes]. Choice: a minute,
+with one each half a second."""
 HOUR_SECONDS = 3600.0
 """An hour [s]. Definition."""
 DAY_SECONDS = 86_400.0

@@ -6,6 +6,7 @@ from collections import deque
 
 import numpy as np
 
+from kvwatch.constants import MINUTE_SCRAPES
 from kvwatch.core.conservation.contradiction import Contradiction
 from kvwatch.facts import EngineSample
 
@@ -25,8 +26,6 @@ _OPPOSED_SCRAPES = 30
 moderate load they hold the ends of tens of requests."""
 _OPPOSED_SECONDS = 60.0
 """Time over which they do so [s]. Choice: several lives of a request."""
-_MOST_SCRAPES = 120
-"""Scrapes that are kept [scrapes]. Choice: a minute, with one each half a second."""
 _OPPOSED_CORRELATION = -0.5
 """Correlation from which the share is that of the memory that is free [1]. Measured: recordings of real
 servers have 0.84 at least in their minutes without a queue, embedded engines 0.67."""
@@ -42,7 +41,7 @@ class OpposedUsage:
 
     def clear(self) -> None:
         """Begin again."""
-        self._seen: deque[tuple[float, float, float]] = deque(maxlen=_MOST_SCRAPES)
+        self._seen: deque[tuple[float, float, float]] = deque(maxlen=MINUTE_SCRAPES)
         self._opposed = False
 
     def update(self, at: float, sample: EngineSample) -> dict[str, Contradiction]:

@@ -104,13 +104,16 @@ def contradicted_starts(sums: Sums, ratio: float) -> Sequence[Contradiction]:
 def contradicted_finishes(sums: Sums, ratio: float) -> Sequence[Contradiction]:
     """Who finishes has begun, within what was counted or before, when more ran by as many as are fewer now.
 
-    Where the prompts of those that finished are more than those that were counted at first tokens as well, all counts
-    of finished requests are too many.
+    Those that were evicted began long ago and wait: while there may be any, nothing follows. Where the prompts of those
+    that finished are more than those that were counted at first tokens as well, all counts of finished requests are too
+    many.
     """
     begun, prompts, fall = sums.get("first_token_count"), sums.get("prompt_tokens"), sums.get("running_fall")
     counts, lengths = sums.known("finished", "prompts", "outputs"), sums.get("prompt_lengths")
     count = counts.get("prompts")
     if begun is None or prompts is None or fall is None or not count or not lengths:
+        return ()
+    if sums.get("evicted_waiting") != 0:
         return ()
     left = max(fall, 0.0)
     many = min(counts.values()) >= ratio * (begun + left)

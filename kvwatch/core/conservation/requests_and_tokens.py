@@ -40,6 +40,7 @@ _NAMES = frozenset(
         "step_tokens",
         "spec_decode_drafts",
         "running_fall",
+        "evicted_waiting",
         "prompt_lengths",
         "prompt_least",
         "prompt_most",

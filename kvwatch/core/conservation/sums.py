@@ -11,9 +11,9 @@ _MOST_RATIO = 4.0
 """Time of the tokens in one interval over what those that run or are evicted can have taken, up to which it counts [1].
 Choice: above what is a contradiction in the mean, and so little that one interval in eight makes none."""
 _EVICTED_RATIO = 1.25
-"""Requests between two tokens over those that run, of an engine that evicts [1]. Measured: bench/congestion's engines
-in waves of eviction have up to 1.39 in the mean of a minute, recordings of a real server up to 1.29; that may be half as
-much again before it is a contradiction."""
+"""Requests between two tokens over those that run, of an engine that evicts [1]. Measured: engines of
+bench/congestion in waves of eviction have up to 1.39 in the mean of a minute, recordings of a real server up to 1.29;
+that may be half as much again before it is a contradiction."""
 Flow = Mapping[str, float]
 """Rises of one interval by name; what the server does not show has none."""
 
@@ -72,11 +72,12 @@ _BUCKETED = {
 def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, float]:
     """The rises between two samples, with ``seconds`` and the request-seconds that the gauges say.
 
-    A counter that falls is as one that is not shown. ``running_fall`` is by how many
-    fewer run at its end. ``busy_seconds`` are those in which requests run, ``step_seconds``
-    what the steps took if each took as long as the time between two tokens. Of the time of the tokens
-    ``bounded_seconds`` is at most four times what those that run and those that are evicted can have taken, which
-    ``held_seconds`` are: a request that is aborted inside an engine may add times as long as the host's uptime, once.
+    A counter that falls is as one that is not shown. ``running_fall`` is by how many fewer run at its end,
+    ``evicted_waiting`` how many of those that wait may have been evicted. ``busy_seconds`` are those in which requests
+    run, ``step_seconds`` what the steps took if each took as long as the time between two tokens. Of the time of the
+    tokens ``bounded_seconds`` is at most four times what those that run and those that are evicted can have taken,
+    which ``held_seconds`` are: a request that is aborted inside an engine may add times as long as the host's uptime,
+    once.
     """
     found = {"seconds": seconds}
     for name, read in _COUNTERS.items():
@@ -103,6 +104,8 @@ def flow(seconds: float, before: EngineSample, now: EngineSample) -> dict[str, f
         if before.waiting is not None and now.waiting is not None:
             inside = found["running_seconds"] + (before.waiting + now.waiting) / 2 * seconds
             found["queued_seconds"] = seconds if before.waiting and now.waiting else 0.0
+            if before.preemptions is not None:
+                found["evicted_waiting"] = min(before.preemptions, before.waiting)
             # who is evicted waits while the time since its last token goes on; without evictions only those that run do
             evicts = found.get("preemptions", 1.0) > 0
             found["held_seconds"] = min(inside, (_EVICTED_RATIO if evicts else 1.0) * found["running_seconds"])

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import NamedTuple
 
-from kvwatch.constants import MINUTE_SECONDS
+from kvwatch.constants import MINUTE_SCRAPES, MINUTE_SECONDS
 from kvwatch.core.interval import FULL_RATIO, Interval
 
-_MOST_SCRAPES = 120
-"""Scrapes that are kept [scrapes]. Choice: a minute, with one each half a second."""
 STANDING_SCRAPES = 10
 """Scrapes that show it [scrapes]. Choice: a queue that is served changes with each request that comes or is admitted;
 that it is the same number ten times by chance is one in thousands."""
@@ -43,7 +41,7 @@ class PassedOver:
     """Follows the queue at scrapes beside which there was room. Bounded: a minute of scrapes, at most 120."""
 
     def __init__(self) -> None:
-        self._with_room: deque[_Seen] = deque(maxlen=_MOST_SCRAPES)
+        self._with_room: deque[_Seen] = deque(maxlen=MINUTE_SCRAPES)
         self._number = 0.0
 
     def begin_anew(self) -> None:

@@ -19,8 +19,8 @@ def judged(law: Law, **numbers: float) -> dict[str, tuple[str, ...]]:
     """What a law blames, with what it contradicts; numbers that are not given are not shown."""
     names = (
         "finished prompts outputs first_token_count inter_token_count generation_tokens prompt_tokens step_tokens"
-        " prompt_tokens_computed spec_decode_drafts running_fall prompt_lengths prompt_least prompt_most output_lengths"
-        " output_least output_most"
+        " prompt_tokens_computed spec_decode_drafts running_fall evicted_waiting prompt_lengths prompt_least prompt_most"
+        " output_lengths output_least output_most"
     )
     sums = Sums(frozenset(names.split()))
     sums.add(numbers)
@@ -123,13 +123,15 @@ def test_prompts_that_are_fewer_than_what_the_steps_computed_of_them_are_wrong(
         ({"running_fall": -40.0}, True),
         ({"finished": 149.0}, False),
         ({"running_fall": None}, False),
+        ({"evicted_waiting": 1.0}, False),
+        ({"evicted_waiting": None}, False),
         ({"first_token_count": None}, False),
     ],
 )
 def test_those_that_finish_have_begun_within_the_window_or_before(
     changes: dict[str, float | None], wrong: bool
 ) -> None:
-    """150 finished, 100 began, with prompts of 10 tokens each; what began before shows in how many fewer run."""
+    """150 finished, 100 began, with prompts of 10 tokens; what began before is missing from those that run, or waits."""
     usual: dict[str, float | None] = {
         "finished": 150.0,
         "prompts": 150.0,
@@ -138,6 +140,7 @@ def test_those_that_finish_have_begun_within_the_window_or_before(
         "prompt_tokens": 1000.0,
         "prompt_lengths": 1500.0,
         "running_fall": 0.0,
+        "evicted_waiting": 0.0,
     }
     shown = {name: value for name, value in (usual | changes).items() if value is not None}
     against = ("first_token_count", "prompt_tokens")

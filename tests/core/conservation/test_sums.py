@@ -144,3 +144,10 @@ def test_a_sum_is_known_where_each_interval_shows_it() -> None:
     assert sums.known("a", "b") == {"a": 4.0}
     sums.clear()
     assert (sums.get("a"), sums.get("b"), sums.intervals) == (0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(("evicted", "waiting", "most"), [(3.0, 9.0, 3.0), (9.0, 3.0, 3.0), (0.0, 9.0, 0.0)])
+def test_of_those_that_wait_no_more_were_evicted_than_ever_were(evicted: float, waiting: float, most: float) -> None:
+    """And no more than wait."""
+    before = replace(BEFORE, preemptions=evicted, waiting=waiting)
+    assert flow(SECONDS, before, replace(NOW, preemptions=evicted))["evicted_waiting"] == most
