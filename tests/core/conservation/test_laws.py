@@ -131,7 +131,7 @@ def test_prompts_that_are_fewer_than_what_the_steps_computed_of_them_are_wrong(
 def test_those_that_finish_have_begun_within_the_window_or_before(
     changes: dict[str, float | None], wrong: bool
 ) -> None:
-    """150 finished, 100 began, with prompts of 10 tokens; what began before is missing from those that run, or waits."""
+    """150 finished, 100 began, with prompts of 10 tokens; what began before is missing where others run, or waits."""
     usual: dict[str, float | None] = {
         "finished": 150.0,
         "prompts": 150.0,
