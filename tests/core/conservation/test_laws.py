@@ -19,8 +19,8 @@ def judged(law: Law, **numbers: float) -> dict[str, tuple[str, ...]]:
     """What a law blames, with what it contradicts; numbers that are not given are not shown."""
     names = (
         "finished prompts outputs first_token_count inter_token_count generation_tokens prompt_tokens step_tokens"
-        " prompt_tokens_computed spec_decode_drafts running_fall evicted_waiting prompt_lengths prompt_least prompt_most"
-        " output_lengths output_least output_most"
+        " prompt_tokens_computed spec_decode_drafts running_fall evicted_waiting prompt_lengths prompt_least"
+        " prompt_most output_lengths output_least output_most"
     )
     sums = Sums(frozenset(names.split()))
     sums.add(numbers)
