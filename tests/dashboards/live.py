@@ -26,6 +26,7 @@ from tests.export.full_view import fleet, full_engine
 
 PATIENCE_SECONDS = 150.0
 SPEED = 4
+DEMO_ENGINES = 2
 
 
 def free_port() -> int:
@@ -130,9 +131,11 @@ def stored(folder: Path) -> Iterator[Stored]:
     with running(*command) as story, full_page() as page:
 
         def targets() -> list[str]:
-            return re.findall(
-                r'^kvwatch_target_up\{target="([^"]+)"\} 1', read(f"http://{demo}/metrics").decode(), re.MULTILINE
-            )
+            """The demo's engines, once each of them answers: the first to answer is not all of them."""
+            page = read(f"http://{demo}/metrics").decode()
+            shown = re.findall(r'^kvwatch_target_up\{target="([^"]+)"\} (\d)', page, re.MULTILINE)
+            up = [target for target, value in shown if value == "1"]
+            return up if len(up) == DEMO_ENGINES else []
 
         engines = wait_for("engines of the demo", targets, story)
         jobs = {"kvwatch": [demo, page], "vllm": engines}
