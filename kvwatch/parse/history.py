@@ -7,13 +7,14 @@ a counter that is not there is unknown, and a server that came back with other s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from kvwatch.facts import Scrape, ScrapeFailed
+from kvwatch.parse.exposition.doubles import Doubles
 from kvwatch.parse.exposition.engines import NamedBy, Plan
 from kvwatch.parse.exposition.names import PROCESS_START, TABLES, is_read, owned
 from kvwatch.parse.exposition.reader import MAX_ENGINES
@@ -47,10 +48,10 @@ def anchor_pattern() -> str:
     )
 
 
-def names_like(anchor: str) -> list[str]:
-    """Every name that is read of a server that spells its anchor so."""
-    found = owned(anchor)
-    names = {f"{found.prefix}{name}" for name in found.table.names} if found is not None else set()
+def names_like(anchors: Iterable[str]) -> list[str]:
+    """Every name that is read of a server that spells its anchors so: what stands in front may differ by engine."""
+    spelled = (found for anchor in anchors if (found := owned(anchor)) is not None)
+    names = {f"{found.prefix}{name}" for found in spelled for name in found.table.names}
     return sorted(names | {PROCESS_START, UP})
 
 
@@ -76,6 +77,7 @@ class HistoryReader:
     def __init__(self) -> None:
         self._plans: dict[tuple[tuple[str, ...], bytes], tuple[Plan, list[int]]] = {}
         self._named_by: NamedBy = {}
+        self._doubles = Doubles()
 
     def read(self, series: Sequence[StoredSeries]) -> Iterator[Scrape | ScrapeFailed]:
         """The scrapes of a window in the order of time; those that failed as far as ``up`` is stored."""
@@ -96,7 +98,9 @@ class HistoryReader:
                 continue
             plan, places = self._plan(known, there, ours)
             values = row[places].tolist()
-            yield Scrape(at, plan.engines(values), plan.process_start(values))
+            engines = plan.engines(values)
+            engines += self._doubles.own(at, engines, plan.shown_again(values))
+            yield Scrape(at, engines, plan.process_start(values))
 
     def _plan(
         self, known: tuple[str, ...], there: npt.NDArray[np.bool_], series: Sequence[StoredSeries]

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kvwatch.embedded.engine import Engine
+from kvwatch.embedded.exposition import render
+from kvwatch.embedded.scenarios import SCENARIOS
 from kvwatch.facts import Scrape, ScrapeFailed
 from kvwatch.parse.exposition import ExpositionReader
 from kvwatch.parse.exposition.names import is_read
@@ -21,6 +24,7 @@ from kvwatch.parse.history import (
     names_like,
     target_labels,
 )
+from tests.parse.exposition.passed_on import passed_on
 
 SCRAPES = Path(__file__).parents[1] / "data" / "scrapes"
 TARGET = {"job": "vllm", "instance": "vllm-0:8000", "namespace": "prod"}
@@ -119,11 +123,36 @@ def replace_window(series: list[StoredSeries], low: float, high: float) -> list[
 
 def test_names_that_are_asked_for_are_spelled_as_the_server_spells_its_anchor() -> None:
     """With what Ray or a collector puts in front, and with what no server owns."""
-    names = names_like("ray_vllm_num_requests_running")
+    names = names_like(["ray_vllm_num_requests_running"])
     assert "ray_vllm_num_requests_waiting" in names
     assert {"up", "process_start_time_seconds"} <= set(names)
     assert not [name for name in names if name.startswith("vllm:")]
     assert "vllm:num_requests_running" in anchor_pattern()
+    both = names_like(["vllm:num_requests_running", "kserve_vllm:num_requests_running"])
+    assert {"vllm:num_requests_waiting", "kserve_vllm:num_requests_waiting"} <= set(both)
+
+
+def test_engines_behind_two_prefixes_are_told_apart_as_they_are_live() -> None:
+    """A copy that a gateway passes on is none; another server, which a collector shows beside it, is one in time."""
+    engines = [SCENARIOS["steady"].engine(seed=seed, start=0.0) for seed in (1, 2)]
+    copied: dict[float, bytes] = {}
+    beside: dict[float, bytes] = {}
+    for at in (10.0 * i for i in range(1, 26)):
+        one, other = (page_at(engine, at) for engine in engines)
+        copied[at] = (one + passed_on(one, prefix="ray_vllm:")).encode()
+        beside[at] = (one + passed_on(other, prefix="ray_vllm:")).encode()
+    for bodies, count in ((copied, 1), (beside, 2)):
+        live, reader = ExpositionReader(), HistoryReader()
+        read = [live.read(body, at) for at, body in bodies.items()]
+        found = [scrape for scrape in reader.read(stored(bodies)) if isinstance(scrape, Scrape)]
+        assert [scrape.engines for scrape in found] == [scrape.engines for scrape in read]
+        assert len(found[-1].engines) == count
+
+
+def page_at(engine: Engine, at: float) -> str:
+    """What it shows then."""
+    engine.advance(at)
+    return render(engine, model_name="m")
 
 
 def test_a_series_says_which_server_and_which_model_it_is_of() -> None:

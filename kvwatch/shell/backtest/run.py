@@ -153,7 +153,7 @@ def _sources(question: Question, checkpoint: Checkpoint, told: Told) -> dict[str
     server = replace(question.server, queries_per_second=question.server.queries_per_second / shared)
     sources: dict[str, Source] = {}
     for one in noted:
-        target = Found(one["labels"], one["anchor"], tuple(one["models"]), one["engines"])
+        target = Found(one["labels"], tuple(one["anchors"]), tuple(one["models"]), one["engines"])
         sources[one["name"]] = FromPrometheus(
             server, target, question.span.start, question.span.end, one["interval_seconds"]
         )

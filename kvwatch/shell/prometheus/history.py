@@ -36,10 +36,14 @@ class NoSeriesError(PrometheusError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One server: the labels that tell it from others, how it spells its metrics, and its models and engines."""
+    """One server: the labels that tell it from others, how it spells its metrics, and its models and engines.
+
+    ``anchors`` are names of one metric as they are spelled there, the shortest first: what is in front of it may differ
+    from engine to engine.
+    """
 
     labels: Mapping[str, str]
-    anchor: str
+    anchors: tuple[str, ...]
     models: tuple[str, ...]
     engines: int
 
@@ -84,9 +88,8 @@ async def find_targets(api: Api, matches: Sequence[str], start: float, end: floa
 
 
 def _found(labels: dict[str, str], series: list[dict[str, str]]) -> Found:
-    anchor = min((one[NAME] for one in series), key=lambda name: (len(name), name))
-    own = [one for one in series if one[NAME] == anchor]
-    return Found(labels, anchor, tuple(sorted({model_of(one) for one in own})), len(own))
+    anchors = tuple(sorted({one[NAME] for one in series}, key=lambda name: (len(name), name)))
+    return Found(labels, anchors, tuple(sorted({model_of(one) for one in series})), len(series))
 
 
 async def scrape_interval(api: Api, target: Found, start: float, end: float) -> float | None:
@@ -95,7 +98,7 @@ async def scrape_interval(api: Api, target: Found, start: float, end: float) -> 
     while at < end:
         until = min(at + _INTERVAL_SAMPLE_SECONDS, end)
         times: set[float] = set()
-        for one in await _select(api, f"{target.anchor}{{{_exactly(target.labels)}}}", at, until):
+        for one in await _select(api, f"{target.anchors[0]}{{{_exactly(target.labels)}}}", at, until):
             times.update(one.at.tolist())
         gaps = np.diff(sorted(times))
         if len(gaps) >= 2:
@@ -111,7 +114,7 @@ async def windows(
 
     A window that is too much for one answer is asked for in halves.
     """
-    names = "|".join(re.escape(name) for name in names_like(target.anchor)).replace("\\", "\\\\")
+    names = "|".join(re.escape(name) for name in names_like(target.anchors)).replace("\\", "\\\\")
     selector = f'{{{NAME}=~"{names}",{_exactly(target.labels)}}}'
     room = _SAMPLES_A_QUERY * interval_seconds / (_USUAL_SERIES * target.engines)
     pending = list(itertools.pairwise(_cuts(start, end, max(room, LEAST_WINDOW_SECONDS))))[::-1]

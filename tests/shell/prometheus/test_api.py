@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from kvwatch.shell.prometheus import api as module
+from kvwatch.shell.prometheus import history
 from kvwatch.shell.prometheus.api import Api, PrometheusError, Server, TooMuchError
 from kvwatch.shell.scrape.credentials import Credentials
 
@@ -180,6 +181,25 @@ async def test_nobody_there_is_said_at_once() -> None:
     async with Api(Server("http://127.0.0.1:1", **FAST)) as api:
         with pytest.raises(PrometheusError, match=r"http://127\.0\.0\.1:1: .*refused|Connect call failed"):
             await api.ask("/api/v1/query", query="x")
+
+
+async def test_a_server_that_spells_its_metrics_in_two_ways_is_asked_for_both() -> None:
+    """A gateway under one address shows engines of its own beside what it passes on."""
+    names = ("ray_vllm:num_requests_running", "vllm:num_requests_running")
+    asked = []
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path.endswith("series"):
+            shown = [(names[0], "a"), (names[1], "b")]
+            return answer([{"__name__": name, "instance": "x", "model_name": model} for name, model in shown])
+        asked.append(request.query.get("query") or (await request.post())["query"])
+        return answer({"resultType": "matrix", "result": []})
+
+    async with serving(handler) as url, Api(Server(url, **FAST)) as api:
+        (found,) = await history.find_targets(api, (), 0.0, 100.0)
+        assert (found.anchors, found.models, found.engines) == (names[::-1], ("a", "b"), 2)
+        assert [series async for _, _, series in history.windows(api, found, 0.0, 50.0, 5.0)] == [[]]
+    assert all(name in query for query in asked for name in names)
 
 
 async def test_credentials_and_headers_go_with_every_question(tmp_path: Path) -> None:
