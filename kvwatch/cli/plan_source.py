@@ -15,8 +15,8 @@ from random import Random
 from kvwatch.cli.common import CommandError, target_from_flags
 from kvwatch.config import ScrapeConfig, TargetUrl, ValidatedConfig
 from kvwatch.core.fleet import Fleet
+from kvwatch.core.kept import StateError
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import StateError
 from kvwatch.daemon.look import INTERVAL_SECONDS, LookError, watched
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.embedded.workload import Lognormal

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
 from typing import TypeVar
 
-from kvwatch.constants import CLOCK_SKEW_SECONDS
 from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
 from kvwatch.core.capacity.largest_request import LargestRequest
 from kvwatch.core.capacity.model import CapacityModel
@@ -18,10 +16,11 @@ from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
 from kvwatch.core.inputs import Inputs
 from kvwatch.core.interval import Ended, Interval
+from kvwatch.core.kept import KeptParts
 from kvwatch.core.latency.curve import Curve, LatencyInputs, LatencyModel, burstiness
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import Kept, Part, StateError, TakesRequests, refusing
+from kvwatch.core.part import Part, TakesRequests
 from kvwatch.core.reader import SampleReader
 from kvwatch.core.settings.watch import SettingsWatch
 from kvwatch.core.spans import Spans
@@ -76,26 +75,17 @@ class EngineEstimator:
         self.prescriber = Prescriber(max(options.model_max_age_seconds, _PRESCRIBE_SECONDS))
         self.latency_model = LatencyModel(wanted=options.predicts_latency or bool(options.slo))
         self._seeks_seats = options.seeks_seats
-        self._taking_requests: tuple[TakesRequests, ...] = (
-            self.population,
-            self.largest,
-            self.arrivals,
-            self.kv_check,
+        self._taking_requests: tuple[TakesRequests, ...] = (self.population, self.largest, self.arrivals, self.kv_check)
+        self._kept = KeptParts(
+            {
+                "law": self.law,
+                "calibration": self.capacity,
+                "mix": self.population.length_mix,
+                "settings": self.settings,
+                "kv_capacity": self.kv_check,
+            },
+            {"requests": self.population.log, "arrivals": self.arrivals, "largest": self.largest},
         )
-        self._kept: dict[str, Kept] = {
-            "law": self.law,
-            "calibration": self.capacity,
-            "mix": self.population.length_mix,
-            "settings": self.settings,
-            "kv_capacity": self.kv_check,
-        }
-        self._kept_of_logs: dict[str, Kept] = {
-            "requests": self.population.log,
-            "arrivals": self.arrivals,
-            "largest": self.largest,
-        }
-        self._kept_at = float("-inf")
-        """When what was restored had been learnt [unix s]."""
         self.last: Interval | None = None
         """The newest interval."""
         self.seen_at = float("-inf")
@@ -197,45 +187,10 @@ class EngineEstimator:
             self.capacity.correct(result)
 
     def dump(self) -> dict[str, object]:
-        """What is worth keeping over a restart: what takes hours to learn, and what logs showed, which come once."""
-        kept: dict[str, object] = {name: part.dump() for name, part in self._kept.items()}
-        at = max(self.last_at, self._kept_at)
-        logs = {name: part.dump() for name, part in self._kept_of_logs.items()}
-        return {"at": at if isfinite(at) else None} | kept | {"logs": logs}
+        """What is worth keeping over a restart."""
+        return self._kept.dump(self.last_at)
 
-    def restore(self, state: dict[str, object], now: float) -> None:
-        """Take up a dumped state at ``now`` [unix s], one of an older version too.
-
-        Raises StateError for one that cannot be, and for one of later than now: it was written under a clock that was
-        ahead, and its windows would take for old what comes.
-        """
-        with refusing("at"):
-            at = state.get("at")
-            if at is not None:
-                self._kept_at = float(at)  # type: ignore[arg-type]
-            if self._kept_at > now + CLOCK_SKEW_SECONDS:
-                raise StateError("a time that is yet to come: the clock was ahead")
-        logs = state.get("logs")
-        if logs is not None:
-            with refusing("logs"):
-                _restore(self._kept_of_logs, logs)
-        _restore(self._kept, dict.fromkeys(_KEPT_SINCE) | state)
+    def restore(self, state: Mapping[str, object], now: float) -> None:
+        """Take up a dumped state at ``now`` [unix s]; raises StateError for one that cannot be."""
+        self._kept.restore(state, now)
         self._reader.belief = self.kv_check.get(self.last_at)
-
-
-_KEPT_SINCE = ("mix", "settings", "kv_capacity")
-"""What older state files do not have, or may have left out."""
-
-
-def _restore(parts: Mapping[str, Kept], states: object) -> None:
-    """Give each part its state; one that is ``None`` was not worth keeping, or a version did not keep it yet."""
-    if not isinstance(states, Mapping):
-        raise StateError("not an object")
-    for name, part in parts.items():
-        with refusing(name):
-            state = states[name]
-            if state is None and name in _KEPT_SINCE:
-                continue
-            if not isinstance(state, dict):
-                raise StateError("not an object")
-            part.restore(state)

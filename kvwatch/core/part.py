@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from kvwatch.core.interval import Cause, Ended, Interval
@@ -38,32 +36,3 @@ class TakesRequests(Protocol):
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended."""
-
-
-class Kept(Protocol):
-    """Something that is worth keeping over a restart of kvwatch."""
-
-    def dump(self) -> dict[str, object] | None:
-        """State as plain numbers, text, lists and objects; ``None`` where there is nothing to keep."""
-
-    def restore(self, state: dict[str, object]) -> None:
-        """Take up a dumped state; called within :func:`refusing`, for it raises whatever a damaged one leads to."""
-
-
-class StateError(ValueError):
-    """A state that cannot be one; the message names the part and what is wrong with it."""
-
-
-_DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
-"""What code that takes a state for one of its own raises when it is none."""
-
-
-@contextmanager
-def refusing(part: str) -> Iterator[None]:
-    """Within this, a state is read as if it were sound; what that raises becomes :class:`StateError`."""
-    try:
-        yield
-    except KeyError as error:
-        raise StateError(f"{part}: {error} is missing") from error
-    except _DAMAGE as error:
-        raise StateError(f"{part}: {error}") from error

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.engine import EngineEstimator
+from kvwatch.core.kept import StateError, refusing
 from kvwatch.core.log_router import LogRouter
 from kvwatch.core.model_run import ModelResult, ModelRun
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import StateError, refusing
 from kvwatch.core.settings.setting_views import setting_views
 from kvwatch.core.target_health import hung_engines, problem_of
 from kvwatch.core.view import engine_view

@@ -14,8 +14,8 @@ from typing import Any
 
 from kvwatch.core.absence import generates_nothing
 from kvwatch.core.fleet import Fleet
+from kvwatch.core.kept import StateError
 from kvwatch.core.model_run import ModelResult, ModelRun
-from kvwatch.core.part import StateError
 from kvwatch.core.target_health import NO_METRICS
 from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import refutations

@@ -40,6 +40,11 @@ def test_each_concept_is_one_module_of_its_name(concept: str, package: str) -> N
         assert f"kvwatch_{METRICS.get(concept, concept)}" in BY_NAME
 
 
+def test_the_engine_is_a_list_of_parts() -> None:
+    """What a part can say for itself it says there: the engine is as short as what it joins."""
+    assert len((CORE / "engine.py").read_text(encoding="utf-8").splitlines()) < LONGEST_LINES
+
+
 WATCHED = ("largest_request", "queue_slope", "wave", "replicas_required")
 ANSWERS = {"Estimate", "KeyedEstimate", "ServiceRate"}
 """What an answer is: an estimate, or one with what it rests on."""

@@ -24,7 +24,7 @@ from tests.reflection import Feed, answers, classes_with, cyclic_garbage
 LEARNERS = classes_with(kvwatch.core, "update")
 """All that takes what happened."""
 KEPT = [c for c in classes_with(kvwatch.core, "dump") if list(signature(c.restore).parameters)[1:] == ["state"]]
-"""All whose state outlives a restart of kvwatch by itself: ``Kept`` in ``core/part.py``."""
+"""All whose state outlives a restart of kvwatch by itself: ``Kept`` in ``core/kept.py``."""
 ASKED = [c for c in LEARNERS if hasattr(c, "get")]
 PARTS = [c for c in LEARNERS if hasattr(c, "begin_anew") and hasattr(c, "get")]
 """All that are asked by time alone: ``Part`` in ``core/part.py``."""

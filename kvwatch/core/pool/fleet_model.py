@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
+from kvwatch.core.kept import StateError, refusing
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import StateError, refusing
 from kvwatch.core.pool.evaluation import CLOCK_SHARE, Times
 from kvwatch.core.pool.members import Members
 from kvwatch.core.pool.pool import Pool

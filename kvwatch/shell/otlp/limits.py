@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kvwatch.core.part import StateError, refusing
+from kvwatch.core.kept import StateError, refusing
 
 KEPT_SPANS = 4096
 """Spans that a checkpoint holds: vLLM's exporter sends up to 512 at a time again."""

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from kvwatch.core.part import StateError
+from kvwatch.core.kept import StateError
 from kvwatch.facts import Settings, SettingSource
 from kvwatch.shell.intake import Intake
 from kvwatch.shell.logging import event

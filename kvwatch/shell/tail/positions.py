@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from kvwatch.core.part import refusing
+from kvwatch.core.kept import refusing
 
 HEAD_BYTES = 1024
 TAIL_BYTES = 64

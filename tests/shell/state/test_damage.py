@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from kvwatch.core.fleet import Fleet
+from kvwatch.core.kept import StateError
 from kvwatch.core.options import CoreOptions
-from kvwatch.core.part import StateError
 from kvwatch.shell.state.file import Checkpoint, StateFile
 from kvwatch.shell.tail import Positions
 from tests.core.recordings import load
