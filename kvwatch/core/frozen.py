@@ -1,4 +1,4 @@
-"""Which of a server's numbers are frozen: the same as before, although those that it writes together with them move?
+"""Which of a server's numbers stand: the same as before, although those that it writes together with them move?
 
 vLLM's collector writes its numbers in groups, each by one call (``v1/metrics/loggers.py``, ``record``): who counts a
 finished request has its lengths, who counts a token counts its step, and all gauges are of one step. A number that
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kvwatch.core.interval import Interval
 from kvwatch.facts import VLLM, EngineSample, Histogram
 
-_MISSED_INTERVALS = 2
-"""Intervals in which the others moved until a number counts as frozen [intervals]. Choice: a scrape may come between
+FROZEN_INTERVALS = 2
+"""Intervals in which the others moved until a number that stands counts as frozen [intervals]. Choice: a scrape may come between
 two writes, which is one."""
 _KNOWN_INTERVALS = 20
 """Intervals in which requests finished that are watched before gauges are judged [intervals]. Choice: as many as show
@@ -46,7 +45,7 @@ _GROUPS: tuple[Mapping[str, Callable[[EngineSample], _Numbers]], ...] = (
 
 
 class Frozen:
-    """Watches which fields of an engine's samples are frozen."""
+    """Watches which fields of an engine's samples stand."""
 
     def __init__(self) -> None:
         self._last: EngineSample | None = None
@@ -55,19 +54,19 @@ class Frozen:
         self._queues_agreed = False
         """Whether the queue has ever been the sum of its parts."""
 
-    def update(self, interval: Interval) -> frozenset[str]:
-        """Take an interval; the fields of the sample at its end that are not of now."""
-        before, now = self._last, interval.sample
-        self._last = now
+    def update(self, now: EngineSample) -> dict[str, int]:
+        """Take a sample; its fields that are not of now, and for how many intervals others have moved without them."""
+        before, self._last = self._last, now
         if before is None or now.server != VLLM:
-            return frozenset()
-        found = set(self._gauges.update(before, now))
+            return {}
+        missed = self._gauges.update(before, now)
+        found = dict.fromkeys(GAUGES, missed) if missed else {}
         for counters, group in zip(self._counters, _GROUPS, strict=True):
             moved = {name: _have_moved(read(before), read(now)) for name, read in group.items()}
-            found.update(counters.update(moved))
+            found |= counters.update(moved)
         if not self._agree(now):
-            found.update(QUEUES)
-        return frozenset(found)
+            found |= dict.fromkeys(QUEUES, FROZEN_INTERVALS)
+        return found
 
     def _agree(self, now: EngineSample) -> bool:
         """Whether the queue is the sum of its parts; one that never was is counted in another way."""
@@ -85,14 +84,14 @@ class _Counters:
         self._missed: dict[str, int] = {}
         """By field that has moved, in how many intervals others have since."""
 
-    def update(self, moved: Mapping[str, bool | None]) -> list[str]:
-        """Take which have moved, ``None`` for one that is not shown; those that are frozen."""
+    def update(self, moved: Mapping[str, bool | None]) -> dict[str, int]:
+        """Take which have moved, ``None`` for one that is not shown; those that stand, and for how long."""
         for name, has in moved.items():
             if has:
                 self._missed[name] = 0
             elif has is not None and name in self._missed:
                 self._missed[name] += any(moved.values())
-        return [name for name, missed in self._missed.items() if missed >= _MISSED_INTERVALS]
+        return {name: missed for name, missed in self._missed.items() if missed}
 
 
 class _Gauges:
@@ -101,18 +100,18 @@ class _Gauges:
     def __init__(self) -> None:
         self._judged = self._same = self._missed = 0
 
-    def update(self, before: EngineSample, now: EngineSample) -> tuple[str, ...]:
-        """Take two samples in a row; the gauges where they are frozen."""
+    def update(self, before: EngineSample, now: EngineSample) -> int:
+        """Take two samples in a row; in how many intervals requests finished and no gauge moved."""
         same = all(getattr(before, name) == getattr(now, name) for name in GAUGES)
         if not same:
             self._missed = 0
         if not _have_moved((before.finished,), (now.finished,)) or now.kv_usage_ratio is None:
-            return GAUGES if self._missed >= _MISSED_INTERVALS else ()
+            return self._missed
         if self._judged >= _KNOWN_INTERVALS and self._same <= _SAME_RATIO * self._judged:
             self._missed += same
         if not self._missed:
             self._judged, self._same = self._judged + 1, self._same + same
-        return GAUGES if self._missed >= _MISSED_INTERVALS else ()
+        return self._missed
 
 
 def _have_moved(before: _Numbers, now: _Numbers) -> bool | None:

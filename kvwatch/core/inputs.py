@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvwatch.core.frozen import Frozen
+from kvwatch.core.frozen import FROZEN_INTERVALS
 from kvwatch.core.interval import Cause, Interval
 
 ARRIVALS = ("running", "waiting", "finished")
@@ -43,12 +43,11 @@ class Inputs:
 
     def __init__(self) -> None:
         self._shown_at: dict[str, float] = {}
-        self._frozen = Frozen()
 
     def update(self, interval: Interval) -> None:
         """Take an interval: what counts is the sample at its end."""
         sample, at = interval.sample, interval.end
-        frozen = self._frozen.update(interval)
+        frozen = {name for name, missed in interval.standing.items() if missed >= FROZEN_INTERVALS}
         for name in _FIELDS:
             # a field that is frozen when it is first seen here, after a restart, is as old as that
             if getattr(sample, name) is not None and (name not in frozen or name not in self._shown_at):

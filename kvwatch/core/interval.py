@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from kvwatch.core.conservation.contradiction import Contradiction
@@ -100,6 +101,8 @@ class Interval:
         usage_out_of_range: Whether the gauge of memory in use is left out because it has shown what is no share.
         contradicted: Metrics that are left out of the sample because others contradict them.
         counters_fall: Whether the counters begin again so often that they are no running totals.
+        standing: Fields of the sample that are not of now, as those that are written with them have moved without them,
+            and in how many intervals.
         unit_tokens: Tokens that a request makes in a step: 1 but for speculative decoding.
         step_seconds: Mean step time b, if the engine was seen to step.
         running: Running requests at both ends.
@@ -123,6 +126,7 @@ class Interval:
     usage_out_of_range: bool = False
     contradicted: tuple[Contradiction, ...] = ()
     counters_fall: bool = False
+    standing: Mapping[str, int] = field(default_factory=dict)
     unit_tokens: float = 1.0
     step_seconds: float | None = None
     finished: float | None = None

@@ -10,6 +10,7 @@ from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
 from kvwatch.core.capacity.kv_usage import KvUsage
 from kvwatch.core.catching_up import CatchingUp
 from kvwatch.core.conservation.refuted import Refuted
+from kvwatch.core.frozen import Frozen
 from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
 from kvwatch.core.repeated import Repeated
 from kvwatch.core.resets import Resets
@@ -42,6 +43,8 @@ class SampleReader:
         self._usage_refuted = False
         self._refuted = Refuted()
         self._were_refuted: frozenset[str] = frozenset()
+        self._frozen = Frozen()
+        self._standing: dict[str, int] = {}
         self.repeated = Repeated()
         self._resets = Resets()
         self._catching_up = CatchingUp()
@@ -71,6 +74,7 @@ class SampleReader:
             self._room.begin_anew()
             self._passed_over = 0.0
         sample = self._refuted.sound(at, self._usage.sound(at, sample))
+        self._standing = self._frozen.update(sample)
         self._last, self._at = sample, at
         self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
         self._kv_capacity = believed(self._shown, self.belief)
@@ -143,6 +147,7 @@ class SampleReader:
             kv_capacity_shown=self._shown,
             usage_out_of_range=self._usage.out_of_range(at),
             counters_fall=self._resets.counters_fall,
+            standing=self._standing,
             unit_tokens=self.units.unit_tokens,
             running=(None, sample.running),
             waiting=(None, _queue(sample)),
@@ -167,6 +172,7 @@ class SampleReader:
             usage_out_of_range=self._usage.out_of_range(end),
             contradicted=tuple(self._refuted.found.values()),
             counters_fall=self._resets.counters_fall,
+            standing=self._standing,
             unit_tokens=self.units.unit_tokens,
             finished=_rise(a.finished, b.finished),
             steps=_rise(a.steps, b.steps),

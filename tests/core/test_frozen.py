@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvwatch.core.frozen import GAUGES, QUEUES, Frozen
-from kvwatch.core.interval import Interval
+from kvwatch.core.frozen import FROZEN_INTERVALS, GAUGES, QUEUES, Frozen
 from kvwatch.facts import SGLANG, EngineKey, EngineSample, Histogram
 
 FIRST = EngineSample(
@@ -61,7 +60,7 @@ def found_after(intervals: int, *names: str, usual: int = 3) -> frozenset[str]:
 
 def take(frozen: Frozen, sample: EngineSample) -> frozenset[str]:
     """What is found with one more sample."""
-    return frozen.update(Interval(start=0.0, end=1.0, sample=sample))
+    return frozenset(name for name, missed in frozen.update(sample).items() if missed >= FROZEN_INTERVALS)
 
 
 COUNTERS = (

@@ -65,10 +65,11 @@ class FlowBalance:
             self._drops.append((at, interval.vanished))
         if sample.running is None or sample.waiting is None:
             return
-        inside = sample.running + sample.waiting
-        if sample.finished is not None:
-            self._served.update(at, sample.finished + inside)
-        if sample.first_token_count is not None:
+        # what stands would rise at a stroke by what came meanwhile; left out, that is spread over the time it took
+        stands = interval.standing.keys()
+        if sample.finished is not None and stands.isdisjoint(_SERVED):
+            self._served.update(at, sample.finished + sample.running + sample.waiting)
+        if sample.first_token_count is not None and stands.isdisjoint(_STARTED):
             self._started.update(at, sample.first_token_count + sample.waiting)
         if interval.preemptions:
             self._preempted = at

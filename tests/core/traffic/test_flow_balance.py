@@ -66,6 +66,20 @@ def test_no_balance_spans_a_total_that_was_contradicted(field: str) -> None:
     assert balance.rise(1.0) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("field", ["finished", "running", "waiting", "first_token_count"])
+def test_what_stood_for_a_while_is_spread_over_the_time_that_it_took(field: str) -> None:
+    """Its total rises by all of it when it goes on; the minute before has its own part."""
+    balance = fed(started=2.0)
+    for second in range(101, 141):
+        stood = scrape(second, 2.0 * second, 1.0, 2.0 * second, standing={field: second - 100})
+        was = {field: 200.0} if field in ("finished", "first_token_count") else {field: 0.0}
+        balance.update(replace(stood, sample=replace(stood.sample, **was)))  # type: ignore[arg-type]
+    for second in range(141, 201):
+        balance.update(scrape(second, 2.0 * second, 1.0, 2.0 * second))
+        assert balance.rise(60.0) == pytest.approx(120)
+        assert balance.mended(120.0, 0.0, 60.0, START + second) == Balanced(120.0, "balance", Reason.OK)
+
+
 def test_first_tokens_that_were_contradicted_are_counted_from_then_on() -> None:
     """They are used where they are more, and would be the whole past."""
     balance = fed(started=2.0)
