@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from kvwatch.facts import VLLM, EngineSample, Histogram
 
 FROZEN_INTERVALS = 2
-"""Intervals in which the others moved until a number that stands counts as frozen [intervals]. Choice: a scrape may come between
-two writes, which is one."""
+"""Intervals in which the others moved until a number that stands counts as frozen [intervals]. Choice: a scrape may
+come between two writes, which is one."""
 _KNOWN_INTERVALS = 20
 """Intervals in which requests finished that are watched before gauges are judged [intervals]. Choice: as many as show
 that one in twenty is an exception."""
