@@ -54,17 +54,17 @@ class Frozen:
         self._queues_agreed = False
         """Whether the queue has ever been the sum of its parts."""
 
-    def update(self, now: EngineSample) -> dict[str, int]:
+    def update(self, sample: EngineSample) -> dict[str, int]:
         """Take a sample; its fields that are not of now, and for how many intervals others have moved without them."""
-        before, self._last = self._last, now
-        if before is None or now.server != VLLM:
+        before, self._last = self._last, sample
+        if before is None or sample.server != VLLM:
             return {}
-        missed = self._gauges.update(before, now)
+        missed = self._gauges.update(before, sample)
         found = dict.fromkeys(GAUGES, missed) if missed else {}
         for counters, group in zip(self._counters, _GROUPS, strict=True):
-            moved = {name: _have_moved(read(before), read(now)) for name, read in group.items()}
+            moved = {name: _have_moved(read(before), read(sample)) for name, read in group.items()}
             found |= counters.update(moved)
-        if not self._agree(now):
+        if not self._agree(sample):
             found |= dict.fromkeys(QUEUES, FROZEN_INTERVALS)
         return found
 
