@@ -14,6 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 # Some of the fast tests wait for real processes, so that it takes three workers to keep two cores busy.
 FAST_WORKERS ?= 3
+FAST := not vllm and not prometheus and not browser and not node and not helm and not image
 # Images are built and mounted by root only, as CI is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),test-image)
 
@@ -56,7 +57,7 @@ demo: $(VENV)/.run ## Two embedded engines, one ramping into overload, watched b
 
 # Checks.
 
-.PHONY: lint types layers test-fast test-mutation test-stack test-prometheus test-browser test-dashboards test-helm test-image test-vllm
+.PHONY: lint types layers test-fast test-short test-mutation test-stack test-prometheus test-browser test-dashboards test-helm test-image test-vllm
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,7 +66,9 @@ types: $(VENV)/.dev ## mypy --strict
 layers: $(VENV)/.dev ## import-linter: data flows one way, the core does no I/O
 	$(BIN)/lint-imports
 test-fast: $(VENV)/.dev ## Tests that need nothing but Python
-	$(PYTEST) -n $(FAST_WORKERS) --dist loadfile -m 'not vllm and not prometheus and not browser and not node and not helm and not image' $(ARGS)
+	$(PYTEST) -n $(FAST_WORKERS) --dist loadfile -m '$(FAST)' $(ARGS)
+test-short: $(VENV)/.dev ## The same without those that take more than four seconds each
+	$(PYTEST) -n $(FAST_WORKERS) --dist loadfile -m '$(FAST) and not long' $(ARGS)
 test-mutation: $(VENV)/.dev ## Twenty small faults in what is computed: the tests must find them
 	$(BIN)/python -m bench.mutation --check --jobs $(WORKERS)
 test-prometheus: $(VENV)/.dev setup-prometheus ## Tests against real prometheus, promtool and alertmanager
@@ -85,7 +88,7 @@ test-vllm: $(VENV)/.dev setup-prometheus setup-vllm ## Tests against a real vLLM
 	$(PYTEST) -m vllm $(ARGS)
 
 .PHONY: quick test
-quick: lint types layers test-fast ## What to run every day: no vLLM, no prometheus, no browser
+quick: lint types layers test-short ## What to run every day: nothing that takes long
 test: ## Everything CI runs, in order, stopping at the first failure
 	@set -e; for step in lint types layers test-fast test-mutation test-stack test-prometheus test-browser \
 	  '--jobs 2 --output-sync=target test-dashboards test-helm $(AS_ROOT)' test-vllm; do \

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _NUMBER = re.compile(r"-?\d+\.\d")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ramp", "congestion"])
 def test_the_committed_picture_is_what_its_script_draws(name: str, tmp_path: Path) -> None:
     """A pixel of difference is allowed: arithmetic differs between processors in the last digits."""

@@ -45,6 +45,7 @@ def told() -> tuple[Told, ...]:
     return tuple(Told.of(at, view) for at, view in story())
 
 
+@pytest.mark.long
 def test_the_story_has_what_it_is_told_for() -> None:
     """Numbers in each part but the last, which ends without any; more replicas needed than there are; a queue."""
     states = {at: {row["state"] for row in one.rows.values()} for one in told() for at in (one.at,)}
@@ -56,6 +57,7 @@ def test_the_story_has_what_it_is_told_for() -> None:
     assert required[-1] is None
 
 
+@pytest.mark.long
 def test_gauges_json_page_and_status_have_the_same_numbers_or_none_of_them() -> None:
     """To the digit, and to the page's three decimals; each from what is written down, not from the view."""
     for one in told():

@@ -38,6 +38,7 @@ def _errors(outcomes: list[PhaseOutcome]) -> list[float]:
     return sorted(abs(o.error) for o in outcomes if o.error is not None)
 
 
+@pytest.mark.long
 def test_every_phase_is_scored(outcomes: list[PhaseOutcome]) -> None:
     """Three loads and two saturated phases, or a ramp; the loads both with what came before them and without."""
     for name in NAMES:

@@ -48,6 +48,7 @@ def test_the_engines_are_dense_ones_and_mixtures_of_experts_and_none_comes_twice
     assert sum(engine.physics.routing is not None for engine in found) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", [1, 4, 11])
 def test_from_a_step_of_the_load_to_a_steady_overload_mu_stays_and_the_load_passes_1(place: int) -> None:
     """On three engines of the bench that the bench as a whole finds to hold; the others take as long again each."""

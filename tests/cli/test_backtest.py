@@ -48,6 +48,7 @@ def test_rules_of_the_users_are_evaluated_over_the_recording(report: Path) -> No
     assert "topk" in yours["not_evaluated"]["Unusual"]
 
 
+@pytest.mark.long
 def test_a_dask_cluster_says_what_processes_say(report: Path, tmp_path: Path) -> None:
     """The same function is mapped over a cluster that is there already; a local one, of one worker."""
     output = tmp_path / "dask.json"

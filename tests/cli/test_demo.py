@@ -70,6 +70,7 @@ def ramp(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return tell(DEMO["ramp"], tmp_path_factory.mktemp("demo") / "ramp", 360, DEMO_OPTIONS)
 
 
+@pytest.mark.long
 def test_at_four_times_the_speed_the_same_story_takes_ninety_seconds(tmp_path: Path, ramp: Told) -> None:
     """Windows, waiting times and the load are as much faster; each line of the story comes, in its order."""
     options = CoreOptions(windows_seconds=demo_config({}, 4.0).estimates.windows_seconds, scrape_interval_seconds=0.25)
@@ -251,6 +252,7 @@ def demo(*arguments: str) -> Iterator[Demo]:
             running.reader.join()
 
 
+@pytest.mark.long
 def test_the_real_demo_serves_and_tells(tmp_path: Path) -> None:
     """Header, ports that answer, lines as they happen, and a summary when Ctrl-C ends it, with exit code 0."""
     with demo() as running:

@@ -26,6 +26,7 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple
     return code, printed.out, printed.err
 
 
+@pytest.mark.long
 def test_a_recording_is_planned_for_the_load_that_it_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The answer first, then what it rests on; the report is one page that loads nothing."""
     page = tmp_path / "plan.html"
@@ -39,6 +40,7 @@ def test_a_recording_is_planned_for_the_load_that_it_shows(capsys: pytest.Captur
     assert html.count("<svg") == 3
 
 
+@pytest.mark.long
 def test_a_model_on_a_gpu_is_planned_and_said_to_be_a_guess(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """In JSON the same, with every number."""
     config, trace = tmp_path / "config.json", tmp_path / "trace.csv"
@@ -68,6 +70,7 @@ def watched() -> tuple[Checkpoint, float]:
     return Checkpoint(engines=fleets[0].dump()), rate
 
 
+@pytest.mark.long
 def test_a_state_file_is_planned_as_the_server_that_it_was_learnt_of(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -84,6 +87,7 @@ def test_a_state_file_is_planned_as_the_server_that_it_was_learnt_of(
     assert state.read_bytes() == before
 
 
+@pytest.mark.long
 def test_prefill_and_decode_are_sized_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each serves more than the engine that does both, and hangs on other lengths; the report has both."""
     page = tmp_path / "plan.html"

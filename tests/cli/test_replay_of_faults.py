@@ -56,6 +56,7 @@ def test_behind_another_prefix_it_is_the_same_engine(
     assert not said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", ["pod", "instance", "stage", "replica", "node", "rank", "anything_else"])
 def test_servers_of_one_page_are_those_that_each_shows_alone(
     label: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -169,6 +169,7 @@ def test_the_truth_is_seen_without_a_fault() -> None:
     assert last.utilization.verdict is Reason.OK
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_wrong_number_is_shown_whatever_becomes_of_a_metric(family: str, fault: str) -> None:

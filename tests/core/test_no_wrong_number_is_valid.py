@@ -252,6 +252,7 @@ def wrong(view: EngineView, service_rate: float) -> Iterator[str]:
             yield f"ρ {rho:.2f} for {right:.2f} over {window}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_no_case_has_a_wrong_number_that_is_valid(name: str) -> None:
     """At every moment of it; a fault in which nothing is served must be noticed within a minute."""

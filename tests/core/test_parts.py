@@ -186,6 +186,7 @@ def everything_said(engine: EngineEstimator, now: float) -> dict[str, Any]:
     return said | {"view": repr(engine_view(TARGET, key, engine, CoreOptions())), "dump": repr(engine.dump())}
 
 
+@pytest.mark.long
 def test_asking_changes_nothing() -> None:
     """Of two engines with the same facts one is asked all the time, at any time, and twice: both say and keep the same.
 

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import accumulate
 from math import inf, isnan
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +252,7 @@ def sizes_after(scrapes: tuple[int, ...], gap: float) -> list[int]:
     return sizes
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_scrapes() -> None:
     """Once its windows and samples are full, in a day, the state stays as large as it is."""
     early, late = sizes_after((4500, 6500), gap=20.0)
@@ -259,6 +261,7 @@ def test_memory_does_not_grow_with_the_number_of_scrapes() -> None:
     assert late < 100_000
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_pace_of_the_scrapes() -> None:
     """Ten scrapes a second fill the windows with no more than a bounded number of points."""
     early, late = sizes_after((3300, 4000), gap=0.1)

@@ -284,6 +284,7 @@ def test_facts_before_the_first_scrape_wait_for_it_in_bounded_number() -> None:
     assert len(fleet._targets[TARGET]._logs._early) == 4096
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_server_that_makes_up_engines_neither_locks_the_real_one_out_nor_counts_as_a_fleet(every: int) -> None:
     """A hundred new names a scrape, under the model's own name, for a minute: gone with the three intervals.

@@ -127,6 +127,7 @@ def crawling(held: HeldUp) -> Watch:
     return watch
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "held",
     [HeldUp(0.185, 1, 14), HeldUp(0.02, 1, 14), HeldUp(2.0, 8, 3), HeldUp(0.5, 1, 5, rate=0.02, seen_after=150)],

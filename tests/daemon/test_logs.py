@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.test_signals import PATIENCE_SECONDS, Process, kvwatch, token, vllm, write_config
 from tests.shell.tail.conftest import Log
 
@@ -63,6 +65,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_three_rotations_and_a_kill_lose_no_line_and_count_none_twice(tmp_path: Path, vllm: str, token: Path) -> None:
     """Renamed, copied and truncated, deleted and written anew; killed between checkpoints and renamed meanwhile."""
     folder = tmp_path / "logs"

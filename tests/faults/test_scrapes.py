@@ -79,6 +79,7 @@ VANISHING = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rewrite", VANISHING.values(), ids=VANISHING.keys())
 async def test_utilization_is_not_shown_from_an_input_that_has_stopped_coming(
     rewrite: Callable[[bytes], bytes],

@@ -61,6 +61,7 @@ def plan(name: str, rate: float, slo: Slo) -> Plan:
     return planned(studied(name), Wanted((rate,), slo=slo))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["chat", "homog"])
 def test_a_plan_has_the_rate_of_the_live_estimates(name: str) -> None:
     """One answer: what the gauge says one replica sustains, with the same interval."""

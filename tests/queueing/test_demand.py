@@ -108,6 +108,7 @@ def fixed(_: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.full(100, 64.0), np.full(100, 192.0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("law", [lognormal, uniform, fixed])
 @pytest.mark.parametrize(("block", "chunk"), [(16, 2048), (32, 512), (32, 96), (1, 2048)])
 def test_demand_from_moments_is_the_mean_of_the_demands(law: object, block: int, chunk: int) -> None:

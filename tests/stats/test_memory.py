@@ -8,6 +8,7 @@ from tests.reflection import size_bytes
 from tests.stats.estimators import TAKERS, fed, made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("estimator", TAKERS, ids=lambda c: c.__name__)
 def test_memory_is_bounded(estimator: type) -> None:
     """Ten times as many observations, a hundred thousand, take no more than a quarter more memory.

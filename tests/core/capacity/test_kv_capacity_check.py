@@ -58,6 +58,7 @@ def test_a_size_that_cannot_be_is_worked_out_from_what_runs(cache: CacheConfig) 
     assert view.stable_limit.value != 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cache", FAULTS.values(), ids=FAULTS)
 def test_no_number_that_rests_on_such_a_size_is_ever_valid(cache: CacheConfig) -> None:
     """From the first scrape on: what is off by more than half is absent, or says that it is not sure."""
@@ -113,6 +114,7 @@ def _long(rng: np.random.Generator) -> tuple[int, int]:
     return int(rng.integers(300, 900)), int(rng.integers(200, 400))
 
 
+@pytest.mark.long
 def test_traffic_that_changes_refutes_nothing() -> None:
     """Lengths of those that finish are not those of who is inside, for minutes; M stays what the server says."""
     asks = [*poisson(6, 200, lengths=_short), *poisson(2, 400, seed=2, lengths=_long, start=START + 200)]

@@ -47,6 +47,7 @@ def phases() -> list[tuple[EngineView, ...]]:
     return [tuple(engine for at, engine in watched() if start <= at <= end) for start, end in spans]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", [0, 1, 2])
 @pytest.mark.parametrize("key", ["ttft/0.5", "ttft/0.95", "itl/0.5", "itl/0.95"])
 def test_what_the_server_shows_lies_within_the_interval(phase: int, key: str) -> None:

@@ -45,6 +45,7 @@ def arithmetic(engine: EngineView, window: str) -> int | None:
     return None if rate is None or mu is None else ceil(rate / (mu * TARGET))
 
 
+@pytest.mark.long
 def test_the_number_is_the_arithmetic_of_the_load_of_ten_minutes(
     said: Said,
 ) -> None:

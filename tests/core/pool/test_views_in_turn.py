@@ -11,6 +11,7 @@ from tests.core.pool.test_fleet_model import OPTIONS
 from tests.core.synthetic import SEATS_KNOWN, START, SyntheticEngine, poisson
 
 
+@pytest.mark.long
 def test_views_of_many_targets_are_made_one_after_another() -> None:
     """With ten turns a second a hundred targets each have a view of the last 10 s; few are seen as they are."""
     for count, oldest in ((100, 9.0), (10, 0.0)):
@@ -49,6 +50,7 @@ def test_a_view_is_made_once_for_each_scrape_and_none_before_the_first() -> None
         assert sum(fleet.keep_views(now) for _ in range(200)) == due
 
 
+@pytest.mark.long
 def test_until_every_engine_has_been_viewed_once_there_is_no_number_of_replicas() -> None:
     """With many targets views come one by one: those without their turn are starting, not absent from the traffic."""
     fleet, engine = Fleet(OPTIONS), SyntheticEngine(poisson(3, 200))

@@ -79,6 +79,7 @@ def test_what_is_said_and_seen_keeps_the_name_of_who_said_it() -> None:
     assert found.max_num_seqs == Setting(256, SettingSource.CONFIG)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kv_tokens", "budget", "shapes", "rate"),
     [

@@ -160,6 +160,7 @@ def test_without_the_metrics_of_the_balance_there_is_no_rate(missing: str) -> No
     assert view.estimate_valid["arrival_rate_1m"].reason == "metric_missing"
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_true_rate_nine_times_in_ten() -> None:
     """Over 60 separate minutes of Poisson arrivals, within 4 standard errors of 90% from below."""
     watch = Watch(SyntheticEngine(poisson(4, 3700, lengths=lambda _: (50, 20))))

@@ -22,6 +22,7 @@ def forge(watch: Watch, count: int, prompt: int = 1, output: int = 1) -> None:
         watch.fleet.observe(TARGET, RequestRecord(finish - 0.01, finish, prompt, output))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [12, 60, 300, 3000])
 @pytest.mark.parametrize("logged", [False, True], ids=["without a log", "beside a true log"])
 def test_forged_requests_do_not_move_the_service_rate(count: int, logged: bool) -> None:

@@ -35,6 +35,7 @@ SEATED = 12 / (0.02 * 79.5)
 """What twelve seats serve of requests of 79.5 tokens in steps of 20 ms [requests/s]."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
 def test_an_engine_that_touches_its_seats_has_no_queue_of_requests_that_are_not_there(load: float, told: bool) -> None:

@@ -69,6 +69,7 @@ def test_it_is_what_leaving_out_each_tenth_shows() -> None:
     assert log(found(spans).chance_ratio) == pytest.approx(SIGMAS * 3 * np.std(ratios), rel=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rate", "seconds"), [(1.0, 120), (5.0, 120), (5.0, 600)])
 def test_it_is_what_many_windows_differ_by(rate: float, seconds: int) -> None:
     """A window with few requests is as uncertain as it says, within a third."""
@@ -98,6 +99,7 @@ def test_too_little_says_nothing() -> None:
         assert residual_deviation(only, moments, moments) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rate", [0.5, 2.0])
 def test_a_quiet_engine_with_long_tails_is_not_doubted(rate: float) -> None:
     """Nothing is wrong with it; its few requests often differ from those inside by more than 15%, by chance."""
@@ -118,6 +120,7 @@ def test_a_quiet_engine_with_long_tails_is_not_doubted(rate: float) -> None:
     assert Reason.CAPACITY_FROM_USAGE not in verdicts
 
 
+@pytest.mark.long
 def test_bursts_are_seldom_doubted() -> None:
     """Eight at a time, of which the short ones finish together: sums over scrapes scatter more than requests do."""
     rng = np.random.default_rng(99)

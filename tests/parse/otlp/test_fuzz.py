@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_random_exports_raise_nothing_and_leave_nothing() -> None:
     """Hypothesis' engine through decoder, intake and core; atheris is for the long runs."""
     command = [sys.executable, "-m", "tests.fuzz.otlp", "--engine", "hypothesis", "--seconds", "5"]

@@ -45,6 +45,7 @@ class StoppedError(Exception):
     """What stops the work."""
 
 
+@pytest.mark.long
 def test_estimates_are_those_of_a_replay(job: MakeJob) -> None:
     """At the same scrape times, within 1%: replay runs the embedded engine more often, and nothing else differs."""
     estimate(job(every=1.0))
@@ -60,6 +61,7 @@ def test_estimates_are_those_of_a_replay(job: MakeJob) -> None:
     assert max(map(abs, compared)) < 0.01
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scrapes", [1, 150, 345])
 def test_work_that_was_stopped_ends_as_if_it_had_not_been(job: MakeJob, tmp_path: Path, scrapes: int) -> None:
     """Stopped after so many scrapes and begun again, the parts are the same to the bit."""
@@ -122,6 +124,7 @@ def test_failed_scrapes_are_counted_and_withhold_the_estimates(job: MakeJob) -> 
     assert np.isnan(late).all()
 
 
+@pytest.mark.long
 def test_a_restart_is_counted(job: MakeJob) -> None:
     """Counters that begin again are another server, and the report says how often that was."""
 
@@ -135,6 +138,7 @@ def test_a_restart_is_counted(job: MakeJob) -> None:
     assert estimate(job(folder=job().folder.with_name("other"))).restarts == 0
 
 
+@pytest.mark.long
 def test_servers_are_estimated_alike_side_by_side(job: MakeJob, tmp_path: Path) -> None:
     """In processes of their own the same comes out, to the bit."""
     jobs = [job(folder=tmp_path / name) for name in ("a", "b")]

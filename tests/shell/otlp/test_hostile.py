@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.hostile_spans import LIMIT, SENDERS, SPANS, run
 
 SECONDS = 6.0
@@ -11,6 +13,7 @@ GROWTH_BYTES = 96 * 1024**2
 """Eight senders' exports in flight, and the ids of all spans that were taken."""
 
 
+@pytest.mark.long
 def test_a_flood_is_put_off_and_leaves_nothing_behind(tmp_path: Path) -> None:
     """Memory, series and faults stay bounded, the engine is watched on, and no more spans are taken than allowed."""
     report = run(SECONDS, tmp_path)

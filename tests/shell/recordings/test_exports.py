@@ -103,6 +103,7 @@ def known(scrape: Scrape) -> object:
     return tuple(replace(engine, created_at=None) for engine in scrape.engines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("made", [aiperf_lines, openmetrics])
 def test_a_file_has_the_scrapes_that_it_was_made_of(made: Callable[[Path], Path], tmp_path: Path) -> None:
     """Each at its time, with its numbers; what else was scraped is no server of ours."""
@@ -115,6 +116,7 @@ def test_a_file_has_the_scrapes_that_it_was_made_of(made: Callable[[Path], Path]
         assert known(scrape) == known(nearest)
 
 
+@pytest.mark.long
 def test_rows_that_begin_at_nothing_lead_to_the_same_estimates(tmp_path: Path) -> None:
     """Counters as they rose since the first page: λ, μ and the queue are those of the lines."""
     theirs = list(replay(*recordings_of(aiperf_lines(tmp_path / "lines"), pytest.fail)))
@@ -189,6 +191,7 @@ def test_what_is_no_recording_is_said(content: bytes, why: str, tmp_path: Path) 
         one_recording(tmp_path / "f", pytest.fail, None)
 
 
+@pytest.mark.long
 def test_lines_that_are_none_are_reported_and_skipped(tmp_path: Path) -> None:
     """The rest is read."""
     path = aiperf_lines(tmp_path / "f")
@@ -200,6 +203,7 @@ def test_lines_that_are_none_are_reported_and_skipped(tmp_path: Path) -> None:
     assert set(told) == {"f:11: not_json; skipped", "f:12: not_a_record; skipped"}
 
 
+@pytest.mark.long
 def test_a_backtest_of_such_a_file_says_what_it_says_of_the_recording(tmp_path: Path) -> None:
     """The same queues, the same pages; the user's rules see all that the file has."""
     rules = tmp_path / "rules.yaml"

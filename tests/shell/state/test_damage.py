@@ -21,6 +21,7 @@ from tests.fuzz.states import CHANGES, NAME, RECORDING, STOPPED, changed, learnt
 from tests.fuzz.trees import Change
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(CHANGES)
 def test_a_damaged_state_is_taken_up_whole_or_refused(made: list[Change]) -> None:

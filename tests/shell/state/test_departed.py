@@ -190,6 +190,7 @@ def leave_together(life: Life, monkeypatch: pytest.MonkeyPatch, count: int) -> l
     return learnt
 
 
+@pytest.mark.long
 def test_a_thousand_engines_that_are_out_of_sight_together_come_back_with_all_that_they_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
