@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kvwatch.stats.expert_coverage import Array
 from kvwatch.stats.law_priors import LINEAR, SIZE
 from kvwatch.stats.nonnegative import nnls
-from kvwatch.stats.step_hypotheses import Hypothesis
+from kvwatch.stats.step_hypotheses import Hypothesis, PromptBase
 
 Mask = npt.NDArray[np.bool_]
 
@@ -22,8 +22,8 @@ _LEAST_EXPERTS_RATIO = 0.3
 """Least W over b0 of a mixture [1]. Choice: over 34 published curves the quartiles are 1.1 and 3; a dense model's
 slight concavity fits less."""
 _LARGEST_DENSE_BASE_RATIO = 1.15
-"""Largest bp over b0 of a dense model [1]. Choice: a step that leaves the CUDA graph takes about a tenth longer; what
-is more is a slope that was not understood."""
+"""Largest bp over b0 of a dense model whose steps with prompts stay in the graph [1]. Choice: what is more is a slope
+that was not understood."""
 _ROOFLINE: Mask = np.array([True, False, True, False, True, True])
 """Coefficients that a roofline has [1]. Definition: host, sequences, resident tokens, reading."""
 
@@ -47,7 +47,8 @@ def solve(
     own[dense, LINEAR] = False
     thetas[wrong] = _nonnegative(information[wrong], pulls[wrong], bases[wrong], own[wrong])
     thetas[dense, LINEAR] = 0.0
-    tied = dense & (thetas[:, 1] > _LARGEST_DENSE_BASE_RATIO * thetas[:, 0])
+    in_graph = np.array([form.base is not PromptBase.EAGER for form in forms])
+    tied = dense & in_graph & (thetas[:, 1] > _LARGEST_DENSE_BASE_RATIO * thetas[:, 0])
     bases[tied, 1, 0], own[tied, 1] = _LARGEST_DENSE_BASE_RATIO, False
     thetas[tied] = _nonnegative(information[tied], pulls[tied], bases[tied], own[tied])
     return thetas, information

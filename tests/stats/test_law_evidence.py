@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from math import log
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -63,6 +63,32 @@ def test_a_dense_model_under_an_alias_is_not_taken_for_a_mixture() -> None:
     assert 0.05 < fit.probability_of(PromptBase.ROOFLINE) < 0.95
     truth = _step(*_FULL, experts=0.0, shape=0.03)
     assert abs(log(fit.seconds(_FULL) / truth)) < 1.65 * fit.relative_deviation(_FULL)
+
+
+@pytest.mark.parametrize(("ratio", "error"), [(None, 0.1), (0.0, 0.3)])
+def test_steps_with_prompts_that_leave_the_graph_are_known_though_no_decoding_shows_experts(
+    ratio: float | None, error: float
+) -> None:
+    """Ten readings before a prompt's first token, of short answers to prompts of 1,200 tokens; n up to half of full.
+
+    Where the name is of a dense model that time passes for costly tokens, and a full step comes out far longer.
+    """
+    source, regression = random.Random(9), StepRegression()
+    regression.expert_ratio = ratio
+
+    def step(n: float, prompts: float, share: float) -> float:
+        return 0.009 * (1 - share) + 0.1 * share + 3e-5 * n + 2e-5 * 1200 * prompts
+
+    for _ in range(400):
+        n = 2 * 60 ** source.random()
+        prompts = n / 40
+        share = 1 - exp(-prompts)
+        seconds = step(n, prompts, share) * source.lognormvariate(0, 0.02)
+        regression.update((n, 1200 * prompts, 1250 * n, share), seconds)
+    fit = regression.fit((240.0, 7200.0, 3e5))
+    assert fit is not None
+    off = fit.seconds((240.0, 7200.0, 3e5, 1.0)) / step(240.0, 6.0, 1.0) - 1
+    assert abs(off) < error if ratio is None else off > error
 
 
 def test_a_dense_name_leaves_no_experts() -> None:

@@ -57,6 +57,14 @@ def test_a_dense_law_with_visible_reading() -> None:
     )
 
 
+def test_prompts_that_leave_the_graph_begin_with_some_readings_where_no_experts_show() -> None:
+    """Four, give or take four."""
+    b0 = 0.015
+    rows, targets = prior(Hypothesis(1.0, PromptBase.EAGER), (b0, 0.1, 1e-4, 2e-5, 1e-8, 0.0))
+    assert rows[BP, [B0, BP]] == pytest.approx([-1 / b0, 1 / (4 * b0)])
+    assert targets[BP] == 0
+
+
 @pytest.mark.parametrize(("base", "ratio", "spread"), [(PromptBase.VISIBLE, 1.0, 0.15), (PromptBase.EAGER, 2.5, 2.0)])
 def test_a_mixture_is_measured_by_reading_all_of_it(base: PromptBase, ratio: float, spread: float) -> None:
     """b0 and W together, of which W is 0.65; steps with prompts take that, or 2.5 times it where they leave a graph."""
