@@ -14,11 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from bench.fault_day.day import Day
-from bench.fault_day.judge import Wrong, is_cause, pages, wrong
+from bench.fault_day.judge import Wrong, holds, is_cause, pages, wrong
 from bench.stamp import stamp
 from kvwatch.constants import HOUR_SECONDS
 
 FILE = Path(__file__).parents[1] / "results" / "fault_day.json"
+
+
+_OF_A_CALM_DAY = (
+    "views",
+    "with_service_rate",
+    "service_rate_outside_interval",
+    "internal_errors",
+    "wrong",
+    "wrong_by_number",
+    "examples",
+    "pages",
+)
+"""What is told of the same day without a fault."""
 
 
 def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
@@ -28,9 +41,13 @@ def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
     moments = shown = 0
     refuted: list[Wrong] = []
     causes: list[float] = []
+    rated = missed = 0
     for moment in day.moments():
         moments += 1
         shown += any(engine.utilization.value for engine in moment.engines)
+        rates = [engine.service_rate for engine in moment.engines if engine.service_rate.value is not None]
+        rated += len(rates)
+        missed += sum(not holds(rate.lower, rate.upper, day.server.service_rate) for rate in rates)
         for found in wrong(moment, day.server):
             refuted.append(found)
             sys.stderr.write(f"{found.at:.0f} s, {found.fault}: {found.words}\n")
@@ -44,8 +61,11 @@ def measure(hours: float, seed: int, *, faults: bool = True) -> dict[str, Any]:
         "kinds": len(day.drawn),
         "views": moments,
         "with_load": shown,
+        "with_service_rate": rated,
+        "service_rate_outside_interval": missed,
         "internal_errors": day.internal_errors,
         "wrong": len(refuted),
+        "wrong_by_number": dict(Counter(w.words.partition(" ")[0] for w in refuted)),
         "wrong_by_fault": dict(Counter(w.fault for w in refuted).most_common()),
         "examples": [f"{w.at:.0f} s, {w.fault or 'afterwards'}: {w.words}" for w in refuted[:40]],
         "pages": [{"alert": p.alert, "start": p.start, "end": p.end, "right": p.right} for p in paged],
@@ -61,7 +81,11 @@ def main() -> None:
     parser.add_argument("--calm", action="store_true", help="without a fault")
     parser.add_argument("--write", action="store_true", help="put it into bench/results")
     args = parser.parse_args()
-    text = json.dumps({"made": stamp()} | measure(args.hours, args.seed, faults=not args.calm), indent=1) + "\n"
+    found = {"made": stamp()} | measure(args.hours, args.seed, faults=not args.calm)
+    if not args.calm:  # what is wrong there too is no fault's
+        calm = measure(args.hours, args.seed, faults=False)
+        found["calm"] = {name: calm[name] for name in _OF_A_CALM_DAY}
+    text = json.dumps(found, indent=1) + "\n"
     print(text)
     if args.write:
         FILE.write_text(text, encoding="utf-8")

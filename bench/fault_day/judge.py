@@ -60,7 +60,7 @@ def wrong(moment: Moment, server: Server) -> Iterator[Wrong]:
                 continue
             if moment.at - at > moment.intervals * INTERVAL_SECONDS:
                 yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} of {moment.at - at:.0f} s ago")
-            elif abs(value - truth) > (OFF + chance) * truth and not _holds(lower, upper, truth):
+            elif abs(value - truth) > (OFF + chance) * truth and not holds(lower, upper, truth):
                 yield Wrong(moment.at, moment.fault, f"{words} {value:.3g} for {truth:.3g}")
 
 
@@ -79,7 +79,7 @@ def _over(found: KeyedEstimate, window: str) -> _Number:
     return found.value.get(window), found.lower.get(window), found.upper.get(window)
 
 
-def _holds(lower: float | None, upper: float | None, truth: float) -> bool:
+def holds(lower: float | None, upper: float | None, truth: float) -> bool:
     """Whether the interval says that it may well be the truth."""
     return lower is not None and upper is not None and lower <= truth <= upper
 
