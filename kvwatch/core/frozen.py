@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kvwatch.facts import VLLM, EngineSample, Histogram
+from kvwatch.facts import SGLANG, VLLM, EngineSample, Histogram
 
 FROZEN_INTERVALS = 2
 """Intervals in which the others moved until a number that stands counts as frozen [intervals]. Choice: a scrape may
@@ -43,6 +43,10 @@ _GROUPS: tuple[Mapping[str, Callable[[EngineSample], _Numbers]], ...] = (
 )
 """Counters that a finished request moves, a token, and a first token: by field of the sample, the numbers in it."""
 
+_KNOWN_GROUPS = {VLLM: len(_GROUPS), SGLANG: 1}
+"""How many of them are written together, by kind of server: SGLang's front end counts a finished request with its
+lengths, while its scheduler counts tokens and passes by itself."""
+
 
 class Frozen:
     """Watches which fields of an engine's samples stand."""
@@ -57,13 +61,16 @@ class Frozen:
     def update(self, sample: EngineSample) -> dict[str, int]:
         """Take a sample; its fields that are not of now, and for how many intervals others have moved without them."""
         before, self._last = self._last, sample
-        if before is None or sample.server != VLLM:
+        if before is None:
             return {}
-        missed = self._gauges.update(before, sample)
-        found = dict.fromkeys(GAUGES, missed) if missed else {}
-        for counters, group in zip(self._counters, _GROUPS, strict=True):
+        found: dict[str, int] = {}
+        for counters, group in zip(self._counters, _GROUPS[: _KNOWN_GROUPS.get(sample.server, 0)], strict=False):
             moved = {name: _have_moved(read(before), read(sample)) for name, read in group.items()}
             found |= counters.update(moved)
+        if sample.server != VLLM:
+            return found
+        if missed := self._gauges.update(before, sample):
+            found |= dict.fromkeys(GAUGES, missed)
         if not self._agree(sample):
             found |= dict.fromkeys(QUEUES, FROZEN_INTERVALS)
         return found

@@ -120,3 +120,12 @@ def test_a_queue_that_never_was_the_sum_is_counted_in_another_way() -> None:
     for _ in range(4):
         assert take(frozen, replace(other, waiting=9.0)) == frozenset()
         other = later(other, steps=1000.0)
+
+
+def test_a_finished_request_is_counted_with_its_lengths_by_sglang_too() -> None:
+    """By one call of its front end; its other numbers are counted in other places."""
+    frozen, sample = Frozen(), replace(FIRST, server=SGLANG)
+    for _ in range(3):
+        take(frozen, sample := later(sample))
+    take(frozen, sample := later(sample, finished=sample.finished, prompt_tokens=sample.prompt_tokens))
+    assert take(frozen, later(sample, finished=sample.finished, prompt_tokens=sample.prompt_tokens)) == {"finished"}

@@ -46,6 +46,9 @@ class FlowBalance:
         self._spoiled: dict[Reason, float] = {}
         self._drops: deque[tuple[float, float]] = deque(maxlen=_MOST_DROPS)
         self._preempted: float | None = None
+        self._first_tokens: float | None = None
+        self._begun: float | None = None
+        """Requests that had finished or ran when first tokens were last counted."""
 
     def update(self, interval: Interval) -> None:
         """Take an interval."""
@@ -69,7 +72,12 @@ class FlowBalance:
         stands = interval.standing.keys()
         if sample.finished is not None and stands.isdisjoint(_SERVED):
             self._served.update(at, sample.finished + sample.running + sample.waiting)
-        if sample.first_token_count is not None and stands.isdisjoint(_STARTED):
+        begun = sample.finished + sample.running if sample.finished is not None else None
+        if sample.first_token_count != self._first_tokens:
+            self._first_tokens, self._begun = sample.first_token_count, begun
+        # who finishes has had a first token: that they are more than had begun shows that those are not counted
+        uncounted = sample.finished is not None and self._begun is not None and sample.finished > self._begun
+        if sample.first_token_count is not None and stands.isdisjoint(_STARTED) and not uncounted:
             self._started.update(at, sample.first_token_count + sample.waiting)
         if interval.preemptions:
             self._preempted = at
@@ -80,6 +88,7 @@ class FlowBalance:
             self._served.clear()
             self._started.clear()
             self._drops.clear()
+            self._first_tokens = self._begun = None
 
     @property
     def seen(self) -> bool:

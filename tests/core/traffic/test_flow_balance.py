@@ -80,6 +80,16 @@ def test_what_stood_for_a_while_is_spread_over_the_time_that_it_took(field: str)
         assert balance.mended(120.0, 0.0, 60.0, START + second) == Balanced(120.0, "balance", Reason.OK)
 
 
+def test_first_tokens_that_stand_while_more_finish_than_had_begun_are_not_counted() -> None:
+    """Whoever else is written with them, or not: a server of another kind. What they make up for is spread."""
+    balance = fed(started=2.0)
+    for second in range(101, 141):
+        balance.update(scrape(second, 2.0 * second, 1.0, 200.0))
+    for second in range(141, 201):
+        balance.update(scrape(second, 2.0 * second, 1.0, 2.0 * second))
+        assert balance.mended(120.0, 0.0, 60.0, START + second) == Balanced(120.0, "balance", Reason.OK)
+
+
 def test_first_tokens_that_were_contradicted_are_counted_from_then_on() -> None:
     """They are used where they are more, and would be the whole past."""
     balance = fed(started=2.0)
