@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kvwatch.constants import TINY as ROUNDING
 from kvwatch.core.engine_state import EVICTION_LOSS_RATIO
-from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.core.options import DEFAULT_WINDOWS_SECONDS, CoreOptions
 from kvwatch.core.pool.arrivals import HALF_SHARE, TREND_DEVIATIONS
 from kvwatch.core.pool.arrivals import STAYS_RATIO as TREND_STAYS
@@ -22,6 +21,7 @@ from kvwatch.core.pool.evaluation import (
 from kvwatch.core.pool.members import INTERVAL_DEVIATIONS
 from kvwatch.core.pool.need import MOST_GROWTH, SURGE_DEVIATIONS
 from kvwatch.core.pool.replicas_required import MAJORITY_RATIO
+from kvwatch.core.signs import LOWEST_LIMIT_RATIO as LOWEST_LIMIT
 from kvwatch.export.sentences import HOT_RATIO
 
 __all__ = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
+from kvwatch.core.capacity.correction import Correction
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Scrape, Settings

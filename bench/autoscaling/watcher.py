@@ -8,7 +8,7 @@ from bench.accuracy.drive import engine_sample
 from bench.accuracy.engines import TrueEngine
 from bench.autoscaling.cluster import COLD_START_SECONDS, Pod
 from bench.autoscaling.policies import Seen
-from kvwatch.core.capacity.full_engine import Correction, FullEngineRun
+from kvwatch.core.capacity.correction import Correction, FullEngineRun
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import Scrape, ScrapeFailed

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.congestion.discrete_engine import DiscreteEngine
 from bench.congestion.mixes import Mix
-from kvwatch.core.capacity.full_engine import LEAST_PERIOD_LIFETIMES, Experiment
+from kvwatch.core.capacity.correction import LEAST_PERIOD_LIFETIMES, Experiment
 from kvwatch.core.eviction.seat_search import prescribe
 from kvwatch.core.eviction.wave import holding_variation, is_wave
 from kvwatch.embedded.request import Request

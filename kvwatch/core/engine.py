@@ -9,13 +9,14 @@ from typing import TypeVar
 from kvwatch.core.capacity.kv_capacity_check import KvCapacityCheck
 from kvwatch.core.capacity.largest_request import LargestRequest
 from kvwatch.core.capacity.model import CapacityModel
+from kvwatch.core.ended import Ended
 from kvwatch.core.eviction.preemptions import Preemptions
 from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber
 from kvwatch.core.eviction.seat_search import Prescription
 from kvwatch.core.eviction.wave import CongestionWatch
 from kvwatch.core.hung import Progress
 from kvwatch.core.inputs import Inputs
-from kvwatch.core.interval import Ended, Interval
+from kvwatch.core.interval import Interval
 from kvwatch.core.kept import KeptParts
 from kvwatch.core.latency.curve import Curve, LatencyInputs, LatencyModel, burstiness
 from kvwatch.core.model_run import ModelResult, ModelRun
@@ -32,7 +33,6 @@ from kvwatch.core.traffic.population import Population
 from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.core.traffic.standing_queue import StandingQueue
 from kvwatch.core.traffic.token_rate import TokenRates
-from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import (
     EngineSample,
     Iteration,
@@ -129,10 +129,7 @@ class EngineEstimator:
         ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
         """
         if self.population.admits(record, now):
-            block, chunk = (
-                self.last.sizes if self.last is not None else (DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS)
-            )
-            ended = Ended(record, share, block, chunk)
+            ended = Ended.of(record, share, self.last)
             for part in self._taking_requests:
                 part.update_request(ended)
             self.capacity.learned_between()

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from kvwatch.core.engine_state import (
-    EngineState,
-    Load,
-    Signs,
-    backlog_drain_seconds,
-    engine_state,
-    is_no_accident,
-)
+from kvwatch.core.engine_state import EngineState, backlog_drain_seconds, engine_state, is_no_accident
+from kvwatch.core.signs import Load, Signs
 from kvwatch.core.states import one_of
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.views import EngineView

@@ -6,7 +6,8 @@ idle, shows the same numbers as a hung one, and is reported with both causes unt
 
 from __future__ import annotations
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.repeated import inside
 
 _LONGEST_STILL_SECONDS = 60.0

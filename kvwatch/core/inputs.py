@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kvwatch.core.cause import Cause
 from kvwatch.core.frozen import FROZEN_INTERVALS
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import Interval
 
 ARRIVALS = ("running", "waiting", "finished")
 """What λ is balanced from."""

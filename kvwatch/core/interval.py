@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, field
 
+from kvwatch.core.assumptions import Assumptions
+from kvwatch.core.cause import Cause
 from kvwatch.core.conservation.contradiction import Contradiction
 from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
-from kvwatch.facts import EngineSample, Histogram, RequestRecord, Settings
+from kvwatch.facts import EngineSample, Settings
 
 MOST_KEPT_INTERVALS = 600
 """Intervals that a window keeps [intervals]. Choice: memory; ten a second of a minute, far more than anyone scrapes."""
@@ -16,33 +17,6 @@ FULL_RATIO = 0.9
 """Of seats, memory or token budget in use, to be full [1]. Choice: an engine with a queue stays within some blocks and
 seats of its limit, and swings by a tenth in waves of eviction; lower, and requests that wait for something else count
 as waiting for capacity."""
-CREATED_RESOLUTION_SECONDS = 0.001
-"""Difference of two ``_created`` up to which they are the same [s]. Choice: they are printed with a rounding error; a
-process takes far longer to start."""
-
-
-class Cause(StrEnum):
-    """Why an interval does not go on from the one before."""
-
-    FIRST = "first"
-    """There is no sample before this one."""
-    RESTART = "restart"
-    """The counters started again: another process, or the same with new counters."""
-    ABORTS = "aborts"
-    """A large part of the requests inside vanished: those inside are others than there were."""
-    UNIT = "unit"
-    """Requests make another number of tokens in a step: lengths are counted in another unit from here on."""
-
-    CAPACITY = "capacity"
-    """M is believed to be another one: what is held of it is counted on another scale from here on."""
-
-    REFUTED = "refuted"
-    """Other metrics are contradicted than before: what was learnt from those that are now is wrong."""
-
-    @property
-    def changes_requests(self) -> bool:
-        """Whether those inside are others than before, or may be; else only the scale has changed."""
-        return self not in (Cause.UNIT, Cause.CAPACITY, Cause.REFUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +32,6 @@ class KvCapacity:
     exact: bool
     from_usage: bool = False
     shown_tokens: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Assumed:
-    """A setting that nothing shows: what is computed with, and between which values vLLM's defaults lie.
-
-    ``possible`` is the lowest value that it may have at all: somebody may have set it below any default.
-    """
-
-    value: int
-    lower: int
-    upper: int
-    possible: int
-
-
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What is assumed of seats [requests] and token budget [tokens]; ``None`` where they are known."""
-
-    seats: Assumed | None = None
-    budget: Assumed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +73,7 @@ class Interval:
     sample: EngineSample
     cause: Cause | None = None
     settings: Settings = Settings()  # noqa: RUF009 (frozen)
-    assumptions: Assumptions = Assumptions()
+    assumptions: Assumptions = Assumptions()  # noqa: RUF009 (frozen)
     kv_capacity: KvCapacity | None = None
     kv_capacity_shown: KvCapacity | None = None
     usage_out_of_range: bool = False
@@ -222,49 +175,3 @@ class Interval:
     def whole(self, tokens: int) -> int:
         """A number of tokens in whole units, at least one."""
         return max(round(tokens / self.unit_tokens), 1)
-
-    def in_units(self) -> Interval:
-        """The same with lengths, memory and the histograms' edges in units of :attr:`unit_tokens`."""
-        unit = self.unit_tokens
-        if unit == 1:
-            return self
-        prompt, output = self.sample.request_prompt_tokens, self.sample.request_generation_tokens
-        return replace(
-            self,
-            sample=replace(
-                self.sample,
-                request_prompt_tokens=_histogram(prompt, unit),
-                request_generation_tokens=_histogram(output, unit),
-            ),
-            kv_capacity=replace(kv, tokens=kv.tokens / unit) if (kv := self.kv_capacity) is not None else None,
-            generation_tokens=_over(self.generation_tokens, unit),
-            prompt_tokens=_over(self.prompt_tokens, unit),
-            prompt_tokens_computed=_over(self.prompt_tokens_computed, unit),
-            lengths_prompt_tokens=self.lengths_prompt_tokens / unit,
-            lengths_output_tokens=self.lengths_output_tokens / unit,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A request that ended, as a log has it.
-
-    ``share`` is the engine's part of it where several engines might have served it; blocks and chunks have the sizes
-    that the engine has now [tokens].
-    """
-
-    record: RequestRecord
-    share: float
-    block_tokens: int
-    chunk_tokens: int
-
-
-def _over(tokens: float | None, unit: float) -> float | None:
-    return None if tokens is None else tokens / unit
-
-
-def _histogram(histogram: Histogram | None, unit: float) -> Histogram | None:
-    if histogram is None:
-        return None
-    edges = tuple(edge / unit for edge in histogram.edges)
-    return replace(histogram, edges=edges, total=_over(histogram.total, unit))

@@ -8,9 +8,13 @@ from math import isfinite
 from typing import Protocol
 
 from kvwatch.constants import CLOCK_SKEW_SECONDS
+from kvwatch.facts import EngineKey
 
 _KEPT_SINCE = ("mix", "settings", "kv_capacity")
 """What older state files do not have, or may have left out."""
+
+_MOST_NAME_CHARACTERS = 16_384
+"""Longest name of a model or an engine in a state [characters]. Definition: that of a line of an exposition."""
 
 
 class Kept(Protocol):
@@ -40,6 +44,17 @@ def refusing(part: str) -> Iterator[None]:
         raise StateError(f"{part}: {error} is missing") from error
     except _DAMAGE as error:
         raise StateError(f"{part}: {error}") from error
+
+
+def key_of(state: Mapping[str, object]) -> EngineKey:
+    """Of which engine a state is; called within :func:`refusing`."""
+    return EngineKey(_name(state["model_name"]), _name(state["engine"]))
+
+
+def _name(found: object) -> str:
+    if not isinstance(found, str) or len(found) > _MOST_NAME_CHARACTERS:
+        raise StateError("model_name and engine must be text")
+    return found
 
 
 class KeptParts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvwatch.core.capacity.full_engine import Correction, FullEngineRun
+from kvwatch.core.capacity.correction import Correction, FullEngineRun
 from kvwatch.core.eviction.seat_search import Prescription, PrescriptionRun
 from kvwatch.core.latency.curve import Curve, LatencyRun
 

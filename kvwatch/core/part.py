@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 

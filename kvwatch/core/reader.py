@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvwatch.constants import HOUR_SECONDS
+from kvwatch.core.assumptions import Assumptions
 from kvwatch.core.capacity.kv_capacity import believed, kv_capacity
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO, Belief
 from kvwatch.core.capacity.kv_usage import KvUsage
 from kvwatch.core.catching_up import CatchingUp
+from kvwatch.core.cause import Cause
 from kvwatch.core.conservation.refuted import Refuted
 from kvwatch.core.frozen import Frozen
-from kvwatch.core.interval import Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.interval import Interval, KvCapacity
 from kvwatch.core.repeated import Repeated
 from kvwatch.core.resets import Resets
 from kvwatch.core.steps.step_counts import StepCounts
 from kvwatch.core.steps.step_seconds import Cadence
+from kvwatch.core.traffic.length_sums import LengthSums
 from kvwatch.core.traffic.passed_over import PassedOver
 from kvwatch.core.traffic.turnover import Turnover
 from kvwatch.core.traffic.vanished import VanishedRequests
@@ -49,7 +52,6 @@ class SampleReader:
         self._resets = Resets()
         self._catching_up = CatchingUp()
         self._room = PassedOver()
-        self._passed_over = 0.0
         self.units = Speculation()
         self.step_counts = StepCounts()
         self._cadence = Cadence()
@@ -57,7 +59,7 @@ class SampleReader:
         self._turnover = Turnover()
         self._last: EngineSample | None = None
         self._at = float("-inf")
-        self._lengths: tuple[float, float, float] | None = None
+        self._lengths = LengthSums()
 
     def read(self, at: float, sample: EngineSample, data_parallel_engines: int = 1) -> Interval | None:
         """The interval that ends with a sample at ``at`` [unix s]; ``None`` if time or the page has not moved."""
@@ -72,7 +74,6 @@ class SampleReader:
             self._catching_up.begin_anew()
             self._were_refuted = frozenset()
             self._room.begin_anew()
-            self._passed_over = 0.0
         sample = self._refuted.sound(at, self._usage.sound(at, sample))
         self._standing = self._frozen.update(sample)
         self._last, self._at = sample, at
@@ -80,7 +81,7 @@ class SampleReader:
         self._kv_capacity = believed(self._shown, self.belief)
         if last is None or begins:
             self._scale_tokens = self._kv_capacity.tokens if self._kv_capacity is not None else None
-            self._lengths = _lengths(sample)
+            self._lengths.begin(sample)
             self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
         interval = self.repeated.sound(self._catching_up.sound(self._between(start, last, at, sample)))
@@ -89,7 +90,7 @@ class SampleReader:
             self._turnover.begin_anew()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
         recounted = self.step_counts.update(interval)
-        interval = self.step_counts.once(self._served(interval))
+        interval = self.step_counts.once(self._room.served(interval))
         interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
         rescaled = Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None
@@ -102,15 +103,6 @@ class SampleReader:
             returned=gone.returned,
         )
 
-    def _served(self, interval: Interval) -> Interval:
-        """The interval without those that wait although there is room for them."""
-        before, self._passed_over = self._passed_over, self._room.update(interval)
-        if not before and not self._passed_over:
-            return interval
-        (a, b), now = interval.waiting, self._passed_over
-        waiting = (a - min(before, a) if a is not None else None, b - min(now, b) if b is not None else None)
-        return replace(interval, waiting=waiting, passed_over=now)
-
     def _is_refuted_otherwise(self) -> bool:
         """Whether other metrics are contradicted than before: what was made of them is forgotten."""
         before, self._were_refuted = self._were_refuted, frozenset(self._refuted.found)
@@ -118,7 +110,7 @@ class SampleReader:
             return False
         self.units = Speculation()
         self._turnover.begin_anew()
-        self._lengths = None  # sums that were wrong for a while are no beginning of a difference
+        self._lengths.forget()
         return True
 
     def _is_rescaled(self) -> bool:
@@ -160,7 +152,7 @@ class SampleReader:
         longest = end - start + _LONGEST_LATENCY_SECONDS
         if itl_count is None or itl_seconds is None or itl_seconds > itl_count * longest:
             itl_count = itl_seconds = None
-        count, prompt, output = self._take_lengths(b)
+        count, prompt, output = self._lengths.rise(b)
         return Interval(
             start=start,
             end=end,
@@ -192,34 +184,10 @@ class SampleReader:
             kv_usage_ratio=(a.kv_usage_ratio, b.kv_usage_ratio),
         )
 
-    def _take_lengths(self, sample: EngineSample) -> tuple[float, float, float]:
-        """Rise of (requests, prompt tokens, output tokens) since the histograms last agreed.
-
-        A scrape is no snapshot: one histogram may already hold a request that the other does not. Such a scrape
-        is passed over, and the next one covers both intervals.
-        """
-        now, before = _lengths(sample), self._lengths
-        if now is None:
-            return 0.0, 0.0, 0.0
-        self._lengths = now
-        if before is None:
-            return 0.0, 0.0, 0.0
-        rises = tuple(n - b for n, b in zip(now, before, strict=True))
-        if min(rises) < 0:
-            return 0.0, 0.0, 0.0
-        return rises[0], rises[1], rises[2]
-
 
 def _queue(sample: EngineSample) -> float | None:
     """Requests that wait for capacity, where the server counts them apart from those that wait for something else."""
     return sample.waiting_capacity if sample.waiting_capacity is not None else sample.waiting
-
-
-def _lengths(sample: EngineSample) -> tuple[float, float, float] | None:
-    s, o = sample.request_prompt_tokens, sample.request_generation_tokens
-    if s is None or o is None or s.count is None or o.count is None or s.total is None or o.total is None:
-        return None
-    return (s.count, s.total, o.total) if s.count == o.count else None
 
 
 def _rise(before: float | None, after: float | None) -> float | None:

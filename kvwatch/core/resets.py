@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS
+from kvwatch.core.cause import CREATED_RESOLUTION_SECONDS
 from kvwatch.facts import EngineSample
 
 _WATCHED_SCRAPES = 20

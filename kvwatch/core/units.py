@@ -8,7 +8,10 @@ the token budget are taken in that unit, and memory-work is given back in tokens
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kvwatch.core.interval import Interval
+from kvwatch.facts import Histogram
 
 _MEMORY_RATIO = 0.98
 """Share of the token and output counts that is kept at each interval [1]. Choice: the last fifty intervals count;
@@ -45,3 +48,36 @@ class Speculation:
             return False
         self.unit_tokens = measured
         return True
+
+
+def in_units(interval: Interval) -> Interval:
+    """The interval with lengths, memory and the histograms' edges in units of its ``unit_tokens``."""
+    unit = interval.unit_tokens
+    if unit == 1:
+        return interval
+    prompt, output = interval.sample.request_prompt_tokens, interval.sample.request_generation_tokens
+    return replace(
+        interval,
+        sample=replace(
+            interval.sample,
+            request_prompt_tokens=_histogram(prompt, unit),
+            request_generation_tokens=_histogram(output, unit),
+        ),
+        kv_capacity=replace(kv, tokens=kv.tokens / unit) if (kv := interval.kv_capacity) is not None else None,
+        generation_tokens=_over(interval.generation_tokens, unit),
+        prompt_tokens=_over(interval.prompt_tokens, unit),
+        prompt_tokens_computed=_over(interval.prompt_tokens_computed, unit),
+        lengths_prompt_tokens=interval.lengths_prompt_tokens / unit,
+        lengths_output_tokens=interval.lengths_output_tokens / unit,
+    )
+
+
+def _over(tokens: float | None, unit: float) -> float | None:
+    return None if tokens is None else tokens / unit
+
+
+def _histogram(histogram: Histogram | None, unit: float) -> Histogram | None:
+    if histogram is None:
+        return None
+    edges = tuple(edge / unit for edge in histogram.edges)
+    return replace(histogram, edges=edges, total=_over(histogram.total, unit))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, SEVERITY, EngineState, is_no_accident
+from kvwatch.core.engine_state import SEVERITY, EngineState, is_no_accident
+from kvwatch.core.signs import limit_to_go_by
 from kvwatch.estimate import Reason
 from kvwatch.export.setting_words import corrections, setting_doubts
 
@@ -200,7 +201,7 @@ def limit_in(engine: Document) -> float:
     """ρ at which the engine is full, as its state goes by: a limit that is only a bound counts as 1."""
     valid = engine.get("estimate_valid", {}).get("stable_limit", {}).get("valid", 1)
     limit = engine.get("stable_limit")
-    return 1.0 if limit is None or not valid else min(max(limit, LOWEST_LIMIT_RATIO), 1.0)
+    return limit_to_go_by(limit if valid else None)
 
 
 def _rise(engine: Document) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.correction import FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.planning.engine import Basis, Known, PlannedEngine
 from kvwatch.views import EngineView
 

@@ -45,6 +45,12 @@ def test_the_engine_is_a_list_of_parts() -> None:
     assert len((CORE / "engine.py").read_text(encoding="utf-8").splitlines()) < LONGEST_LINES
 
 
+def test_no_module_of_the_core_is_longer_than_a_person_reads_at_once() -> None:
+    """One that has grown answers two questions: each gets a module that is named after it."""
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in CORE.rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): n for path, n in lines.items() if n > LONGEST_LINES} == {}
+
+
 WATCHED = ("largest_request", "queue_slope", "wave", "replicas_required")
 ANSWERS = {"Estimate", "KeyedEstimate", "ServiceRate"}
 """What an answer is: an estimate, or one with what it rests on."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kvwatch.core.cause import Cause
 from kvwatch.core.engine import EngineEstimator
-from kvwatch.core.interval import Cause
 from kvwatch.core.options import CoreOptions
 from tests.core.synthetic import SyntheticEngine
 

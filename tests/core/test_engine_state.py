@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 
 from kvwatch.core.engine_signs import one_state, signs_of
 from kvwatch.core.engine_state import (
-    LOWEST_LIMIT_RATIO,
     SEVERITY,
     WAITING_SECONDS,
     EngineState,
-    Load,
-    Signs,
     backlog_drain_seconds,
     engine_state,
     is_no_accident,
 )
+from kvwatch.core.signs import LOWEST_LIMIT_RATIO, Load, Signs
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.export.state_words import STATE_WORDS
 from kvwatch.stats.normal import Z90

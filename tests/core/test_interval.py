@@ -7,7 +7,10 @@ from math import inf
 
 import pytest
 
-from kvwatch.core.interval import Assumed, Assumptions, Cause, Interval, KvCapacity
+from kvwatch.core.assumptions import Assumed, Assumptions
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval, KvCapacity
+from kvwatch.core.units import in_units
 from kvwatch.facts import EngineKey, EngineSample, Histogram, Settings
 
 INTERVAL = Interval(start=0.0, end=1.0, sample=EngineSample(EngineKey("m", "0")))
@@ -77,11 +80,11 @@ def test_in_units_of_what_a_step_makes_all_lengths_are_shorter_and_counts_are_as
         lengths_prompt_tokens=60.0,
         lengths_output_tokens=20.0,
     )
-    units = interval.in_units()
+    units = in_units(interval)
     assert units.sample.request_prompt_tokens == Histogram((2.0, inf), (3.0, 5.0), 15.0, 5.0)
     assert units.sample.request_generation_tokens is None
     assert units.kv_tokens == 1000.0
     assert (units.generation_tokens, units.prompt_tokens, units.prompt_tokens_computed) == (10.0, 20.0, None)
     assert (units.lengths_count, units.lengths_prompt_tokens, units.lengths_output_tokens) == (5.0, 15.0, 5.0)
     assert interval.sizes_in_units == (1, 512)
-    assert replace(interval, unit_tokens=1.0).in_units().kv_tokens == 4000.0
+    assert in_units(replace(interval, unit_tokens=1.0)).kv_tokens == 4000.0

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from kvwatch.core.interval import Cause
+from kvwatch.core.cause import Cause
 from kvwatch.core.reader import SampleReader
 from kvwatch.facts import EngineSample, Histogram
 from tests.core.synthetic import START, SyntheticEngine, poisson

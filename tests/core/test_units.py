@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.core.cause import Cause
 from kvwatch.core.fleet import Fleet
-from kvwatch.core.interval import Cause
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.reader import SampleReader
 from kvwatch.embedded.engine import Engine

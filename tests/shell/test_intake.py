@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from kvwatch.core.capacity.full_engine import Correction, FullEngineRun
+from kvwatch.core.capacity.correction import Correction, FullEngineRun
 from kvwatch.core.fleet import Fleet
 from kvwatch.core.options import CoreOptions
 from kvwatch.facts import EngineKey, EngineSample, Fact, RequestRecord, Scrape, ScrapeFailed, Settings, SettingSource

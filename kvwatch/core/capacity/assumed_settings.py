@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from kvwatch.core.assumptions import Assumed, Assumptions
 from kvwatch.core.capacity.full_engine import FullEngineInputs
-from kvwatch.core.interval import Assumed, Assumptions
 from kvwatch.estimate import Reason
 from kvwatch.queueing.capacity import binding
 

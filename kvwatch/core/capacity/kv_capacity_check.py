@@ -1,27 +1,21 @@
 """Does what runs in an engine fit the KV cache that the server shows?
 
-By Little's law the tokens that requests hold follow from their lengths and the rate at which they are served; the
-server shows what share of its memory they are. Their quotient is M, whatever the server says of it: block sizes of
-hybrid models, of decode context parallelism and of several ranks were wrong in many versions of vLLM. A request that
-finished was in memory whole, so M is no smaller than that.
-
-Prompts that share a prefix hold it once: M then lies between what the requests would hold without the tokens that the
-cache had, and with all of them.
+What is in use says how large M must be (``kv_in_use.py``), whatever the server says of it: block sizes of hybrid
+models, of decode context parallelism and of several ranks were wrong in many versions of vLLM. A request that finished
+was in memory whole, so M is no smaller than that.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from math import exp, inf, log, sqrt
-from typing import NamedTuple
+from math import exp, log, sqrt
 
 from kvwatch.constants import HOUR_SECONDS, MOST_TOKENS
-from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Ended, Interval
+from kvwatch.core.capacity.kv_in_use import KvInUse
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.population import Population
-from kvwatch.core.traffic.request_demand import MIN_REQUESTS, DemandEstimates
 from kvwatch.stats.decaying_max import DecayingMax
 
 REFUTED_RATIO = 1.5
@@ -64,29 +58,14 @@ class Belief:
     impossible: bool = False
 
 
-class _Use(NamedTuple):
-    """What one interval, which ends at ``end`` [unix s], shows of the memory in use.
-
-    ``used_steps`` is Σ over its steps of the share in use, ``hits`` the prompt tokens that the cache had.
-    """
-
-    end: float
-    used_steps: float
-    generated: float
-    prompts: float
-    hits: float | None
-
-
 class KvCapacityCheck:
     """Holds the M that a server shows against what runs in the engine."""
 
     def __init__(self, population: Population) -> None:
         self._population = population
-        self._uses: deque[_Use] = deque(maxlen=MOST_KEPT_INTERVALS)
-        self._hits_before: float | None = None
+        self._in_use = KvInUse()
         self._longest = DecayingMax(HOUR_SECONDS)
         self._looked_at = float("-inf")
-        self._held_apart = False
         self._begin()
         self._belief = Belief()
 
@@ -106,12 +85,12 @@ class KvCapacityCheck:
         if (shown.tokens if shown is not None else None) != self._belief.shown:
             self._belief = Belief(shown.tokens if shown is not None else None)
             self._begin()
-        if interval.is_refuted and (self._uses or self._belief.tokens):
+        if interval.is_refuted and (self._in_use or self._belief.tokens):
             # what was worked out from numbers that are refuted is as little to be believed
-            self._uses.clear()
+            self._in_use.clear()
             self._belief = Belief(self._belief.shown)
             self._begin()
-        self._add_use(interval)
+        self._in_use.add(interval)
         if interval.lengths_count:
             mean = (interval.lengths_prompt_tokens + interval.lengths_output_tokens) / interval.lengths_count
             self._longest.update(at, mean)
@@ -119,33 +98,10 @@ class KvCapacityCheck:
             self._looked_at = at
             self._look(interval)
 
-    def _add_use(self, interval: Interval) -> None:
-        if not interval.goes_on or not interval.representative:
-            return
-        hits, before_hits = interval.sample.prefix_cache_hits, self._hits_before
-        self._hits_before = hits
-        before, after = interval.kv_usage_ratio
-        self._held_apart = bool(interval.sample.waiting_deferred)
-        if before is None or after is None or not interval.step_seconds or interval.generation_tokens is None:
-            return
-        self._uses.append(
-            _Use(
-                interval.end,
-                (before + after) / 2 * interval.seconds / interval.step_seconds,
-                interval.generation_tokens,
-                interval.prompt_tokens or 0.0,
-                max(hits - before_hits, 0.0) if hits is not None and before_hits is not None else None,
-            )
-        )
-
-        while self._uses[0].end < interval.end - HOUR_SECONDS:  # lengths reach no further back
-            self._uses.popleft()
-
     def begin_anew(self, cause: Cause) -> None:
         """Another process has another cache, which may have the same wrong label; memory in use begins again."""
         if cause.changes_requests:
-            self._uses.clear()
-            self._hits_before = None
+            self._in_use.begin_anew()
         if cause is Cause.RESTART:
             self._longest = DecayingMax(HOUR_SECONDS)
             self._begin()
@@ -158,16 +114,17 @@ class KvCapacityCheck:
         shown = self._belief.shown
         exact = interval.kv_capacity_shown is not None and interval.kv_capacity_shown.exact
         demand = self._population.get(interval.end)
-        bounds = self._bounds(demand, interval.unit_tokens)
+        bounds = self._in_use.bounds(demand, interval.unit_tokens)
         longest = self._longest.get(interval.end)
         too_long = exact and shown is not None and longest is not None and longest > shown
         if shown is None:
             if bounds is not None and demand.requests >= _UNSHOWN_REQUESTS:
                 self._believe(bounds, refuted=False)
             return
-        self._too_small = self._too_small or too_long or self._holds_more(shown, interval, demand)
+        holds_more = self._in_use.tokens_of_running(interval, demand) > REFUTED_RATIO * shown
+        self._too_small = self._too_small or too_long or holds_more
         factor = _factor(shown, bounds) if bounds is not None else 1.0
-        if factor < 1 and self._is_held_otherwise(demand, interval.unit_tokens):
+        if factor < 1 and self._in_use.is_held_otherwise(demand, interval.unit_tokens):
             factor = 1.0
         apart = max(factor, 1 / factor)
         by_chance = apart <= demand.chance_ratio
@@ -181,42 +138,6 @@ class KvCapacityCheck:
             self._confirmed = False
         elif self._belief.refuted:
             self._belief = Belief(shown)
-
-    def _holds_more(self, shown: float, interval: Interval, demand: DemandEstimates) -> bool:
-        """Whether those that run hold more than this M by their lengths alone, shared prefixes left out."""
-        moments, steps, running = demand.moments, demand.steps, interval.sample.running
-        lengths = demand.by_method.get("joint", demand.by_method.get("moments"))
-        if moments is None or not steps or not lengths or not running or demand.requests < MIN_REQUESTS:
-            return False
-        cached = demand.cached_ratio if demand.cached_ratio is not None else _cached_ratio(self._uses)
-        held = lengths / steps - cached * moments.mean_s * interval.unit_tokens
-        return running * held > REFUTED_RATIO * shown
-
-    def _is_held_otherwise(self, demand: DemandEstimates, unit_tokens: float) -> bool:
-        """Whether memory may be in use by others than those that run, so that M looks smaller than it is.
-
-        A prefill server keeps what it has computed until it is fetched, a decode server receives what nobody runs yet.
-        """
-        moments = demand.moments
-        return self._held_apart or moments is None or moments.mean_o * unit_tokens < 2
-
-    def _bounds(self, demand: DemandEstimates, unit_tokens: float) -> tuple[float, float] | None:
-        """The smallest and the largest M that agree with what runs [tokens]; ``None`` while too little is known."""
-        moments, lengths = demand.moments, demand.by_method.get("joint", demand.by_method.get("moments"))
-        since = demand.since if demand.since is not None else inf
-        # from the newest back: the deque holds an hour, the window of lengths mostly less
-        uses = list(takewhile(lambda use: use.end >= since, reversed(self._uses)))[::-1]
-        used_steps = sum(use.used_steps for use in uses)
-        steps = demand.steps
-        if moments is None or steps is None or not lengths or demand.requests < MIN_REQUESTS or used_steps <= 0:
-            return None
-        requests = sum(use.generated for use in uses) / (moments.mean_o * unit_tokens)
-        cached = demand.cached_ratio if demand.cached_ratio is not None else _cached_ratio(uses)
-        shared = cached * moments.mean_s * unit_tokens * steps
-        least = max(lengths - shared, moments.mean_o * unit_tokens * steps / 2)
-        if requests <= 0 or least <= 0:
-            return None
-        return min(least, lengths) * requests / used_steps, lengths * requests / used_steps
 
     def _believe(self, bounds: tuple[float, float] | None, *, refuted: bool) -> None:
         """Use the M that follows from what runs, where it is known well enough."""
@@ -245,12 +166,6 @@ class KvCapacityCheck:
             raise TypeError("refuted and impossible must be true or false")
         self._too_small = impossible
         self._belief = Belief(shown, tokens, refuted, impossible)  # type: ignore[arg-type]
-
-
-def _cached_ratio(uses: Sequence[_Use]) -> float:
-    """The largest share of the prompts' tokens that the cache can have had; 1 where nothing tells."""
-    hits, prompts = [use.hits for use in uses if use.hits is not None], sum(use.prompts for use in uses)
-    return min(sum(hits) / prompts, 1.0) if hits and prompts else 1.0
 
 
 def _factor(shown: float, bounds: tuple[float, float]) -> float:

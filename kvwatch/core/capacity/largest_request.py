@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 from kvwatch.facts import Histogram
 from kvwatch.stats.decaying_max import DecayingMax
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 
 from kvwatch.core.capacity.calibration import Calibration
+from kvwatch.core.capacity.correction import Correction, FullEngineRun
 from kvwatch.core.capacity.crowding import crowding
-from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.observed_service_rate import Backlog, ObservedRate
 from kvwatch.core.capacity.refresh import Refresh
 from kvwatch.core.capacity.service_rate import Evidence
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.steps.law_learner import StepLawLearner
 from kvwatch.core.steps.step_seconds import StepTimes

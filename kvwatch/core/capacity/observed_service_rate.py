@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kvwatch.core.interval import FULL_RATIO, MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import FULL_RATIO, MOST_KEPT_INTERVALS, Interval
 from kvwatch.core.traffic.passed_over import STANDING_SCRAPES, STANDING_SECONDS
 from kvwatch.facts import Settings
 from kvwatch.stats.adjusted_range import mean_deviation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.correction import Correction, FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.options import DEFAULT_MODEL_LEAST_SECONDS
 
 _MOVED_RATIO = 0.02

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, hypot, log
 
+from kvwatch.core.assumptions import Assumptions
 from kvwatch.core.capacity.assumed_settings import Spread, capacity_spread, spread, wider
-from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
+from kvwatch.core.capacity.correction import Correction
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.kv_capacity_check import REFUTED_RATIO
 from kvwatch.core.capacity.model_deviation import model_deviation
 from kvwatch.core.capacity.observed_service_rate import ObservedRate
-from kvwatch.core.interval import FULL_RATIO, Assumptions, KvCapacity
+from kvwatch.core.interval import FULL_RATIO, KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.core.traffic.request_demand import DemandEstimates

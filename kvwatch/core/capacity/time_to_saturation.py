@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvwatch.core.engine_state import LOWEST_LIMIT_RATIO, is_no_accident
+from kvwatch.core.engine_state import is_no_accident
+from kvwatch.core.signs import limit_to_go_by
 from kvwatch.core.traffic.arrival_rate import ArrivalRate
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.stats.trend import Trend
@@ -39,4 +40,4 @@ def _limit_ratio(stable_limit: Estimate) -> float:
     """ρ that counts as full: 1 − δ, but 1 where δ is only a bound, and 0.85 at least."""
     if stable_limit.value is None or stable_limit.verdict not in (None, Reason.OK):
         return 1.0
-    return min(max(stable_limit.value, LOWEST_LIMIT_RATIO), 1.0)
+    return limit_to_go_by(stable_limit.value)

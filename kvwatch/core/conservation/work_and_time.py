@@ -18,7 +18,8 @@ from kvwatch.core.conservation.outvoted import COUNTERS, GROSSLY_RATIO, TIME, re
 from kvwatch.core.conservation.sums import Flow, Sums
 
 _FEW_SEEN = 50.0
-"""Requests seen at scrapes, added up, on which a gross contradiction rests [requests]. Choice: fifty are known to a seventh."""
+"""Requests seen at scrapes, added up, on which a gross contradiction rests [requests]. Choice: fifty are known to a
+seventh."""
 _FEW_INTERVALS = 8
 """Intervals on which it rests [intervals]. Choice: before the step law is first fitted, on twenty busy ones."""
 _FEW_SECONDS = 15.0

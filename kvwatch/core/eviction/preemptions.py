@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from kvwatch.core.capacity.full_engine import Correction
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.capacity.correction import Correction
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 
 _MOST_INTERVALS = 1200
 """Intervals that are remembered [intervals]. Choice: memory; a quarter of an hour at more than one scrape a second."""

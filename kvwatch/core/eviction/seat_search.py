@@ -15,7 +15,8 @@ from itertools import pairwise
 from math import hypot, log, sqrt
 from statistics import fmean, stdev
 
-from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.correction import Experiment, FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.model_deviation import CURVATURE_DEVIATION
 from kvwatch.embedded.saturation import Saturation, saturate
 from kvwatch.embedded.settings import RequestShape

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kvwatch.constants import TINY
-from kvwatch.core.capacity.full_engine import Correction, stability_of
+from kvwatch.core.capacity.correction import Correction, stability_of
+from kvwatch.core.cause import Cause
 from kvwatch.core.eviction.preemptions import Evictions, costs
-from kvwatch.core.interval import FULL_RATIO, Cause, Interval
+from kvwatch.core.interval import FULL_RATIO, Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.estimate import Estimate, Reason

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.correction import FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.refresh import fingerprint, has_moved
 from kvwatch.embedded.latency_curve import Loaded, Point, latency_curve
 from kvwatch.embedded.saturation import Saturation, saturate

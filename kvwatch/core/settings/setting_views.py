@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvwatch.core.settings.weigh import Setting, Weighed
+from kvwatch.core.settings.setting import Setting
+from kvwatch.core.settings.weigh import Weighed
 from kvwatch.facts import SettingSource
 from kvwatch.views import SettingView
 

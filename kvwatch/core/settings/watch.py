@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kvwatch.constants import LATEST_UNIX_SECONDS
-from kvwatch.core.interval import CREATED_RESOLUTION_SECONDS, Cause, Interval
+from kvwatch.core.cause import CREATED_RESOLUTION_SECONDS, Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.settings.full_steps import step_tokens
 from kvwatch.core.settings.queued import QueuedScrapes
 from kvwatch.core.settings.standing_batch import Standing, standing

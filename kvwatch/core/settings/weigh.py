@@ -9,23 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
-from kvwatch.core.interval import Assumed, Assumptions
+from kvwatch.core.assumptions import Assumptions
+from kvwatch.core.settings.likely_defaults import default_setting, possible
+from kvwatch.core.settings.setting import RANK, Said, Setting
 from kvwatch.core.settings.standing_batch import Standing
 from kvwatch.facts import VLLM, Settings, SettingSource
-from kvwatch.parse.settings.defaults import GPU_SMALL, Defaults, possible_defaults
 
-RANK = (
-    SettingSource.SERVER_INFO,
-    SettingSource.LOG,
-    SettingSource.PROCESS,
-    SettingSource.EXPOSITION,
-    SettingSource.CONFIG,
-    SettingSource.RECORDING,
-    SettingSource.UNKNOWN,
-    SettingSource.POD,
-    SettingSource.MODELS,
-)
-"""Whose word counts, the best first: the running server's own, then what somebody wrote down about it."""
 _HEARSAY = (SettingSource.CONFIG, SettingSource.RECORDING, SettingSource.UNKNOWN, SettingSource.POD)
 """Sources that may be about another server, or out of date: an operator is told where these are wrong."""
 _NEAR_SEATS = 2
@@ -39,14 +28,6 @@ hundred steps."""
 _LEAST_BUDGET = 512
 """Lowest token budget that is thought of where nothing is said [tokens]. Data sheet: the default of vLLM up to 0.6,
 config.py, below all later ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A value and who says it."""
-
-    value: int
-    source: SettingSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +45,6 @@ class Measured:
     most_running: int = 0
     budget: int | None = None
     budget_floor: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting: its value, who it is from, and who is contradicted; ``assumed`` where nobody says it."""
-
-    value: int | None = None
-    source: SettingSource = SettingSource.UNKNOWN
-    refuted: tuple[Said, ...] = ()
-    assumed: Assumed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +76,15 @@ def weigh(reports: Mapping[SettingSource, Settings], measured: Measured, server:
     budget = _budget(list(_said(reports, "max_num_batched_tokens", RANK)), measured)
     # the API always shows the longest request as it came to be
     length = _believed(list(_said(reports, "max_model_len", (RANK[0], RANK[-1], *RANK[1:-1]))))
-    rows = _possible(reports, budget.value) if server == VLLM else ()
+    rows = possible(reports, budget.value) if server == VLLM else ()
     complete = any(report.complete for report in reports.values())
     if seats.value is None:
         defaults = {row.device: row.max_num_seqs for row in rows}
-        least = _least(defaults, measured.most_running, 1, complete=complete)
-        seats = replace(_default(defaults, least, complete=complete), refuted=seats.refuted)
+        seats = replace(default_setting(defaults, measured.most_running, 1, complete=complete), refuted=seats.refuted)
     if budget.value is None:
         defaults = {row.device: row.max_num_batched_tokens for row in rows}
-        least = _least(defaults, round(measured.budget_floor), _LEAST_BUDGET, complete=complete)
-        budget = replace(_default(defaults, least, complete=complete), refuted=budget.refuted)
+        default = default_setting(defaults, round(measured.budget_floor), _LEAST_BUDGET, complete=complete)
+        budget = replace(default, refuted=budget.refuted)
     base = Settings()
     sources: dict[str, SettingSource] = {}
     for source in RANK:
@@ -177,34 +147,3 @@ def _at_least(said: list[Said], floor: float) -> Setting:
     found = _believed(possible)
     wrong = dict.fromkeys((*impossible, *found.refuted))
     return replace(found, refuted=tuple(wrong))
-
-
-def _possible(reports: Mapping[SettingSource, Settings], budget: int | None) -> tuple[Defaults, ...]:
-    """What the server may have taken by itself, as far as the sources tell its device."""
-    device = workers = own_budget = version = None
-    for source in RANK:
-        report = reports.get(source, Settings())
-        device = device or report.device
-        workers = workers or report.world_size
-        own_budget = own_budget or report.own_budget_tokens
-        version = version or report.version
-    rows = possible_defaults(device, workers, version)
-    return tuple(row for row in rows if row.max_num_batched_tokens == (own_budget or budget)) if own_budget else rows
-
-
-def _least(defaults: Mapping[str, int], seen: int, least: int, *, complete: bool) -> int:
-    """The lowest value that a setting may have: what was seen of it, or the lowest default if nothing was given."""
-    return max(seen, min(defaults.values(), default=least) if complete else least)
-
-
-def _default(defaults: Mapping[str, int], least: int, *, complete: bool) -> Setting:
-    """The default by the devices that are possible beside what was seen; that of a small GPU where several are.
-
-    It is known, and not assumed, where a source shows that nothing else was given and the device leaves one value.
-    """
-    found = {device: value for device, value in defaults.items() if value >= least}
-    if not found:
-        return Setting()
-    value, lower, upper = found.get(GPU_SMALL, min(found.values())), min(found.values()), max(found.values())
-    known = complete and lower == upper
-    return Setting(value, SettingSource.DEFAULT, assumed=None if known else Assumed(value, lower, upper, least))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from kvwatch.core.steps.step_rows import StepRow
+from kvwatch.core.steps.mean_step import StepRow
 
 _ENOUGH = 20
 """Rows from which on a first law is fitted [rows]. Choice: four for each coefficient; half has the first μ twice as

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvwatch.core.steps.step_rows import LONGEST_STEP_SECONDS, StepRow
+from kvwatch.core.steps.mean_step import StepRow
+from kvwatch.core.steps.step_rows import LONGEST_STEP_SECONDS
 from kvwatch.facts import Iteration
 
 _GROUP_SECONDS = 1.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.steps.iterations import IterationRows
 from kvwatch.core.steps.model_experts import expert_ratio
 from kvwatch.core.steps.step_law import StepLawMemory

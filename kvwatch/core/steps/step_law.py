@@ -8,7 +8,8 @@ from kvwatch.constants import DAY_SECONDS, HOUR_SECONDS, TINY
 from kvwatch.core.interval import Interval
 from kvwatch.core.steps.changed_speed import Held, SpeedWatch
 from kvwatch.core.steps.first_rows import FirstRows
-from kvwatch.core.steps.step_rows import StepRow, StepRows
+from kvwatch.core.steps.mean_step import StepRow
+from kvwatch.core.steps.step_rows import StepRows
 from kvwatch.core.steps.usual_residual import UsualResidual
 from kvwatch.stats.level_rates import Level
 from kvwatch.stats.step_law_fit import LawFit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import MOST_KEPT_INTERVALS, Interval
 from kvwatch.estimate import KeyedEstimate, Reason
 from kvwatch.stats.trimmed import trimmed_ratio, weighted_median
 

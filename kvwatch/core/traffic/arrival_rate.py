@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 from kvwatch.constants import CLOCK_SKEW_SECONDS
-from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.flow_balance import FlowBalance
 from kvwatch.core.traffic.start_log import LOG_LAG_SECONDS, LoggedArrivals, StartLog
 from kvwatch.estimate import Estimate, KeyedEstimate, Reason

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 from kvwatch.constants import MINUTE_SECONDS
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 
 _LEVELS = 8
 """Levels of KV usage that hits are told apart by [bins]. Choice: the fall happens within a quarter of the memory."""

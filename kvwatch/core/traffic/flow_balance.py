@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.estimate import Reason
 from kvwatch.stats.counting import counting_noise
 from kvwatch.stats.flow import WindowedCount

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 
 _LEAST_SCRAPES = 3
 """Scrapes in a row that must find the engine empty to make a pause [scrapes]. Choice: shorter gaps are part of light

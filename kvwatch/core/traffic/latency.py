@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.estimate import Keyed, pair
 from kvwatch.facts import EngineSample, Histogram
 from kvwatch.stats.bucket_quantile import bucket_of_quantile, bucket_quantile

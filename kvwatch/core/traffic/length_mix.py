@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.length_shape import LengthShape
 from kvwatch.core.traffic.lengths import LengthWindow
 from kvwatch.core.traffic.matched_lengths import Buckets, matched_lengths, plausible_lengths
 from kvwatch.core.traffic.mix import Mix, held_unshared, sharing_ratio
 from kvwatch.core.traffic.request_demand import DemandEstimates, estimate
+from kvwatch.core.units import in_units
 from kvwatch.queueing.demand import mean_computed, mean_demand, mean_steps
 from kvwatch.queueing.finish_bias import InFlight, arrived_moments, arrived_weights, occupancy_ratio
 from kvwatch.stats.change import ChangeDetector, change_point
@@ -46,7 +48,7 @@ class LengthMix:
     def update(self, interval: Interval) -> None:
         """Take an interval."""
         self._unit_tokens = interval.unit_tokens
-        units = interval.in_units()
+        units = in_units(interval)
         if not interval.representative:
             self._shape.begin_anew()
         self._shape.update(units.sample)

@@ -7,7 +7,9 @@ from dataclasses import astuple, dataclass, fields
 from functools import reduce
 
 from kvwatch.constants import HOUR_SECONDS, LARGEST_SUM, MINUTE_SECONDS
-from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import MOST_KEPT_INTERVALS, Interval
+from kvwatch.core.units import in_units
 
 _DUMPED_SPANS = 100
 """Spans of the length window in a state file [intervals]. Choice: second moments need some tens of groups; a hundred
@@ -80,7 +82,7 @@ class LengthWindow:
         if not interval.representative or interval.generation_tokens is None:
             self._pass_over(interval)
             return
-        span = _span(interval.in_units())
+        span = _span(in_units(interval))
         if self._recent and span.end - self._recent[-1].end < self._spacing:
             span = self._recent.pop().joined(span)
         self._recent.append(span)

@@ -8,6 +8,7 @@ queue: requests that nobody works on, or a gauge that counts what is not there.
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvwatch.constants import MINUTE_SCRAPES, MINUTE_SECONDS
@@ -43,11 +44,22 @@ class PassedOver:
     def __init__(self) -> None:
         self._with_room: deque[_Seen] = deque(maxlen=MINUTE_SCRAPES)
         self._number = 0.0
+        self._left_out = 0.0
+        """How many were left out of the last interval's queue."""
 
     def begin_anew(self) -> None:
         """Others are inside."""
         self._with_room.clear()
-        self._number = 0.0
+        self._number = self._left_out = 0.0
+
+    def served(self, interval: Interval) -> Interval:
+        """Take an interval; the same without those that wait although there is room for them."""
+        before, self._left_out = self._left_out, self.update(interval)
+        if not before and not self._left_out:
+            return interval
+        (a, b), now = interval.waiting, self._left_out
+        waiting = (a - min(before, a) if a is not None else None, b - min(now, b) if b is not None else None)
+        return replace(interval, waiting=waiting, passed_over=now)
 
     def update(self, interval: Interval) -> float:
         """Take an interval; how many of those that wait are passed over [requests].

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 
-from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.cache_hits import CacheHits
 from kvwatch.core.traffic.idle_spells import IdleSpells
 from kvwatch.core.traffic.joint_mix import joint_mix

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.stats.trend import theil_sen
 

@@ -6,7 +6,9 @@ from collections import OrderedDict
 from math import ceil, isfinite
 
 from kvwatch.constants import CLOCK_SKEW_SECONDS, LATEST_UNIX_SECONDS
-from kvwatch.core.interval import Cause, Ended, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.joint_sample import JointSample
 from kvwatch.core.traffic.log_check import LogCheck
 from kvwatch.core.traffic.request_window import RequestWindow

@@ -14,7 +14,8 @@ from math import sqrt
 from typing import NamedTuple
 
 from kvwatch.constants import MINUTE_SECONDS
-from kvwatch.core.interval import MOST_KEPT_INTERVALS, Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import MOST_KEPT_INTERVALS, Interval
 from kvwatch.core.traffic.turnover import NEWS
 
 SERVED_RATIO = 0.5

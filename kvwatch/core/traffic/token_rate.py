@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 
 TOKEN_KINDS = ("prompt", "output")
 """Tokens of prompts that were taken in, those found in the prefix cache included, and tokens that were made."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kvwatch.core.capacity.full_engine import Correction, FullEngineInputs
+from kvwatch.core.capacity.correction import Correction
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.capacity.service_rate import Evidence
 from kvwatch.core.interval import KvCapacity
 from kvwatch.core.steps.step_seconds import StepTime

@@ -7,13 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kvwatch.core.capacity.full_engine import (
-    LONGEST_WAVE_TOKENS,
-    FullEngineInputs,
-    FullEngineRun,
-    FullLaw,
-    stability_of,
-)
+from kvwatch.core.capacity.correction import LONGEST_WAVE_TOKENS, FullEngineRun, stability_of
+from kvwatch.core.capacity.full_engine import FullEngineInputs, FullLaw
 from tests.core.capacity.evidence import inputs
 
 

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from kvwatch.core.capacity.kv_capacity_check import Belief, KvCapacityCheck
-from kvwatch.core.interval import Cause, Ended, Interval, KvCapacity
+from kvwatch.core.cause import Cause
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval, KvCapacity
 from kvwatch.core.traffic.request_demand import DemandEstimates
 from kvwatch.facts import EngineKey, EngineSample, RequestRecord
 from kvwatch.stats.group_moments import PairMoments

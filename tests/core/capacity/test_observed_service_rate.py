@@ -9,7 +9,8 @@ import pytest
 
 from kvwatch.core.capacity.model import CapacityModel
 from kvwatch.core.capacity.observed_service_rate import Backlog
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.options import CoreOptions
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.facts import Settings

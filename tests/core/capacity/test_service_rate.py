@@ -6,10 +6,11 @@ from math import e, exp, hypot, log
 
 import pytest
 
+from kvwatch.core.assumptions import Assumed, Assumptions
 from kvwatch.core.capacity.model_deviation import extrapolation
 from kvwatch.core.capacity.observed_service_rate import ObservedRate
 from kvwatch.core.capacity.service_rate import plain_service_rate, service_rate
-from kvwatch.core.interval import Assumed, Assumptions, KvCapacity
+from kvwatch.core.interval import KvCapacity
 from kvwatch.core.traffic.cache_hits import HitsFall
 from kvwatch.estimate import Estimate, Reason
 from kvwatch.facts import Settings

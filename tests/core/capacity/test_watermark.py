@@ -6,7 +6,8 @@ import random
 
 import numpy as np
 
-from kvwatch.core.capacity.full_engine import FullEngineInputs, FullEngineRun
+from kvwatch.core.capacity.correction import FullEngineRun
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.eviction.seat_search import WATERMARK_RATIO, PrescriptionRun
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.core.traffic.request_demand import DemandEstimates

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.core.cause import Cause
 from kvwatch.core.eviction.preemptions import Preemptions, costs
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import Interval
 from tests.core.capacity.evidence import correction
 from tests.core.synthetic import START, SyntheticEngine
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvwatch.core.capacity.full_engine import Experiment, FullEngineInputs
+from kvwatch.core.capacity.correction import Experiment
+from kvwatch.core.capacity.full_engine import FullEngineInputs
 from kvwatch.core.eviction.advice import advice
 from kvwatch.core.eviction.recommended_max_num_seqs import Prescriber, prescribed, recommended_max_num_seqs
 from kvwatch.core.eviction.seat_search import Prescription, prescribe, search

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from bench.recordings import Recording as LoggedRecording
-from kvwatch.core.capacity.full_engine import Correction
+from kvwatch.core.capacity.correction import Correction
+from kvwatch.core.cause import Cause
 from kvwatch.core.eviction.preemptions import Preemptions, costs
 from kvwatch.core.eviction.wave import Congestion, CongestionWatch, congestion, growth_ratio, holding_variation, is_wave
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import Interval
 from kvwatch.core.steps.step_seconds import StepTime
 from kvwatch.core.traffic.mix import Mix
 from kvwatch.core.traffic.request_demand import DemandEstimates

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.core.settings.setting import Setting
 from kvwatch.core.settings.watch import SettingsWatch
-from kvwatch.core.settings.weigh import Setting, Weighed
+from kvwatch.core.settings.weigh import Weighed
 from kvwatch.embedded.settings import RequestShape
 from kvwatch.facts import EngineSample, Settings, SettingSource
 from tests.core.settings.scheduled import EPOCH, Server, lengths, watched

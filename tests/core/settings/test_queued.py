@@ -7,7 +7,8 @@ from math import inf
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval, KvCapacity
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval, KvCapacity
 from kvwatch.core.settings.queued import QueuedScrapes
 from kvwatch.facts import EngineKey, EngineSample, Histogram, Settings
 

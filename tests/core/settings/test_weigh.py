@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kvwatch.core.interval import Assumed
+from kvwatch.core.assumptions import Assumed
+from kvwatch.core.settings.setting import Said, Setting
 from kvwatch.core.settings.standing_batch import Standing
-from kvwatch.core.settings.weigh import Measured, Said, Setting, Weighed, weigh
+from kvwatch.core.settings.weigh import Measured, Weighed, weigh
 from kvwatch.facts import SGLANG, Settings, SettingSource
 
 NOTHING = Measured()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvwatch.core.steps.iterations import IterationRows
-from kvwatch.core.steps.step_rows import StepRow
+from kvwatch.core.steps.mean_step import StepRow
 from kvwatch.facts import Iteration, Scrape
 from tests.core.synthetic import START, TARGET, SyntheticEngine, Watch, poisson
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from kvwatch.core.steps.mean_step import StepRow
 from kvwatch.core.steps.step_law import StepLawMemory
-from kvwatch.core.steps.step_rows import StepRow
 
 
 def _row(n: float, seconds: float, source: random.Random) -> StepRow:

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from kvwatch.core.interval import Interval, KvCapacity
-from kvwatch.core.steps.step_rows import StepRow, StepRows
+from kvwatch.core.steps.mean_step import StepRow
+from kvwatch.core.steps.step_rows import StepRows
 from kvwatch.facts import EngineKey, EngineSample, Settings
 
 _KV_TOKENS = 1e5

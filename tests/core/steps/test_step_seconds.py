@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.steps.step_seconds import Cadence, StepTimes, step_seconds
 from kvwatch.estimate import Reason
 from tests.core.synthetic import START, SyntheticEngine

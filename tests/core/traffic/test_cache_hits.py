@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.cache_hits import CacheHits
 from kvwatch.facts import EngineKey, EngineSample
 

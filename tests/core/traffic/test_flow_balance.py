@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kvwatch.core.cause import Cause
 from kvwatch.core.conservation.contradiction import Contradiction
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.flow_balance import Balanced, FlowBalance
 from kvwatch.estimate import Reason
 from tests.core.synthetic import START, SyntheticEngine

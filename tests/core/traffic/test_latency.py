@@ -6,7 +6,8 @@ from math import inf
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.latency import Latency
 from kvwatch.facts import EngineKey, EngineSample, Histogram
 

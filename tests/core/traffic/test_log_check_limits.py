@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.log_check import LogCheck
 from kvwatch.facts import EngineKey, EngineSample
 

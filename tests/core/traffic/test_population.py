@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kvwatch.core.interval import Ended, Interval, KvCapacity
+from kvwatch.core.ended import Ended
+from kvwatch.core.interval import Interval, KvCapacity
 from kvwatch.core.traffic.population import Population
 from kvwatch.facts import EngineKey, EngineSample, Histogram, RequestRecord, Settings
 

@@ -8,7 +8,8 @@ from statistics import median
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.queue_slope import QueueTrend
 from kvwatch.estimate import Reason
 from kvwatch.facts import EngineKey, EngineSample

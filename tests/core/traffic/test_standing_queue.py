@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.standing_queue import Standing, StandingQueue
 from kvwatch.facts import EngineKey, EngineSample
 

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from kvwatch.core.interval import Cause, Interval
+from kvwatch.core.cause import Cause
+from kvwatch.core.interval import Interval
 from kvwatch.core.traffic.token_rate import TokenRates
 from tests.core.synthetic import START, SyntheticEngine
 
