@@ -44,8 +44,8 @@ _GROUPS: tuple[Mapping[str, Callable[[EngineSample], _Numbers]], ...] = (
 """Counters that a finished request moves, a token, and a first token: by field of the sample, the numbers in it."""
 
 _KNOWN_GROUPS = {VLLM: len(_GROUPS), SGLANG: 1}
-"""How many of them are written together, by kind of server: SGLang's front end counts a finished request with its
-lengths, while its scheduler counts tokens and passes by itself."""
+"""How many of them are written together, by kind of server [groups]. Definition: SGLang's front end counts a finished
+request with its lengths, while its scheduler counts tokens and passes by itself."""
 
 
 class Frozen:
