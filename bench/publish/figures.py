@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.publish import cost, latency, measured, recorded, simulated
+from bench.publish import cost, faults, latency, measured, recorded, simulated
 
 FIGURES: Mapping[str, Callable[[], str]] = {
     "recordings.table": recorded.table,
@@ -61,6 +61,13 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "congestion.spared_alike": simulated.real_evictions_spared("fixed"),
     "congestion.spared_mixed": simulated.real_evictions_spared("mixed"),
     "congestion.pairs": simulated.real_pairs,
+    "faults.amount": faults.amount,
+    "faults.views": faults.views,
+    "faults.failures": faults.failures,
+    "faults.arrivals": faults.arrivals,
+    "faults.service_rate": faults.service_rate,
+    "faults.interval": faults.interval,
+    "faults.pages": faults.pages,
     "page.engines": measured.page_engines,
     "page.own": measured.page_own,
     "page.daemon": measured.page_daemon,
