@@ -111,7 +111,10 @@ def write(rows: Sequence[dict[str, Any]], most_seconds: float = inf) -> None:
 def page() -> str:
     """The page of the results that are there."""
     results = results_of()
-    return report.page(results["made"], results["faults"], accepted(), results.get("most_seconds"))
+    possible = {mutant.name for mutant in sample.everything()}
+    gone = {row["mutant"]: "the code that it changed is gone" for row in results["faults"]}
+    reasons = {name: why for name, why in gone.items() if name not in possible} | accepted()
+    return report.page(results["made"], results["faults"], reasons, results.get("most_seconds"))
 
 
 def results_of() -> dict[str, Any]:
