@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 import gc
 import importlib
@@ -70,6 +71,52 @@ def answers(estimator: object, feeds: Mapping[str, Feed]) -> dict[str, object]:
             if member.__annotations__["return"] not in {"None", None}:
                 found[name] = bound(**given)
     return found
+
+
+_CHANGES = {
+    "append",
+    "appendleft",
+    "add",
+    "clear",
+    "discard",
+    "extend",
+    "pop",
+    "popitem",
+    "popleft",
+    "remove",
+    "update",
+}
+"""Methods of containers, and of what streams, that change them."""
+
+
+def writers(package: ModuleType) -> list[str]:
+    """Public methods and properties that return something and change their object, as Class.method."""
+    found = []
+    for module in modules(package):
+        for of in ast.walk(ast.parse(inspect.getsource(module))):
+            for method in of.body if isinstance(of, ast.ClassDef) else ():
+                returns = isinstance(method, ast.FunctionDef) and ast.unparse(method.returns or ast.Constant(None))
+                if returns and returns != "None" and not method.name.startswith("_") and _writes(method):
+                    found.append(f"{of.name}.{method.name}")
+    return found
+
+
+def _writes(method: ast.FunctionDef) -> bool:
+    """Whether it binds an attribute of ``self``, or an item in one, or calls what changes one."""
+    for node in ast.walk(method):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            written: ast.expr = node
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+            written = node.func.value
+        else:
+            continue
+        while isinstance(written, ast.Subscript) or (
+            isinstance(written, ast.Attribute) and not isinstance(written.value, ast.Name)
+        ):
+            written = written.value
+        if isinstance(written, ast.Attribute) and isinstance(written.value, ast.Name) and written.value.id == "self":
+            return True
+    return False
 
 
 def size_bytes(estimator: object) -> int:

@@ -145,7 +145,7 @@ def views_at(
     fleet.add(name, settings)
     for scrape in scrapes:
         fleet.observe(name, scrape)
-        for target, key, run in fleet.due_runs(scrape.at):
+        for target, key, run in fleet.take_due_runs(scrape.at):
             fleet.correct(target, key, run.run())
         if scrape.at in wanted:
             for view in fleet.view(scrape.at).targets[0].engines:

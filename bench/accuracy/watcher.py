@@ -39,7 +39,7 @@ class Watcher:
 
     def refresh(self, at: float) -> None:
         """Make the runs of the embedded engine that are due, as a replay does."""
-        for target, key, job in self.fleet.due_runs(at):
+        for target, key, job in self.fleet.take_due_runs(at):
             correction = job.run()
             self.fleet.correct(target, key, correction)
             self.model = Model(job.inputs, correction)

@@ -61,7 +61,7 @@ class Watcher:
 
         The search for a better ``max_num_seqs`` is left out: nothing here depends on it.
         """
-        for name, key, job in self._fleet.due_runs(_EPOCH + now):
+        for name, key, job in self._fleet.take_due_runs(_EPOCH + now):
             if not isinstance(job, FullEngineRun):
                 continue
             if now - self._model[0] >= MODEL_SECONDS or self._model[1] is None:

@@ -160,7 +160,7 @@ class Day:
         if fault is not None and fault.change is not None and spell is not None:
             page = fault.change(page, spell.before, self._source.random())
         self._intake.observe(TARGET, self._read(at, page))
-        for target, key, run in self._intake.due_runs(START + at):
+        for target, key, run in self._intake.take_due_runs(START + at):
             self._intake.correct(target, key, run.run())
 
     def _read(self, at: float, page: str) -> Scrape:

@@ -48,7 +48,7 @@ def trace(folder: Path = RAMP, *, interval: float = 15.0, phase: float = 7.5) ->
         if start is None:
             start, due = now, now + phase
         fleet.observe(name, scrape)
-        for target, key, run in fleet.due_runs(now):
+        for target, key, run in fleet.take_due_runs(now):
             fleet.correct(target, key, run.run())
         (sample,) = scrape.engines
         waiting_at.append(now - start)

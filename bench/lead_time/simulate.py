@@ -110,7 +110,7 @@ class _Run:
             if is_watcher:
                 self._watch(at)
                 if at >= model_due:
-                    for name, key, job in self._fleet.due_runs(_EPOCH + at):
+                    for name, key, job in self._fleet.take_due_runs(_EPOCH + at):
                         self._fleet.correct(name, key, job.run())
                     model_due = at + (EAGER_MODEL_SECONDS if at < EAGER_SECONDS else self._model_seconds)
                 if self._case.kind != "day" and any(at - g >= truth.WATCHED_SECONDS for g in self._grown_since):

@@ -81,7 +81,7 @@ def answers(case: Case) -> list[Answer]:
         fleet.observe(TARGET, fact)
         if not isinstance(fact, Scrape):
             continue
-        for target, key, run in fleet.due_runs(fact.at):
+        for target, key, run in fleet.take_due_runs(fact.at):
             fleet.correct(target, key, run.run())
         if fact.at in wanted:
             view = fleet.view(fact.at)

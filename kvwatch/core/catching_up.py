@@ -30,7 +30,7 @@ class CatchingUp:
         """No interval goes before the next one."""
         self._stood = ()
 
-    def sound(self, interval: Interval) -> Interval:
+    def update(self, interval: Interval) -> Interval:
         """The interval without what stood in the one before it."""
         stood, self._stood = self._stood, tuple(_standing(interval))
         gone: dict[str, Any] = {field: None for name in stood for field in _WITH.get(name, (name,))}

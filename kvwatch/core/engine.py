@@ -128,7 +128,7 @@ class EngineEstimator:
 
         ``now`` is the newest time known otherwise [unix s]. Records may come late and in any order.
         """
-        if self.population.admits(record, now):
+        if self.population.admit(record, now):
             ended = Ended.of(record, share, self.last)
             for part in self._taking_requests:
                 part.update_request(ended)
@@ -161,10 +161,10 @@ class EngineEstimator:
             self.population.configure(self.last)
         self.capacity.configure(self.last)
 
-    def due_run(self, now: float) -> ModelRun | None:
+    def take_due_run(self, now: float) -> ModelRun | None:
         """A run of the embedded engine to make now, in the background; its result goes to :meth:`correct`."""
-        run = self.capacity.due_run(now) or self.latency_model.due(now, lambda: self._latency_inputs(now))
-        return run or (self.prescriber.due_run(now, self.capacity) if self._seeks_seats else None)
+        run = self.capacity.take_due_run(now) or self.latency_model.take_due(now, lambda: self._latency_inputs(now))
+        return run or (self.prescriber.take_due_run(now, self.capacity) if self._seeks_seats else None)
 
     def _latency_inputs(self, now: float) -> LatencyInputs | None:
         """What latency depends on, once the engine at full load has been run."""

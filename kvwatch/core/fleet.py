@@ -76,7 +76,7 @@ class Fleet:
                 return True
         return False
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
+    def take_due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine to be made now, off the event loop; results go to :meth:`correct`.
 
         Where views are made in turn, some targets are looked at each time, and all within 300 times.
@@ -85,7 +85,7 @@ class Fleet:
         if self._in_turn:  # whether a run is due costs something to find out
             self._round = (self._round + 1) % _ROUNDS
             targets = targets[self._round :: _ROUNDS]
-        return [(name, key, run) for name, t in targets for key, run in t.due_runs(now)]
+        return [(name, key, run) for name, t in targets for key, run in t.take_due_runs(now)]
 
     def correct(self, target: str, key: EngineKey, correction: ModelResult) -> None:
         """Take the result of a run."""

@@ -71,12 +71,12 @@ class Frozen:
             return found
         if missed := self._gauges.update(before, sample):
             found |= dict.fromkeys(GAUGES, missed)
-        if not self._agree(sample):
+        if not self._compare_queues(sample):
             found |= dict.fromkeys(QUEUES, FROZEN_INTERVALS)
         return found
 
-    def _agree(self, now: EngineSample) -> bool:
-        """Whether the queue is the sum of its parts; one that never was is counted in another way."""
+    def _compare_queues(self, now: EngineSample) -> bool:
+        """Take the queue and its parts; whether it is their sum. One that never was is counted in another way."""
         if now.waiting is None or now.waiting_capacity is None or now.waiting_deferred is None:
             return True
         agrees = now.waiting == now.waiting_capacity + now.waiting_deferred

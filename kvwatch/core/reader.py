@@ -74,7 +74,7 @@ class SampleReader:
             self._catching_up.begin_anew()
             self._were_refuted = frozenset()
             self._room.begin_anew()
-        sample = self._refuted.sound(at, self._usage.sound(at, sample))
+        sample = self._refuted.update(at, self._usage.update(at, sample))
         self._standing = self._frozen.update(sample)
         self._last, self._at = sample, at
         self._shown = kv_capacity(sample.cache, data_parallel_engines) or self._shown
@@ -84,26 +84,27 @@ class SampleReader:
             self._lengths.begin(sample)
             self._turnover.begin_anew()
             return self._beginning(at, sample, Cause.FIRST if last is None else Cause.RESTART)
-        interval = self.repeated.sound(self._catching_up.sound(self._between(start, last, at, sample)))
+        interval = self.repeated.sound(self._catching_up.update(self._between(start, last, at, sample)))
         gone = self._vanished.update(interval)
         if gone.mass:
             self._turnover.begin_anew()
             return replace(interval, cause=Cause.ABORTS, vanished=gone.count)
         recounted = self.step_counts.update(interval)
-        interval = self.step_counts.once(self._room.served(interval))
+        interval = self.step_counts.once(self._room.leave_out(interval))
+        self._cadence.update(interval)
         interval = replace(interval, step_seconds=self._cadence.step_seconds(interval))
         unit_changed = self.units.update(interval)
-        rescaled = Cause.CAPACITY if self._is_rescaled() else Cause.UNIT if unit_changed else None
+        rescaled = Cause.CAPACITY if self._take_scale() else Cause.UNIT if unit_changed else None
         return replace(
             interval,
-            cause=Cause.REFUTED if self._is_refuted_otherwise() or recounted else rescaled,
+            cause=Cause.REFUTED if self._take_refuted() or recounted else rescaled,
             unit_tokens=self.units.unit_tokens,
             representative=self._turnover.update(interval),
             vanished=gone.count,
             returned=gone.returned,
         )
 
-    def _is_refuted_otherwise(self) -> bool:
+    def _take_refuted(self) -> bool:
         """Whether other metrics are contradicted than before: what was made of them is forgotten."""
         before, self._were_refuted = self._were_refuted, frozenset(self._refuted.found)
         if before == self._were_refuted:
@@ -113,7 +114,7 @@ class SampleReader:
         self._lengths.forget()
         return True
 
-    def _is_rescaled(self) -> bool:
+    def _take_scale(self) -> bool:
         """Whether what is held of M is counted otherwise from here on.
 
         M is so different from that of the scale in force, or the gauge of what is held has turned out to be none.
@@ -152,7 +153,7 @@ class SampleReader:
         longest = end - start + _LONGEST_LATENCY_SECONDS
         if itl_count is None or itl_seconds is None or itl_seconds > itl_count * longest:
             itl_count = itl_seconds = None
-        count, prompt, output = self._lengths.rise(b)
+        count, prompt, output = self._lengths.update(b)
         return Interval(
             start=start,
             end=end,

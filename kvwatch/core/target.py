@@ -129,9 +129,9 @@ class Target:
         """Engines that the server shows now; all that are known before it has shown any."""
         return {s.key for s in self._last_good.engines} if self._last_good is not None else self._engines.keys()
 
-    def due_runs(self, now: float) -> list[tuple[EngineKey, ModelRun]]:
+    def take_due_runs(self, now: float) -> list[tuple[EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made now."""
-        runs = [(key, engine.due_run(now)) for key, engine in self._engines.items()]
+        runs = [(key, engine.take_due_run(now)) for key, engine in self._engines.items()]
         return [(key, run) for key, run in runs if run is not None]
 
     def correct(self, key: EngineKey, correction: ModelResult) -> None:

@@ -168,10 +168,10 @@ class Intake:
             self._fault("view", error, "")
             return False
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
+    def take_due_runs(self, now: float) -> list[tuple[str, EngineKey, ModelRun]]:
         """Runs of the embedded engine that are to be made; none where the core fails. Never raises."""
         try:
-            return self._fleet.due_runs(now)
+            return self._fleet.take_due_runs(now)
         except Exception as error:
             self.model_fault("", error)
             return []

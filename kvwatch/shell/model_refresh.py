@@ -24,7 +24,7 @@ _REST_RATIO, _MANY_REST_RATIO = 3.0, 6.0
 async def keep_refreshing(intake: Intake, clock: Callable[[], float]) -> None:
     """Make the runs that are due, for ever."""
     while True:
-        for target, key, run in intake.due_runs(clock()):
+        for target, key, run in intake.take_due_runs(clock()):
             loop = asyncio.get_running_loop()
             began = loop.time()
             try:

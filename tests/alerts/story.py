@@ -64,7 +64,7 @@ def _told() -> Iterator[tuple[int, FleetView]]:
             text = _exposition(engine, at)
             fleet.observe(name, readers[name].read(text.encode(), _EPOCH + at))
         if at % EVALUATION_SECONDS == 0:
-            for name, key, run in fleet.due_runs(_EPOCH + at):
+            for name, key, run in fleet.take_due_runs(_EPOCH + at):
                 fleet.correct(name, key, run.run())
             yield at, fleet.view(_EPOCH + at)
 

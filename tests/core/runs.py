@@ -12,7 +12,7 @@ _made: dict[bytes, object] = {}
 
 def make_due_runs(fleet: Fleet, at: float) -> None:
     """Make all runs that are due at a time [unix s], and hand their results to the fleet."""
-    for target, key, run in fleet.due_runs(at):
+    for target, key, run in fleet.take_due_runs(at):
         asked = sha256(pickle.dumps(run)).digest()
         if asked not in _made:
             _made[asked] = run.run()

@@ -44,10 +44,10 @@ def changed(**rises: float | None) -> Interval:
 def test_what_stood_is_left_out_of_one_interval(name: str, fields: tuple[str, ...], stands: float | None) -> None:
     """Of the one in which it goes on, and nothing else is; the next is whole."""
     catching_up = CatchingUp()
-    catching_up.sound(changed(**{name: stands}))
-    after = catching_up.sound(MOVES)
+    catching_up.update(changed(**{name: stands}))
+    after = catching_up.update(MOVES)
     assert after == changed(**dict.fromkeys(fields))
-    assert catching_up.sound(MOVES) == MOVES
+    assert catching_up.update(MOVES) == MOVES
 
 
 def test_what_has_nothing_to_count_stands_rightly() -> None:
@@ -57,16 +57,16 @@ def test_what_has_nothing_to_count_stands_rightly() -> None:
     first = {**idle, "steps": 3.0, "generation_tokens": 2.0, "first_tokens": 2.0, "prompt_tokens": 90.0}
     for before in (idle, prompts, first):
         catching_up = CatchingUp()
-        catching_up.sound(changed(**before))
-        assert catching_up.sound(MOVES) == MOVES
+        catching_up.update(changed(**before))
+        assert catching_up.update(MOVES) == MOVES
 
 
 def test_a_chain_that_begins_again_has_nothing_that_stood() -> None:
     """The first interval of another process is whole."""
     catching_up = CatchingUp()
-    catching_up.sound(replace(MOVES, steps=0.0))
+    catching_up.update(replace(MOVES, steps=0.0))
     catching_up.begin_anew()
-    assert catching_up.sound(MOVES) == MOVES
+    assert catching_up.update(MOVES) == MOVES
 
 
 def test_latencies_that_come_back_are_not_all_of_the_interval_in_which_they_do() -> None:

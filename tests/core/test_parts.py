@@ -19,12 +19,12 @@ from kvwatch.core.options import CoreOptions
 from kvwatch.core.view import engine_view
 from kvwatch.facts import EngineKey, Iteration, RequestRecord, RequestStarted, Scrape
 from tests.core.synthetic import SEATS_KNOWN, START, TARGET, SyntheticEngine, Watch, poisson
-from tests.reflection import Feed, answers, classes_with, cyclic_garbage
+from tests.reflection import Feed, answers, classes_with, cyclic_garbage, writers
 
 LEARNERS = classes_with(kvwatch.core, "update")
 """All that takes what happened."""
-KEPT = [c for c in classes_with(kvwatch.core, "dump") if list(signature(c.restore).parameters)[1:] == ["state"]]
-"""All whose state outlives a restart of kvwatch by itself: ``Kept`` in ``core/kept.py``."""
+KEPT = classes_with(kvwatch.core, "dump")
+"""All whose state outlives a restart of kvwatch, from the fleet down to a window of lengths."""
 ASKED = [c for c in LEARNERS if hasattr(c, "get")]
 PARTS = [c for c in LEARNERS if hasattr(c, "begin_anew") and hasattr(c, "get")]
 """All that are asked by time alone: ``Part`` in ``core/part.py``."""
@@ -50,8 +50,8 @@ def watched(seconds: float, between: Callable[[Watch], object] = lambda _: None)
 
 @cache
 def busy() -> Watch:
-    """The engine that all tests look at; they must not change it."""
-    return watched(300)
+    """The engine that all tests look at; they must not change it. Its fleet is looked at now and then."""
+    return watched(300, lambda watch: watch.view() if watch.at % 15 == 0 else None)
 
 
 def parts(root: object) -> dict[type, tuple[str, Any]]:
@@ -112,11 +112,29 @@ def test_a_restored_state_is_the_one_that_was_dumped(part: type) -> None:
     """Through JSON, into a part that has seen nothing: what is dumped again is the same to the digit."""
     busy().view()
     path, kept = next((p, m) for p, m in _reachable(busy().fleet, "", set()) if type(m) is part and _is_kept(p))
-    state = plain(kept.dump())
+    state = plain(dumped(kept))
     assert state
     fresh = at(unfed(), path)
-    fresh.restore(state)
-    assert plain(fresh.dump()) == state
+    restore(fresh, state)
+    assert plain(dumped(fresh)) == state
+
+
+def dumped(kept: Any) -> object:
+    """What it keeps; some ask for the time of the last sample."""
+    return kept.dump(**dict.fromkeys(signature(kept.dump).parameters, START + 1))
+
+
+def restore(kept: Any, state: Any) -> None:
+    """Take up a state at the end of the run: at one go, by target, or as several arguments."""
+    names = list(signature(kept.restore).parameters)
+    when = {"now": busy().at} if "now" in names else {}
+    if names[0] == "target":
+        for target, states in state.items():
+            kept.restore(target, states, **when)
+    elif len(names) - len(when) > 1:
+        kept.restore(*state, **when)
+    else:
+        kept.restore(state, **when)
 
 
 def _is_kept(path: str) -> bool:
@@ -180,7 +198,7 @@ def everything_said(engine: EngineEstimator, now: float) -> dict[str, Any]:
     for path, member in _reachable(engine, "", set()):
         if type(member) in (*LEARNERS, *KEPT) and member is not engine:
             asked = answers(member, {**feeds, "_now": feeds["now"]})
-            asked.pop("due_run", None)  # an errand that is handed out once, and no question
+            asked.pop("take_due_run", None)  # an errand that is handed out once, and no question
             said |= {f"{path}.{name}": repr(answer) for name, answer in asked.items()}
     key = EngineKey("m", "0")
     return said | {"view": repr(engine_view(TARGET, key, engine, CoreOptions())), "dump": repr(engine.dump())}
@@ -204,6 +222,22 @@ def test_asking_changes_nothing() -> None:
     first, second = (everything_said(engine_of(watch), watch.at) for watch in (asked, left_alone))
     assert len(first) > 40
     assert {name for name in first if first[name] != second[name]} == set()
+
+
+DEEDS = ("update", "add", "admit", "keep", "leave", "read", "take")
+"""How a method begins that changes its object and says something."""
+MEMORIES = {
+    "Population.get": "works E[g] out once for several who ask",
+    "Fleet.view": "what is known of whole models follows from views, and goes on with each",
+}
+"""Those that are asked and write all the same."""
+
+
+def test_no_getter_writes() -> None:
+    """A method that changes what it belongs to is named for what it does, so that whoever reads it asks with care."""
+    found = writers(kvwatch.core)
+    assert len(found) > 20
+    assert {name for name in found if name.partition(".")[2].split("_")[0] not in DEEDS} == set(MEMORIES)
 
 
 def test_what_a_log_shows_after_a_scrape_counts_whether_or_not_somebody_has_looked() -> None:

@@ -35,7 +35,7 @@ class FaultyFleet(Fleet):
             raise ZeroDivisionError("a bug")
         return super().view(now)
 
-    def due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
+    def take_due_runs(self, now: float) -> list[tuple[str, EngineKey, FullEngineRun]]:
         """Fail always."""
         raise ZeroDivisionError(f"a bug at {now}")
 
@@ -107,7 +107,7 @@ def test_a_view_that_fails_is_empty_and_counted(intake: Intake, fleet: FaultyFle
 
 def test_a_model_that_fails_costs_nothing_else(intake: Intake, metrics: SelfMetrics) -> None:
     """Neither asking for runs nor giving their result raises."""
-    assert intake.due_runs(1.0) == []
+    assert intake.take_due_runs(1.0) == []
     intake.correct("good:1", ENGINE.key, None)
     assert count(metrics, "kvwatch_internal_errors_total", "model") == 2
 

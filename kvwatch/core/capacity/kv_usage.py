@@ -22,7 +22,7 @@ class KvUsage:
     def __init__(self) -> None:
         self._out_at: deque[float] = deque(maxlen=_PROOFS)
 
-    def sound(self, at: float, sample: EngineSample) -> EngineSample:
+    def update(self, at: float, sample: EngineSample) -> EngineSample:
         """The sample, without the gauge where it is out of range, or was so again and again within the hour."""
         shown = sample.kv_usage_ratio
         if shown is None:

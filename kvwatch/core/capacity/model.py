@@ -143,9 +143,9 @@ class CapacityModel:
             return False
         return not last.sample.spec_decode_drafts
 
-    def due_run(self, now: float) -> FullEngineRun | None:
+    def take_due_run(self, now: float) -> FullEngineRun | None:
         """A run of the embedded engine to make now; its result goes to :meth:`correct`."""
-        return self._refresh.due(now, lambda: self.full_load.inputs)
+        return self._refresh.take_due(now, lambda: self.full_load.inputs)
 
     def correct(self, correction: Correction | None) -> None:
         """Take the result of a run; ``None`` leaves the closed form uncorrected."""

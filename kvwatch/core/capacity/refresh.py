@@ -23,7 +23,7 @@ class Refresh:
         self._asked: tuple[float, ...] | None = None
         self.correction: Correction | None = None
 
-    def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> FullEngineRun | None:
+    def take_due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> FullEngineRun | None:
         """A run to make now, or ``None``. A run that was handed out counts as made.
 
         ``current`` gives the inputs as they are; it costs something, so it is asked only when time allows a run.

@@ -41,7 +41,7 @@ class Refuted:
             part.clear()
         self.found = {}
 
-    def sound(self, at: float, sample: EngineSample) -> EngineSample:
+    def update(self, at: float, sample: EngineSample) -> EngineSample:
         """The sample without what others contradict. Only vLLM's are judged, whose counts are known to be the same."""
         last, self._last = self._last, (at, sample)
         if sample.server != VLLM:

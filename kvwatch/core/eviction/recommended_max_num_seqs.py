@@ -27,11 +27,11 @@ class Prescriber:
         self._at = float("-inf")
         self.prescription: Prescription | None = None
 
-    def due_run(self, now: float, model: CapacityModel) -> PrescriptionRun | None:
+    def take_due_run(self, now: float, model: CapacityModel) -> PrescriptionRun | None:
         """A search to make now, where it can be made and may gain something."""
-        return self.due(now, lambda: _evicting(model)) if model.can_prescribe else None
+        return self.take_due(now, lambda: _evicting(model)) if model.can_prescribe else None
 
-    def due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> PrescriptionRun | None:
+    def take_due(self, now: float, current: Callable[[], FullEngineInputs | None]) -> PrescriptionRun | None:
         """A search to make now, or ``None``. One that was handed out counts as made.
 
         ``current`` gives the inputs while a search makes sense; without them the last advice no longer stands.

@@ -77,7 +77,7 @@ class LatencyModel:
         self._at = float("-inf")
         self._asked: tuple[float, ...] = ()
 
-    def due(self, now: float, current: Callable[[], LatencyInputs | None]) -> LatencyRun | None:
+    def take_due(self, now: float, current: Callable[[], LatencyInputs | None]) -> LatencyRun | None:
         """A run to make now, or ``None``. One that was handed out counts as made.
 
         ``current`` gives the inputs as they are; it costs something, so it is asked only when time allows a run.

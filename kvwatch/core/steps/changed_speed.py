@@ -49,10 +49,10 @@ class SpeedWatch:
         self._change = ChangeDetector(_FALSE_CHANGE_PROBABILITY)
         self._doubted = 0
 
-    def shift(self, held: Held) -> float | None:
-        """Logarithm by which steps take longer now than the law says, and did not before; ``None`` if they do not.
+    def update(self, held: Held) -> float | None:
+        """Take a row; the logarithm by which steps take longer now than the law says, and did not before.
 
-        After a shift all begins again: whoever asks has a law of another speed.
+        ``None`` if they do not. After a shift all begins again: whoever asks has a law of another speed.
         """
         misfit = held.misfit
         if self._doubted:

@@ -76,7 +76,7 @@ class StepLawMemory:
     def _take(self, row: StepRow, *, watch_only: bool) -> None:
         """Hold a row against the law, and learn from it."""
         held = self._hold(row)
-        shift = self._speed.shift(held) if held is not None else None
+        shift = self._speed.update(held) if held is not None else None
         if shift is not None:
             self._regression.scale_time(exp(shift), _KEEP_AFTER_CHANGE)
             self._residuals = UsualResidual()

@@ -53,7 +53,7 @@ class StepRows:
         step_seconds = interval.step_seconds
         self._prompts.add(interval, interval.chunk_tokens)
         self._read_held(interval)
-        enough = min(_PREFILLS_LONG * self._mean_prefill(interval), _LONGEST_RUN_SECONDS)
+        enough = min(_PREFILLS_LONG * self._learn_prefill(interval), _LONGEST_RUN_SECONDS)
         usable = self._running and interval.steps is not None and not interval.preemptions
         busy = bool(usable) and all(interval.running)
         self._silent_seconds = self._silent_seconds + interval.seconds if busy and not interval.steps else 0.0
@@ -83,7 +83,7 @@ class StepRows:
         self._held = _HELD_MEMORY * self._held + used * interval.kv_tokens
         self._running = _HELD_MEMORY * self._running + running
 
-    def _mean_prefill(self, interval: Interval) -> float:
+    def _learn_prefill(self, interval: Interval) -> float:
         """Time from the first scheduling of a request to its first token, in the recent mean [s]."""
         count, seconds = interval.lengths_count, interval.prefill_seconds
         if seconds is None and self._prefill_seconds is None:

@@ -49,26 +49,35 @@ class Cadence:
         self._parallel = 0.0
         self._judged = 0
 
+    def update(self, interval: Interval) -> None:
+        """Take an interval: whether requests see several steps at once is judged by many."""
+        latency = _latency(interval)
+        if not interval.steps or latency is None or not all(interval.running) or interval.preemptions:
+            return
+        self._judged += 1
+        # the first ones count alike: before the law is first fitted it must be known what a step is
+        memory = max(_PARALLEL_MEMORY, 1 / self._judged)
+        cadence = interval.seconds / interval.steps
+        self._parallel += memory * ((latency > _PARALLEL_FACTOR * cadence) - self._parallel)
+
     def step_seconds(self, interval: Interval) -> float | None:
-        """Mean step time [s]; ``None`` if the engine was not seen to step."""
+        """Mean step time of an interval that was taken [s]; ``None`` if the engine was not seen to step."""
         if not interval.steps:
             return None
-        cadence = interval.seconds / interval.steps
-        latency = None
-        if interval.inter_tokens and interval.inter_token_seconds:
-            latency = interval.inter_token_seconds / interval.inter_tokens
-        busy = all(interval.running)
+        cadence, latency, busy = interval.seconds / interval.steps, _latency(interval), all(interval.running)
         if latency is None:
             return cadence if busy else None
-        if busy and not interval.preemptions:
-            self._judged += 1
-            # the first ones count alike: before the law is first fitted it must be known what a step is
-            memory = max(_PARALLEL_MEMORY, 1 / self._judged)
-            self._parallel += memory * ((latency > _PARALLEL_FACTOR * cadence) - self._parallel)
         parallel = self._judged >= _JUDGED_ENOUGH and self._parallel > 0.5
         if not busy or cadence > IDLE_FACTOR * latency or parallel:
             return latency
         return cadence
+
+
+def _latency(interval: Interval) -> float | None:
+    """Mean time between two tokens of a request [s]."""
+    if interval.inter_tokens and interval.inter_token_seconds:
+        return interval.inter_token_seconds / interval.inter_tokens
+    return None
 
 
 class StepTimes:

@@ -23,8 +23,11 @@ class LengthSums:
         """Count from this sample on."""
         self._last = _lengths(sample)
 
-    def rise(self, sample: EngineSample) -> tuple[float, float, float]:
-        """Rise of (requests, prompt tokens, output tokens) since the histograms last agreed; 0 where not known."""
+    def update(self, sample: EngineSample) -> tuple[float, float, float]:
+        """Take a sample; by how much (requests, prompt tokens, output tokens) rose since the histograms last agreed.
+
+        All are 0 where that is not known.
+        """
         now, before = _lengths(sample), self._last
         if now is None:
             return 0.0, 0.0, 0.0

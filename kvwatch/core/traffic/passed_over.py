@@ -52,7 +52,7 @@ class PassedOver:
         self._with_room.clear()
         self._number = self._left_out = 0.0
 
-    def served(self, interval: Interval) -> Interval:
+    def leave_out(self, interval: Interval) -> Interval:
         """Take an interval; the same without those that wait although there is room for them."""
         before, self._left_out = self._left_out, self.update(interval)
         if not before and not self._left_out:

@@ -47,9 +47,9 @@ class Population:
         for part in self._parts:
             part.begin_anew(cause)
 
-    def admits(self, record: RequestRecord, now: float) -> bool:
-        """Whether a request of a log counts; see :meth:`RequestLog.admits`."""
-        return self.log.admits(record, now)
+    def admit(self, record: RequestRecord, now: float) -> bool:
+        """Let a request of a log count, if it does; see :meth:`RequestLog.admit`."""
+        return self.log.admit(record, now)
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended, and counts."""

@@ -47,13 +47,13 @@ class RequestLog:
         self.window = RequestWindow(window_seconds)
         self.tenants = Tenants(window_seconds, top_tenants)
 
-    def admits(self, record: RequestRecord, now: float) -> bool:
+    def admit(self, record: RequestRecord, now: float) -> bool:
         """Whether a request counts; it is then taken by :meth:`update_request`, and by whoever else wants it.
 
         It does not if it has come before, ends in the future, or comes from another source than the one that leads.
         ``now`` is the newest scrape's time [unix s].
         """
-        return record.finish <= now + CLOCK_SKEW_SECONDS and self._leads(record) and not self._came_before(record)
+        return record.finish <= now + CLOCK_SKEW_SECONDS and self._follow_source(record) and not self._remember(record)
 
     def update_request(self, ended: Ended) -> None:
         """Take a request that ended, and counts."""
@@ -94,7 +94,7 @@ class RequestLog:
             self.window.resize(*sizes)
             self._sizes = sizes
 
-    def _leads(self, record: RequestRecord) -> bool:
+    def _follow_source(self, record: RequestRecord) -> bool:
         """Whether the record's source is the one that counts: two may report the same requests.
 
         The first does, until it has been silent for a window while the other speaks, or the other names tenants and it
@@ -112,7 +112,7 @@ class RequestLog:
         self._source_names_tenants = self._source_names_tenants or bool(record.tenant)
         return True
 
-    def _came_before(self, record: RequestRecord) -> bool:
+    def _remember(self, record: RequestRecord) -> bool:
         """Whether the very same record came lately, as when an exporter repeats itself after a lost answer.
 
         Only stamps finer than a millisecond keep two requests of the same lengths apart.

@@ -71,7 +71,7 @@ class Turnover:
             settled = True
         else:
             self._follow(at, running, waits=bool(interval.waiting[1]), life=self._mean_output * self._step_seconds)
-            settled = self._is_settled(at, self._mean_output * self._step_seconds)
+            settled = self._settle(at, self._mean_output * self._step_seconds)
         if settled and interval.lengths_count:
             mean = interval.lengths_output_tokens / interval.lengths_count
             before = mean if self._mean_output is None else self._mean_output
@@ -97,7 +97,7 @@ class Turnover:
             self._unsettled_until = max(self._unsettled_until, at + life)
         self._followed = self._followed or at - self._running[0][0] >= (1 - 2 / _POINTS) * reach
 
-    def _is_settled(self, at: float, life: float) -> bool:
+    def _settle(self, at: float, life: float) -> bool:
         if at >= self._unsettled_until or self._known < _KNOWN_REQUESTS:
             self._unsettled_since = None
             return True

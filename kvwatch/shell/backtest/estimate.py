@@ -85,7 +85,7 @@ def _followed(job: Job, coverage: Coverage) -> Iterator[tuple[float, dict[Labels
         _count(coverage, past)
         last = past.at
         fleet.observe(job.name, past)
-        for name, key, run in fleet.due_runs(past.at):
+        for name, key, run in fleet.take_due_runs(past.at):
             fleet.correct(name, key, run.run())
         if past.at - viewed < job.every_seconds - slack:
             continue

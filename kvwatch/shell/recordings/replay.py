@@ -232,7 +232,7 @@ def replay(
         fleet.observe(target, event)
         if not isinstance(event, Scrape | ScrapeFailed):
             continue
-        for name, key, run in fleet.due_runs(at):
+        for name, key, run in fleet.take_due_runs(at):
             fleet.correct(name, key, run.run())
         yield fleet.view(at)
 

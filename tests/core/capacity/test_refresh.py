@@ -20,7 +20,7 @@ def moved(ratio: float) -> FullEngineInputs:
 def corrected() -> Refresh:
     """After a run at NOW that gave a correction."""
     refresh = Refresh(MAX_AGE)
-    assert refresh.due(NOW, inputs) is not None
+    assert refresh.take_due(NOW, inputs) is not None
     refresh.correction = correction(0.9)
     return refresh
 
@@ -28,30 +28,30 @@ def corrected() -> Refresh:
 def test_the_first_run_is_due_as_soon_as_there_are_inputs() -> None:
     """Not before; and one that was handed out counts as made, whatever becomes of it."""
     refresh = Refresh(MAX_AGE)
-    assert refresh.due(NOW, lambda: None) is None
-    assert refresh.due(NOW, inputs) is not None
-    assert refresh.due(NOW + 29, inputs) is None
-    assert refresh.due(NOW + 30, inputs) is not None
+    assert refresh.take_due(NOW, lambda: None) is None
+    assert refresh.take_due(NOW, inputs) is not None
+    assert refresh.take_due(NOW + 29, inputs) is None
+    assert refresh.take_due(NOW + 30, inputs) is not None
 
 
 def test_with_a_correction_the_next_run_is_due_when_it_is_old_or_the_inputs_have_moved() -> None:
     """By more than two percent, and half a minute after the last one at the earliest."""
-    assert corrected().due(NOW + MAX_AGE - 1, inputs) is None
-    assert corrected().due(NOW + MAX_AGE, inputs) is not None
-    assert corrected().due(NOW + 30, lambda: moved(1.019)) is None
-    assert corrected().due(NOW + 30, lambda: moved(1.03)) is not None
-    assert corrected().due(NOW + 29, lambda: moved(1.03)) is None
+    assert corrected().take_due(NOW + MAX_AGE - 1, inputs) is None
+    assert corrected().take_due(NOW + MAX_AGE, inputs) is not None
+    assert corrected().take_due(NOW + 30, lambda: moved(1.019)) is None
+    assert corrected().take_due(NOW + 30, lambda: moved(1.03)) is not None
+    assert corrected().take_due(NOW + 29, lambda: moved(1.03)) is None
 
 
 def test_a_limit_more_or_less_is_a_move() -> None:
     """Seats that nobody knew before."""
-    assert corrected().due(NOW + 30, lambda: inputs(seats=None)) is not None
+    assert corrected().take_due(NOW + 30, lambda: inputs(seats=None)) is not None
 
 
 def test_inputs_are_asked_for_only_when_time_allows_a_run() -> None:
     """They cost something at each scrape."""
     asked = []
-    corrected().due(NOW + 29, lambda: asked.append(1))  # type: ignore[func-returns-value]
+    corrected().take_due(NOW + 29, lambda: asked.append(1))  # type: ignore[func-returns-value]
     assert not asked
 
 
@@ -60,4 +60,4 @@ def test_other_settings_make_the_last_run_worthless() -> None:
     refresh = corrected()
     refresh.forget()
     assert refresh.correction is None
-    assert refresh.due(NOW + 1, inputs) is not None
+    assert refresh.take_due(NOW + 1, inputs) is not None

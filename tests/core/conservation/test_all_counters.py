@@ -62,7 +62,7 @@ def found(show: Callable[[str], str], scenario: str, load: float) -> Refuted:
     for number, page in enumerate(pages(scenario, load)):
         reader.feed(show(page).encode())
         (sample,) = reader.finish(START + SCRAPE_SECONDS * number).engines
-        refuted.sound(START + SCRAPE_SECONDS * number, sample)
+        refuted.update(START + SCRAPE_SECONDS * number, sample)
     return refuted
 
 

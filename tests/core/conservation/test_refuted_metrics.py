@@ -106,7 +106,7 @@ def watched(show: Show, rate: float = RATE, seconds: int = SECONDS, refuted: Ref
     def shown(sample: EngineSample) -> EngineSample:
         changed = show(with_steps(sample))
         if refuted is not None:
-            refuted.sound(watch.at, changed)
+            refuted.update(watch.at, changed)
         return changed
 
     watch = Watch(SyntheticEngine(poisson(rate, seconds)), show=shown)
@@ -141,13 +141,13 @@ def test_requests_that_are_all_counted_twice_are_more_than_have_begun() -> None:
         sample = times(2, "finished")(with_steps(engine.sample()))
         for show in both.values():
             sample = show(sample)
-        refuted.sound(START + second, sample)
+        refuted.update(START + second, sample)
         if 60 <= second < 150:
             assert set(refuted.found) == {"finished", *both}
     engine, refuted = SyntheticEngine(poisson(lambda s: RATE if s < 150 else 0.0, SECONDS)), Refuted()
     for second in range(SECONDS):
         engine.advance(START + second)
-        refuted.sound(START + second, with_steps(engine.sample()))
+        refuted.update(START + second, with_steps(engine.sample()))
         assert not refuted.found
 
 
@@ -168,7 +168,7 @@ def test_requests_that_are_given_up_after_their_first_token_are_no_contradiction
         given_up = replace(
             s, first_token_count=2 * (s.first_token_count or 0.0), prompt_tokens=2 * (s.prompt_tokens or 0.0)
         )
-        refuted.sound(START + second, given_up)
+        refuted.update(START + second, given_up)
         assert not refuted.found
 
 
@@ -231,7 +231,7 @@ def test_what_real_servers_do_is_no_contradiction(name: str) -> None:
     engine, refuted = SyntheticEngine(poisson(RATE, SECONDS)), Refuted()
     for second in range(SECONDS):
         engine.advance(START + second)
-        refuted.sound(START + second, LEGITIMATE[name](with_steps(engine.sample())))
+        refuted.update(START + second, LEGITIMATE[name](with_steps(engine.sample())))
         assert not refuted.found
 
 
@@ -240,7 +240,7 @@ def test_scrapes_that_come_late_are_no_contradiction() -> None:
     engine, refuted = SyntheticEngine(poisson(RATE, SECONDS)), Refuted()
     for second in (s for s in range(SECONDS) if s % 20 < 12):
         engine.advance(START + second)
-        refuted.sound(START + second, with_steps(engine.sample()))
+        refuted.update(START + second, with_steps(engine.sample()))
         assert not refuted.found
 
 
@@ -252,7 +252,7 @@ def test_one_sum_of_latencies_as_long_as_the_host_is_up_refutes_nothing() -> Non
         sample = engine.sample()
         up = 1e6 if second > 100 else 0.0
         sample = replace(sample, inter_token_seconds_sum=(sample.inter_token_seconds_sum or 0.0) + up)
-        refuted.sound(START + second, sample)
+        refuted.update(START + second, sample)
         assert not refuted.found
 
 
@@ -274,7 +274,7 @@ def test_no_recording_of_a_real_server_has_a_contradiction(name: str) -> None:
     for scrape in load(name).scrapes:
         for sample in scrape.engines:
             engine = refuted.setdefault(sample.key.engine, Refuted())
-            assert engine.sound(scrape.at, sample) == sample
+            assert engine.update(scrape.at, sample) == sample
 
 
 def test_the_words_name_the_metrics_as_the_server_does() -> None:
@@ -283,7 +283,7 @@ def test_the_words_name_the_metrics_as_the_server_does() -> None:
     show = lengths("request_generation_tokens", total=3.0)
     for second in range(100):
         engine.advance(START + second)
-        refuted.sound(START + second, show(engine.sample()))
+        refuted.update(START + second, show(engine.sample()))
     (said,) = sentences(refuted.found.values())
     assert said.startswith(
         "vllm:request_generation_tokens contradicts vllm:request_generation_tokens_bucket: it is left out"

@@ -91,15 +91,15 @@ def test_the_cap_named_before_is_kept_while_it_is_as_good() -> None:
 def test_a_search_is_due_seldom_and_only_with_inputs(full: FullEngineInputs) -> None:
     """At least so many seconds apart; without inputs the old advice falls."""
     prescriber = Prescriber(60.0)
-    run = prescriber.due(0.0, lambda: full)
+    run = prescriber.take_due(0.0, lambda: full)
     assert run is not None
     assert run.inputs is full
     prescriber.prescription = Prescription(max_num_seqs=64, gain_ratio=0.1, gain_lower=0.05)
-    assert prescriber.due(59.0, lambda: full) is None
-    again = prescriber.due(60.0, lambda: full)
+    assert prescriber.take_due(59.0, lambda: full) is None
+    again = prescriber.take_due(60.0, lambda: full)
     assert again is not None
     assert again.before == 64
-    assert prescriber.due(121.0, lambda: None) is None
+    assert prescriber.take_due(121.0, lambda: None) is None
     assert prescriber.prescription is None
 
 
@@ -170,7 +170,7 @@ def test_a_search_is_made_for_an_engine_that_would_evict_and_whose_traffic_is_kn
     known = replace(known, mix=replace(known.mix, demand=replace(known.mix.demand, requests=requests)))
     run = replace(run, saturation=replace(run.saturation, preemptions_per_finished=evictions))
     model = SimpleNamespace(can_prescribe=True, correction=run, full_load=SimpleNamespace(inputs=known))
-    assert (Prescriber(60.0).due_run(0.0, model) is not None) is searched  # type: ignore[arg-type]
+    assert (Prescriber(60.0).take_due_run(0.0, model) is not None) is searched  # type: ignore[arg-type]
 
 
 def test_where_no_cap_gains_anything_that_is_an_answer() -> None:

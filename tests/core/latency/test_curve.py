@@ -18,14 +18,14 @@ def asked(model: LatencyModel, now: float, **changes: object) -> bool:
     """Whether a run is due, with something else about what latency rests on."""
     known = LatencyInputs(replace(inputs(), **{k: v for k, v in changes.items() if k != "burstiness"}))  # type: ignore[arg-type]
     known = replace(known, burstiness=changes.get("burstiness", 1.0))  # type: ignore[arg-type]
-    return model.due(now, lambda: known) is not None
+    return model.take_due(now, lambda: known) is not None
 
 
 def test_nobody_asks_and_nothing_is_worked_out() -> None:
     """It takes seconds of CPU; nor is it where the engine is not known yet, which is asked again."""
     assert not asked(LatencyModel(wanted=False), 0.0)
     model = LatencyModel(wanted=True)
-    assert model.due(0.0, lambda: None) is None
+    assert model.take_due(0.0, lambda: None) is None
     assert asked(model, 1.0)
 
 

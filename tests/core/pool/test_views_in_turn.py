@@ -83,13 +83,13 @@ def test_until_every_engine_has_been_viewed_once_there_is_no_number_of_replicas(
 def test_of_many_targets_a_few_are_looked_at_for_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within three hundred times each has been looked at once."""
     looked: list[str] = []
-    monkeypatch.setattr(Target, "due_runs", lambda target, _now: looked.append(target.name) or [])
+    monkeypatch.setattr(Target, "take_due_runs", lambda target, _now: looked.append(target.name) or [])
     fleet = Fleet(OPTIONS)
     for target in range(1_000):
         fleet.add(str(target))
     fleet.keep_views(0.0)
     for _ in range(300):
         before = len(looked)
-        fleet.due_runs(0.0)
+        fleet.take_due_runs(0.0)
         assert len(looked) - before <= 4
     assert sorted(looked) == sorted(map(str, range(1_000)))

@@ -162,7 +162,7 @@ def log_of(records: list[RequestRecord], now: float = START + 1000) -> RequestLo
     """A log that was told these, in this order."""
     log = RequestLog(120.0, 20)
     for record in records:
-        if log.admits(record, now):
+        if log.admit(record, now):
             log.update_request(interval.Ended(record, 1.0, *SIZES))
     return log
 

@@ -102,7 +102,7 @@ def test_the_first_minute_after_a_restart_knows_the_law_of_the_hours_before(tmp_
     for fleet in (restored, fresh):
         for scrape in scrapes:
             fleet.observe(NAME, scrape)
-            for target, key, run in fleet.due_runs(scrape.at):
+            for target, key, run in fleet.take_due_runs(scrape.at):
                 fleet.correct(target, key, run.run())
         (view,) = fleet.view(scrapes[-1].at).targets[0].engines
         assert view.service_rate.value is not None
