@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvwatch.core import interval
+from kvwatch.core import ended
 from kvwatch.core.traffic.request_log import RequestLog
 from kvwatch.core.traffic.request_window import RequestWindow
 from kvwatch.facts import RequestRecord
@@ -163,7 +163,7 @@ def log_of(records: list[RequestRecord], now: float = START + 1000) -> RequestLo
     log = RequestLog(120.0, 20)
     for record in records:
         if log.admit(record, now):
-            log.update_request(interval.Ended(record, 1.0, *SIZES))
+            log.update_request(ended.Ended(record, 1.0, *SIZES))
     return log
 
 
