@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kvwatch.core import ended
 from kvwatch.core.traffic.request_log import RequestLog
 from kvwatch.core.traffic.request_window import RequestWindow
+from kvwatch.embedded.settings import DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS
 from kvwatch.facts import RequestRecord
 from kvwatch.queueing.demand import block_demand, request_demand
 from tests.core.synthetic import START
@@ -228,3 +229,9 @@ def test_a_record_that_ends_before_it_began_has_no_lifetime() -> None:
     sample = log.sample(START + 2, 1, empty_at=START)
     assert sample is not None
     assert sample.demand == pytest.approx(request_demand(100, 50, *SIZES))
+
+
+def test_a_request_of_an_engine_without_an_interval_has_the_sizes_that_are_assumed() -> None:
+    """Those of the newest interval else; its tokens are counted in blocks and chunks of them."""
+    of_none = ended.Ended.of(RequestRecord(START, START + 1, 10, 5), 1.0, None)
+    assert (of_none.block_tokens, of_none.chunk_tokens) == (DEFAULT_BLOCK_TOKENS, DEFAULT_MAX_NUM_BATCHED_TOKENS)
